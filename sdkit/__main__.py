@@ -1,0 +1,5 @@
+"""`python -m sdkit`."""
+
+from .cli import main
+
+main()

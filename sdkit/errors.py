@@ -1,0 +1,231 @@
+"""Every error that a user can cause: a stable code, what, where, and what to do.
+
+`CODES` holds one entry a code: the class that carries it, what went wrong in general,
+and the cure. `sdkit explain CODE` prints an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Error(Exception):
+    """An error that a user can cause or mend.
+
+    Attributes: `code` such as "M104"; `message`, one sentence that names the file,
+    line, variable or value; `failures`, only where lanes of an ensemble failed.
+    """
+
+    def __init__(self, code: str, message: str):
+        if code not in CODES:
+            raise KeyError(f"no error code {code}")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class ModelError(Error):
+    """The text of a model cannot be read or compiled."""
+
+
+class ParameterError(Error):
+    """parameters.csv, or a value given to a parameter, is wrong."""
+
+
+class RunError(Error):
+    """A run folder, a settings file or a data file is wrong."""
+
+
+class SimulationError(Error):
+    """A value became NaN or infinite.
+
+    `failures` lists one mapping a failed lane: draw, scenario, policy, time, variable,
+    reason and parameters (name to value).
+    """
+
+    def __init__(self, code: str, message: str, failures: Sequence[dict] = ()):
+        super().__init__(code, message)
+        self.failures = list(failures)
+
+
+class UsageError(Error):
+    """The command line is wrong."""
+
+
+class DependencyError(Error):
+    """An optional package is missing."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """One row of the table of codes."""
+
+    cause: str
+    cure: str
+
+
+CODES: dict[str, Code] = {
+    # -- M1: reading a model ---------------------------------------------------------
+    "M101": Code(
+        "There is no model at this path.",
+        "Give the path of a .mdl or XMILE file, or of a folder that holds exactly one.",
+    ),
+    "M102": Code(
+        "The model file is empty.",
+        "Save the model again from the tool that you edit it with, or restore it from version control.",
+    ),
+    "M103": Code(
+        "The model file is not text: it holds bytes that no text has.",
+        "Save the model in its text format (.mdl or XMILE, not a binary one).",
+    ),
+    "M104": Code(
+        "An equation cannot be parsed.",
+        "Look at the line that is named: an unbalanced parenthesis, a missing operator or a "
+        "missing '~' before the unit is the usual cause.",
+    ),
+    "M105": Code(
+        "An equation uses a name that the model does not define.",
+        "Correct the spelling, or add an equation for the name.",
+    ),
+    "M106": Code(
+        "Variables define each other in a circle without a stock or a delay between them.",
+        "Break the circle: one of the variables named has to be a stock, or has to depend on a "
+        "delayed or smoothed value.",
+    ),
+    "M107": Code(
+        "One name is defined twice. Upper and lower case, spaces and underscores do not tell names apart.",
+        "Delete or rename one of the two definitions.",
+    ),
+    "M108": Code(
+        "The model file is cut off: its end is missing.",
+        "Restore the file from version control, or save it again.",
+    ),
+    "M109": Code(
+        "The model uses a construct that this version does not compile.",
+        "Rewrite the equation without the construct, or run the file through PySD with "
+        "simulate(model, engine=\"pysd\").",
+    ),
+    "M110": Code(
+        "An equation or a file is nested too deeply to be read.",
+        "Split the equation into several variables.",
+    ),
+    "M111": Code(
+        "The text of a number, a range or a table is not what the language allows.",
+        "Write plain numbers only, for instance [0,100] or (1,2).",
+    ),
+    "M112": Code(
+        "A table (lookup) is malformed: it needs two points or more and no repeated x.",
+        "Correct the points of the table that is named.",
+    ),
+    "M113": Code(
+        "The time settings cannot be used: INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER must be "
+        "finite, TIME STEP and SAVEPER above zero, FINAL TIME not before INITIAL TIME, and "
+        "SAVEPER a multiple of TIME STEP.",
+        "Correct the control variables of the model.",
+    ),
+    "M114": Code(
+        "A function is called with the wrong number of arguments.",
+        "Look the function up in docs/language.md and correct the call.",
+    ),
+    "M115": Code(
+        "The model names an integration method that is not compiled.",
+        "Choose Euler or fixed-step RK4 in the model's settings, or give method=\"euler\" or "
+        "method=\"rk4\".",
+    ),
+    "M116": Code(
+        "PySD could not run the model.",
+        "Read the message; the compiled engine may still run the file.",
+    ),
+    "M117": Code(
+        "The XMILE file is not well-formed XML, or holds no model.",
+        "Save the model again from the tool that you edit it with.",
+    ),
+    # -- S: simulation ---------------------------------------------------------------
+    "S201": Code(
+        "A value became NaN or infinite during a run.",
+        "The message names variable, time and parameters. Guard the division, logarithm or power, "
+        "correct the parameter value, or try a smaller TIME STEP.",
+    ),
+    "S202": Code(
+        "Some lanes of an ensemble failed; the results of the previous run were kept.",
+        "out/failed.csv lists draw, time, variable and parameters of each. Narrow the prior that "
+        "is at fault, or guard the equation.",
+    ),
+    "S203": Code(
+        "The model has no variable of this name.",
+        "Use a name as it stands in the model; `sdkit run MODEL` writes them all.",
+    ),
+    "S204": Code(
+        "A time is outside the run or not on a step.",
+        "Choose times between INITIAL TIME and FINAL TIME that are multiples of TIME STEP.",
+    ),
+    "S205": Code(
+        "The integration method is unknown.",
+        "Use \"euler\" or \"rk4\".",
+    ),
+    "S206": Code(
+        "PySD integrates by Euler only.",
+        "Give method=\"euler\", or use the compiled engine.",
+    ),
+    # -- P: parameters ---------------------------------------------------------------
+    "P301": Code(
+        "A constant of the model has no row in parameters.csv.",
+        "Add a row with its role, or delete the constant from the model.",
+    ),
+    "P302": Code(
+        "parameters.csv names something that is no constant of the model.",
+        "Delete the row, or correct its spelling. Time settings and lookups are no parameters.",
+    ),
+    "P303": Code(
+        "A prior or a default lies outside its bounds.",
+        "Keep low and high inside the [min,max] of the .mdl and the default between low and high.",
+    ),
+    "P304": Code(
+        "A row of parameters.csv is wrong.",
+        "Roles are fixed, fitted, uncertain, structural and lever; distributions are uniform, "
+        "loguniform, normal, lognormal, triangular and choice.",
+    ),
+    "P305": Code(
+        "A value is given to something that is no constant of the model.",
+        "Only constants (a name that equals one number) can be set; change the equation for the rest.",
+    ),
+    "P306": Code(
+        "A policy sets a constant that is no lever.",
+        "Give the constant the role lever in parameters.csv, or set it in a scenario.",
+    ),
+    "P307": Code(
+        "A scenario sets a lever.",
+        "Levers belong to policies; set the constant in policies.toml.",
+    ),
+    "P308": Code(
+        "A value lies outside the bounds that the model gives for it.",
+        "Choose a value inside the [min,max] of the .mdl, or change the bounds.",
+    ),
+    "P309": Code(
+        "A constant fixes the size of the compiled model (the order of a delay) and cannot be "
+        "changed per run.",
+        "Change it in the model's text.",
+    ),
+    # -- X: a missing package ----------------------------------------------------------
+    "X501": Code(
+        "An optional package is missing.",
+        "Install the extra that the message names.",
+    ),
+    # -- U: the command line -----------------------------------------------------------
+    "U601": Code(
+        "The command line is wrong.",
+        "`sdkit --help` lists the commands, `sdkit COMMAND --help` the options of one.",
+    ),
+    "U602": Code(
+        "There is no such error code.",
+        "`sdkit explain` without a code lists them all.",
+    ),
+    "U603": Code(
+        "A file or a folder cannot be written.",
+        "Check that the folder exists, that it can be written and that the disk is not full.",
+    ),
+}

@@ -1,0 +1,78 @@
+"""The functions of the modelling language, one row each.
+
+A row gives the number of arguments and the Python text that stands for the call, in which
+{0}, {1} are the arguments, `t` the time and `dt` the step; the helpers are in
+`runtime.py`. A row that reads `t` makes a variable change over time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Function(NamedTuple):
+    """One function: `name` as Vensim or XMILE writes it, its arguments, its Python text."""
+
+    name: str
+    arguments: int
+    text: str
+
+    @property
+    def reads_time(self) -> bool:
+        return "(t," in self.text
+
+
+_ROWS = (
+    Function("ABS", 1, "abs({0})"),
+    Function("MIN", 2, "smaller({0}, {1})"),
+    Function("MAX", 2, "larger({0}, {1})"),
+    Function("EXP", 1, "exp({0})"),
+    Function("LN", 1, "ln({0})"),
+    Function("LOG", 2, "log({0}, {1})"),
+    Function("LOG10", 1, "log({0}, 10.0)"),
+    Function("SQRT", 1, "sqrt({0})"),
+    Function("POWER", 2, "power({0}, {1})"),
+    Function("SIN", 1, "math.sin({0})"),
+    Function("COS", 1, "math.cos({0})"),
+    Function("TAN", 1, "math.tan({0})"),
+    Function("ARCSIN", 1, "arcsin({0})"),
+    Function("ARCCOS", 1, "arccos({0})"),
+    Function("ARCTAN", 1, "math.atan({0})"),
+    Function("SINH", 1, "math.sinh({0})"),
+    Function("COSH", 1, "math.cosh({0})"),
+    Function("TANH", 1, "math.tanh({0})"),
+    Function("PI", 0, "math.pi"),
+    Function("INTEGER", 1, "integer({0})"),
+    Function("MODULO", 2, "modulo({0}, {1})"),
+    Function("QUANTUM", 2, "quantum({0}, {1})"),
+    Function("ZIDZ", 2, "zidz({0}, {1})"),
+    Function("XIDZ", 3, "xidz({0}, {1}, {2})"),
+    Function("STEP", 2, "step(t, dt, {0}, {1})"),
+    Function("RAMP", 3, "ramp(t, {0}, {1}, {2})"),
+    Function("XRAMP", 2, "ramp_on(t, {0}, {1})"),
+    Function("PULSE", 2, "pulse(t, {0}, {1})"),
+    # PySD hands PULSE TRAIN over as start, interval, width, end.
+    Function("PULSE TRAIN", 4, "pulse_train(t, {0}, {1}, {2}, {3})"),
+    # XMILE's PULSE has a magnitude, spread over one step, and may repeat for ever.
+    Function("XPULSE", 2, "pulse(t, {0}, 0.5 * dt) * ({1}) / dt"),
+    Function("XPULSE TRAIN", 3, "pulse_train(t, {0}, {1}, 0.5 * dt, math.inf) * ({2}) / dt"),
+    # The condition is written by the compiler, which alone knows a truth from a number.
+    Function("IF THEN ELSE", 3, "({1} if {0} else {2})"),
+    # Outside the start of a run it is its first argument.
+    Function("ACTIVE INITIAL", 2, "{0}"),
+)
+
+FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
+
+# Functions that keep a state; compile.py writes each as states, rates and a value.
+STATEFUL = (
+    "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
+    "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "SAMPLE IF TRUE", "INITIAL", "GAME",
+    "WITH LOOKUP",
+)  # fmt: skip
+
+LOOKUPS = {
+    "interpolate": "lookup",
+    "extrapolate": "lookup_extrapolate",
+    "hold_backward": "lookup_hold_backward",
+}
