@@ -16,7 +16,7 @@ _WHERE = {
     "Model": "model",
     "compile_model": "compile",
     "Program": "compile",
-    "simulate": "simulate",
+    "simulate": "simulation",
     "Experiment": "experiment",
     "Setting": "experiment",
     "Error": "errors",

@@ -66,7 +66,7 @@ def power(base, exponent):
 
 
 def integer(x):
-    return x - math.fmod(x, 1.0)
+    return x - x % 1.0 if x >= 0.0 else (-x) % 1.0 + x
 
 
 def quantum(x, size):
