@@ -210,6 +210,68 @@ CODES: dict[str, Code] = {
         "changed per run.",
         "Change it in the model's text.",
     ),
+    # -- R: run folders, settings and data files ----------------------------------------
+    "R401": Code(
+        "There is no run folder at this path: it does not exist or holds no run.toml.",
+        "Give a folder under runs/ that holds a run.toml, or a model.",
+    ),
+    "R402": Code(
+        "A file that is needed is missing or cannot be read.",
+        "Restore the file, or correct the path that names it.",
+    ),
+    "R403": Code(
+        "A file is empty.",
+        "Restore the file from version control, or write what it is for.",
+    ),
+    "R404": Code(
+        "A file is not text in UTF-8.",
+        "Save it as UTF-8 text (in a spreadsheet: CSV UTF-8).",
+    ),
+    "R405": Code(
+        "A TOML file is malformed.",
+        "Look at the line and column that are named: a missing quote, bracket or equals sign "
+        "is the usual cause.",
+    ),
+    "R406": Code(
+        "A CSV file is malformed: a column is missing, a row has more or fewer cells than the "
+        "header, or a cell is no number.",
+        "Correct the line that is named; put quotes around a cell that holds a comma.",
+    ),
+    "R407": Code(
+        "A file holds a key that nobody reads.",
+        "Correct its spelling, or delete it; the message lists the keys that are known.",
+    ),
+    "R408": Code(
+        "A key that is needed is missing.",
+        "Add the key that is named.",
+    ),
+    "R409": Code(
+        "A value has the wrong type.",
+        "Write text in quotes, numbers without quotes, lists in brackets.",
+    ),
+    "R410": Code(
+        "A value is impossible.",
+        "The message says what is allowed.",
+    ),
+    "R411": Code(
+        "A scenario, policy, output or series is named that its file does not hold.",
+        "Correct the spelling, or add the table to scenarios.toml, policies.toml or "
+        "outputs.toml of the model (a series: to its data folder).",
+    ),
+    "R412": Code(
+        "One name stands twice.",
+        "Delete or rename one of the two.",
+    ),
+    "R413": Code(
+        "The model of a run cannot be found.",
+        "`model` in run.toml is relative to the nearest parent folder that holds a folder "
+        "models, for instance \"models/sir\".",
+    ),
+    # -- C: checks -----------------------------------------------------------------------
+    "C701": Code(
+        "A check in checks.toml cannot be carried out as it is written.",
+        "The message says which check and why; docs/how-to.md lists the kinds and their keys.",
+    ),
     # -- X: a missing package ----------------------------------------------------------
     "X501": Code(
         "An optional package is missing.",
@@ -227,5 +289,9 @@ CODES: dict[str, Code] = {
     "U603": Code(
         "A file or a folder cannot be written.",
         "Check that the folder exists, that it can be written and that the disk is not full.",
+    ),
+    "U699": Code(
+        "A defect of sdkit itself, not of what you gave it.",
+        "Report it with the log file that the message names.",
     ),
 }

@@ -1,0 +1,141 @@
+"""What is simulated: scenarios x policies x draws, and how draws come from priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import ParameterError, RunError
+from .files import place, read_tables, typed
+from .parameters import Parameter, Parameters
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A named set of values, in the role of scenario or of policy."""
+
+    name: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Lanes scenario x policy x draw, and what is kept of each.
+
+    `draws` has one row a draw and one column a sampled constant (perhaps none). `times` are
+    ascending and on steps. An output named in `averaged` is saved at times[i] as its mean
+    over (times[i-1], times[i]], any other as its value there. Policies share what lies
+    before `branch`.
+    """
+
+    scenarios: tuple[Setting, ...]
+    policies: tuple[Setting, ...]
+    draws: pd.DataFrame
+    outputs: tuple[str, ...]
+    times: np.ndarray
+    averaged: tuple[str, ...] = ()
+    branch: float | None = None
+
+
+def no_draws() -> pd.DataFrame:
+    """One draw that changes nothing."""
+    return pd.DataFrame(index=pd.RangeIndex(1, name="draw"))
+
+
+def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Setting]:
+    """The scenarios or policies (`role`) of a model by name.
+
+    Policies set levers only (P306), scenarios never do (P307); values stay inside the hard
+    bounds (P308), and a lever inside its own range too.
+    """
+    settings = {}
+    for row in read_tables(path, role, {"name": str}, {"description": str, "set": dict}):
+        values = {}
+        for name, value in row.get("set", {}).items():
+            where = f"{place(path, name)}, {role} {row['name']!r}"
+            number = typed(path, name, value, float)
+            item = parameters.check_value(name, number, where)
+            if role == "policy" and item.role != "lever":
+                raise ParameterError("P306", f"{where}: {item.name} is {item.role}, no lever")
+            if role == "scenario" and item.role == "lever":
+                raise ParameterError("P307", f"{where}: {item.name} is a lever")
+            if item.role == "lever" and not item.low <= number <= item.high:
+                raise ParameterError(
+                    "P308",
+                    f"{where}: {item.name} = {number:g} lies outside its range "
+                    f"[{item.low:g}, {item.high:g}] in parameters.csv",
+                )
+            if item.name in values:
+                raise RunError("R412", f"{where}: {item.name} is set twice")
+            values[item.name] = number
+        settings[row["name"]] = Setting(row["name"], values, row.get("description", ""))
+    return settings
+
+
+def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
+    """Draws from the priors: scrambled Sobol points through each inverse distribution.
+
+    `n` is a power of two. Returns one row a draw (index "draw") and one column a constant
+    that has a prior, in the order of the model.
+    """
+    if n < 1 or n & (n - 1):
+        raise RunError("R410", f"the number of draws has to be a power of two, not {n}")
+    items = parameters.sampled
+    index = pd.RangeIndex(n, name="draw")
+    if not items:
+        return pd.DataFrame(index=index)
+    from scipy.stats import qmc
+
+    sobol = qmc.Sobol(len(items), scramble=True, rng=np.random.default_rng(seed))
+    # The middle of the cell of 2**-53 keeps every point strictly inside (0, 1).
+    points = np.clip(sobol.random(n), 2.0**-53, 1 - 2.0**-53)
+    columns = {item.name: quantile(item, points[:, i]) for i, item in enumerate(items)}
+    return pd.DataFrame(columns, index=index)
+
+
+def quantile(item: Parameter, p: np.ndarray) -> np.ndarray:
+    """The prior's quantiles at `p` (same shape, in the unit of the constant).
+
+    For normal and lognormal, low and high are the 5 % and 95 % quantiles before the tails
+    are cut at the hard bounds of the model.
+    """
+    low, high = item.low, item.high
+    if item.distribution == "uniform":
+        return low + (high - low) * p
+    if item.distribution == "loguniform":
+        return np.clip(low * np.exp(np.log(high / low) * p), low, high)
+    if item.distribution == "triangular":
+        mode = (item.default - low) / (high - low)
+        left = np.sqrt(p * mode)
+        right = 1 - np.sqrt((1 - p) * (1 - mode))
+        return low + (high - low) * np.where(p < mode, left, right)
+    if item.distribution == "choice":
+        edges = np.cumsum(item.weights)[:-1]
+        return low + np.searchsorted(edges, p, side="right").astype(float)
+    if item.distribution == "normal":
+        return _cut_normal(low, high, item.limits, p)
+    if item.distribution == "lognormal":
+        hard = item.limits
+        floor = None if hard[0] is None or hard[0] <= 0 else np.log(hard[0])
+        ceiling = None if hard[1] is None else np.log(hard[1])
+        values = np.exp(_cut_normal(np.log(low), np.log(high), (floor, ceiling), p))
+        return np.clip(values, hard[0], hard[1])
+    raise ParameterError("P304", f"{item.name}: unknown distribution {item.distribution!r}")
+
+
+def _cut_normal(q05, q95, limits, p):
+    """Quantiles of a normal distribution with these 5 % and 95 % points, cut at `limits`."""
+    from scipy.special import ndtr, ndtri
+
+    middle = (q05 + q95) / 2
+    spread = (q95 - q05) / (2 * ndtri(0.95))
+    low, high = limits
+    below = 0.0 if low is None else ndtr((low - middle) / spread)
+    above = 1.0 if high is None else ndtr((high - middle) / spread)
+    values = middle + spread * ndtri(below + (above - below) * p)
+    return np.clip(values, low, high) if (low is not None or high is not None) else values

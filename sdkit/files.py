@@ -1,0 +1,200 @@
+"""Text files in and out: TOML and CSV with the line at fault, tables in six digits.
+
+Every reader raises RunError (R402 to R409) with file, line and what to do. Every writer
+raises RunError U603 when the disk does not take the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import RunError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404)."""
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError("R402", f"{path} does not exist") from None
+    except OSError as error:
+        raise RunError("R402", f"{path} cannot be read: {error.strerror}") from None
+    if not raw.strip():
+        raise RunError("R403", f"{path} is empty")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise RunError("R404", f"{path}, line {line}: not text in UTF-8") from None
+    if "\x00" in text:
+        line = text[: text.index("\x00")].count("\n") + 1
+        raise RunError("R404", f"{path}, line {line}: holds a NUL byte, so it is not text")
+    return text.replace("\r\n", "\n")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file (R405 if malformed)."""
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise RunError("R405", f"{path}: {error}") from None
+    except RecursionError:
+        raise RunError("R405", f"{path}: nested too deeply") from None
+
+
+def place(path: Path, word: str) -> str:
+    """The file, with the first line that holds `word` where there is one."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return str(path)
+    # a key at the start of its line or table counts before a mention elsewhere
+    for pattern in (rf"(^\s*|[{{,]\s*)\"?{re.escape(word)}\"?\s*=", rf"\"{re.escape(word)}\""):
+        for number, line in enumerate(lines, 1):
+            if re.search(pattern, line):
+                return f"{path}, line {number}"
+    return str(path)
+
+
+_TYPES = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+
+
+def typed(path: Path, key: str, value: Any, kind: type) -> Any:
+    """`value` if it is of this kind; R409 names file, line and key if not. Numbers are finite."""
+    good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if kind is float:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good:
+        raise RunError(
+            "R409", f"{place(path, key)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
+        )
+    if kind is float:
+        if not math.isfinite(value):
+            raise RunError("R410", f"{place(path, key)}: {key} has to be a finite number")
+        value = float(value)
+    return value
+
+
+def checked(
+    path: Path,
+    table: Mapping[str, Any],
+    required: Mapping[str, type],
+    optional: Mapping[str, type] | None = None,
+    what: str = "",
+) -> dict[str, Any]:
+    """A TOML table with every key known (R407), present (R408) and of its type (R409)."""
+    optional = optional or {}
+    inside = f" in {what}" if what else ""
+    for key in table:
+        if key not in required and key not in optional:
+            known = ", ".join([*required, *optional])
+            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}{inside}; known: {known}")
+    for key in required:
+        if key not in table:
+            raise RunError("R408", f"{path}: the key {key!r} is missing{inside}")
+    return {k: typed(path, k, v, (required | dict(optional))[k]) for k, v in table.items()}
+
+
+def read_tables(
+    path: Path, name: str, required: Mapping[str, type], optional: Mapping[str, type]
+) -> list[dict[str, Any]]:
+    """The `[[name]]` tables of a TOML file, each checked; names are unique (R412)."""
+    data = read_toml(path)
+    for key in data:
+        if key != name:
+            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}; known: [[{name}]]")
+    if not data.get(name):
+        raise RunError("R408", f"{path} holds no [[{name}]] table")
+    tables = typed(path, name, data[name], list)
+    rows, seen = [], set()
+    label = next(iter(required))
+    for number, table in enumerate(tables, 1):
+        if not isinstance(table, dict):
+            raise RunError("R409", f"{path}: [[{name}]] has to be a table")
+        row = checked(path, table, required, optional, f"[[{name}]] number {number}")
+        if row[label] in seen:
+            raise RunError("R412", f"{place(path, row[label])}: {row[label]!r} stands here twice")
+        seen.add(row[label])
+        rows.append(row)
+    return rows
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file as (line, mapping); it needs these columns and may hold more (R406)."""
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise RunError("R406", f"{path}, line 1: the column {missing[0]!r} is missing")
+        if len(set(header)) != len(header):
+            raise RunError("R406", f"{path}, line 1: a column stands twice")
+        rows = []
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise RunError(
+                    "R406",
+                    f"{path}, line {reader.line_num}: {len(cells)} cells, where the header has "
+                    f"{len(header)}",
+                )
+            row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise RunError("R406", f"{path}, line {reader.line_num}: {error}") from None
+    return rows
+
+
+def number(path: Path, line: int, column: str, text: str) -> float:
+    """A finite number from a cell (R406)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RunError("R406", f"{path}, line {line}, column {column}: {text!r} is no finite number")
+    return value
+
+
+def digits(value: Any) -> str:
+    """Six significant digits; nothing for a missing value."""
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) or hasattr(value, "dtype"):
+        value = float(value)
+        return "" if math.isnan(value) else f"{value + 0.0:.6g}"
+    return str(value)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8 with Unix line ends (U603 if that fails)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise RunError("U603", f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A CSV file, numbers in six significant digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([digits(cell) for cell in row] for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,242 @@
+"""The constants of a model: their roles, ranges and priors, and the only code that orders them.
+
+`read_parameters` checks parameters.csv against the model. `assemble` says which value wins:
+the .mdl's default, then the draw, then the scenario, then the policy. `pack` writes the
+same thing down as an array, one row a draw, which is what a compiled program takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import ParameterError
+from .files import read_rows
+from .model import Model, key
+
+ROLES = ("fixed", "fitted", "uncertain", "structural", "lever")
+DISTRIBUTIONS = ("uniform", "loguniform", "normal", "lognormal", "triangular", "choice")
+COLUMNS = ("name", "role", "low", "high", "distribution", "unit", "source", "grade")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One constant: its default and hard bounds from the .mdl, the rest from parameters.csv.
+
+    `low` and `high` are None for a fixed constant; `weights` are given for a choice only.
+    """
+
+    name: str
+    role: str
+    default: float
+    limits: tuple[float | None, float | None]
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    distribution: str = ""
+    weights: tuple[float, ...] = ()
+    source: str = ""
+    grade: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Every constant of a model once, in the order of its text."""
+
+    items: tuple[Parameter, ...]
+    path: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.items)
+
+    @property
+    def defaults(self) -> np.ndarray:
+        """The .mdl's values, in the order of `names`."""
+        return np.array([item.default for item in self.items], dtype=float)
+
+    @property
+    def sampled(self) -> tuple[Parameter, ...]:
+        """Those with a prior: fitted, uncertain and structural."""
+        return tuple(item for item in self.items if item.distribution)
+
+    def of_role(self, *roles: str) -> tuple[Parameter, ...]:
+        return tuple(item for item in self.items if item.role in roles)
+
+    def find(self, name: str) -> Parameter:
+        """The constant of this name, however it is spelt (P305)."""
+        for item in self.items:
+            if key(item.name) == key(name):
+                return item
+        raise ParameterError("P305", f"{name!r} is no constant of the model")
+
+    def check_value(self, name: str, value: float, where: str) -> Parameter:
+        """The constant, if `value` is finite and inside its hard bounds (P305, P308)."""
+        try:
+            item = self.find(name)
+        except ParameterError as error:
+            raise ParameterError("P305", f"{where}: {error.message}") from None
+        low, high = item.limits
+        if not _inside(value, low, high):
+            raise ParameterError(
+                "P308", f"{where}: {item.name} = {value:g} lies outside {_range(low, high)}"
+            )
+        return item
+
+
+def _inside(value: float, low: float | None, high: float | None) -> bool:
+    return (
+        bool(np.isfinite(value))
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"[{'?' if low is None else f'{low:g}'}, {'?' if high is None else f'{high:g}'}]"
+
+
+def read_parameters(model: Model, path: Path | None = None) -> Parameters:
+    """The parameters of a model, from the parameters.csv beside it.
+
+    A model without that file has fixed constants only. Raises ParameterError P301 to P304
+    and P308, or RunError where the file is no CSV.
+    """
+    constants = [model.variables[name] for name in model.constants]
+    path = path or model.path.parent / "parameters.csv"
+    if not path.exists():
+        bare = (Parameter(v.name, "fixed", v.value, v.limits, v.unit) for v in constants)
+        return Parameters(tuple(bare))
+    found: dict[str, Parameter] = {}
+    for line, row in read_rows(path, COLUMNS):
+        where = f"{path}, line {line}, {row['name']}"
+        if key(row["name"]) in found:
+            raise ParameterError("P304", f"{where}: the constant stands here twice")
+        known = model.has(row["name"]) and model.find(row["name"])
+        if not known or known.kind != "constant":
+            what = f"a {known.kind} of the model" if known else "not in the model"
+            raise ParameterError("P302", f"{where}: {what}, so no constant")
+        found[key(row["name"])] = _parameter(where, known, row)
+    for variable in constants:
+        if key(variable.name) not in found:
+            raise ParameterError(
+                "P301",
+                f"{path}: no row for {variable.name!r} ({model.path.name}, line {variable.line})",
+            )
+    return Parameters(tuple(found[key(v.name)] for v in constants), path)
+
+
+def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
+    role, distribution = row["role"], row["distribution"]
+
+    def wrong(text: str, code: str = "P304"):
+        raise ParameterError(code, f"{where}: {text}")
+
+    if role not in ROLES:
+        wrong(f"the role {role!r} is none of {', '.join(ROLES)}")
+    if row["unit"] != variable.unit:
+        wrong(f"the unit {row['unit']!r} is not the {variable.unit!r} of the model")
+    ends = []
+    for column in ("low", "high"):
+        if role == "fixed" and row[column]:
+            wrong(f"a fixed constant has no {column}")
+        if role != "fixed":
+            try:
+                ends.append(float(row[column]))
+            except ValueError:
+                wrong(f"{column} is {row[column]!r}, not a number")
+    if role in ("fixed", "lever") and distribution:
+        wrong(f"a {role} constant has no distribution")
+    if role not in ("fixed", "lever") and distribution not in DISTRIBUTIONS:
+        wrong(f"the distribution {distribution!r} is none of {', '.join(DISTRIBUTIONS)}")
+    if (role == "structural") != (distribution == "choice"):
+        wrong("a structural switch, and nothing else, has the distribution choice")
+    common = {
+        "name": variable.name,
+        "role": role,
+        "default": variable.value,
+        "limits": variable.limits,
+        "unit": variable.unit,
+        "source": row["source"],
+        "grade": row["grade"],
+        "note": row.get("note", ""),
+    }
+    hard = variable.limits
+    if not _inside(variable.value, *hard):
+        wrong(f"the default {variable.value:g} lies outside {_range(*hard)} of the model", "P308")
+    if role == "fixed":
+        return Parameter(**common)
+    low, high = ends
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        wrong(f"low ({row['low']}) has to be below high ({row['high']}), both finite")
+    if not (_inside(low, *hard) and _inside(high, *hard)):
+        wrong(f"{_range(low, high)} reaches beyond {_range(*hard)} of the model", "P303")
+    # A lever's range says how far a policy may go; history, its default, may lie before it.
+    if role != "lever" and not low <= variable.value <= high:
+        wrong(f"the default {variable.value:g} lies outside {_range(low, high)}", "P303")
+    if distribution in ("loguniform", "lognormal") and low <= 0:
+        wrong(f"a {distribution} prior needs low above zero")
+    weights: tuple[float, ...] = ()
+    if distribution == "choice":
+        if low != int(low) or high != int(high) or variable.value != int(variable.value):
+            wrong("a switch has whole numbers for low, high and default")
+        weights = _weights(row.get("weights", ""), int(high - low) + 1, wrong)
+    return Parameter(
+        **common, low=low, high=high, distribution=distribution, weights=weights
+    )
+
+
+def _weights(text: str, count: int, wrong) -> tuple[float, ...]:
+    if not text:
+        return (1 / count,) * count
+    try:
+        weights = [float(part) for part in text.split(";")]
+    except ValueError:
+        weights = []
+    if len(weights) != count or min(weights) < 0 or not np.isfinite(sum(weights)) or not sum(weights):
+        wrong(f"weights {text!r} have to be {count} numbers from zero up, with ';' between")
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def assemble(
+    defaults: Mapping[str, float],
+    draw: Mapping[str, float],
+    scenario: Mapping[str, float],
+    policy: Mapping[str, float],
+) -> dict[str, float]:
+    """The value of each constant in one lane: default, then draw, then scenario, then policy.
+
+    Names are compared as the model does; the result keeps the spelling of `defaults`.
+    """
+    spelt = {key(name): name for name in defaults}
+    values = dict(defaults)
+    for layer in (draw, scenario, policy):
+        for name, value in layer.items():
+            if key(name) not in spelt:
+                raise ParameterError("P305", f"{name!r} is no constant of the model")
+            values[spelt[key(name)]] = float(value)
+    return values
+
+
+def pack(
+    names: Sequence[str],
+    defaults: np.ndarray,
+    draws: pd.DataFrame,
+    scenario: Mapping[str, float],
+    policy: Mapping[str, float],
+) -> np.ndarray:
+    """`assemble` for every draw at once: an array (draws, constants) in the order of `names`."""
+    place = {key(name): index for index, name in enumerate(names)}
+    values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)
+    columns = {name: draws[name].to_numpy(float) for name in draws.columns}
+    for layer in (columns, scenario, policy):
+        for name, value in layer.items():
+            if key(name) not in place:
+                raise ParameterError("P305", f"{name!r} is no constant of the model")
+            values[:, place[key(name)]] = value
+    return values
