@@ -402,7 +402,9 @@ class _Ensemble:
 
     def _pack(self, scenario: Setting, policy: Setting) -> np.ndarray:
         names = self.program.parameters[:-4]
-        packed = pack(names, self.defaults[:-4], self.draws, scenario, policy)
+        packed = pack(
+            names, self.defaults[:-4], self.draws, scenario.values, policy.values
+        )
         controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
         moved = [n for i, n in enumerate(names) if n in self.program.frozen
                  and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
