@@ -223,19 +223,16 @@ def assemble(
     return values
 
 
-def pack(
-    names: Sequence[str],
-    defaults: np.ndarray,
-    draws: pd.DataFrame,
-    scenario: Mapping[str, float],
-    policy: Mapping[str, float],
-) -> np.ndarray:
-    """`assemble` for every draw at once: an array (draws, constants) in the order of `names`."""
+def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenario, policy):
+    """`assemble` for every draw at once: an array (draws, constants) in the order of `names`.
+
+    `scenario` and `policy` are Settings, or mappings from names to values.
+    """
     place = {key(name): index for index, name in enumerate(names)}
     values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)
     columns = {name: draws[name].to_numpy(float) for name in draws.columns}
     for layer in (columns, scenario, policy):
-        for name, value in layer.items():
+        for name, value in (layer if isinstance(layer, Mapping) else layer.values).items():
             if key(name) not in place:
                 raise ParameterError("P305", f"{name!r} is no constant of the model")
             values[:, place[key(name)]] = value
