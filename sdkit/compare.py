@@ -1,0 +1,310 @@
+"""Policies compared: from a simulated Dataset to tables. Nothing here reads or simulates.
+
+All functions see yearly values: an array (year, scenario, policy, draw) an output, the
+mean over each calendar year for flows and levels and the value at its end for "last".
+A policy's effect is a difference within a draw, summarised afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .errors import RunError
+from .files import place, read_tables
+from .model import Model
+
+REDUCTIONS = ("sum", "mean", "last")
+BETTER = ("lower", "higher", "none")
+DIRECTIONS = ("lower", "higher", "unchanged")
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One line of outputs.toml: a variable, how it is reduced over a period, and its unit."""
+
+    name: str
+    variable: str
+    reduction: str
+    unit: str
+    better: str
+    headline: bool
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the debate as a comparison that a draw can bear out or not."""
+
+    id: str
+    claim: str
+    policy: str
+    comparator: str
+    output: str
+    period: str
+    direction: str
+    margin: float
+    number: int
+
+
+def _one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        known = ", ".join(repr(word) for word in allowed)
+        raise RunError("R410", f"{place(path, value)}: {key} = {value!r}; it has to be one of {known}")
+
+
+def read_outputs(path: Path, model: Model) -> dict[str, Output]:
+    """outputs.toml by name. Raises R407 to R412, S203 for an unknown variable."""
+    required = {"name": str, "variable": str, "reduction": str, "unit": str, "better": str}
+    outputs = {}
+    for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
+        _one_of(path, "reduction", row["reduction"], REDUCTIONS)
+        _one_of(path, "better", row["better"], BETTER)
+        row["variable"] = model.find(row["variable"]).name
+        outputs[row["name"]] = Output(
+            **{"headline": False, "description": ""} | row,
+        )
+    kinds: dict[str, bool] = {}
+    for output in outputs.values():
+        last = output.reduction == "last"
+        if kinds.setdefault(output.variable, last) != last:
+            raise RunError(
+                "R410",
+                f"{place(path, output.name)}: {output.variable!r} has the reduction last here and "
+                "another elsewhere; one variable is either averaged or read at an end",
+            )
+    return outputs
+
+
+def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
+    """claims.toml in its order. Raises R407 to R412."""
+    required = {
+        "id": str,
+        "claim": str,
+        "policy": str,
+        "comparator": str,
+        "output": str,
+        "period": str,
+        "direction": str,
+        "margin": float,
+        "from": int,
+    }
+    claims = []
+    for row in read_tables(path, "claim", required, {}):
+        where = f"{place(path, row['id'])}, claim {row['id']!r}"
+        _one_of(path, "direction", row["direction"], DIRECTIONS)
+        for key in ("policy", "comparator"):
+            if row[key] not in policies:
+                raise RunError("R411", f"{where}: unknown policy {row[key]!r}")
+        if row["output"] not in outputs:
+            raise RunError("R411", f"{where}: unknown output {row['output']!r}")
+        if not 0 <= row["margin"] < 1:
+            raise RunError("R410", f"{where}: margin has to lie between 0 and 1")
+        try:
+            period_years(row["period"], (0, 9999))
+        except ValueError:
+            raise RunError(
+                "R410",
+                f"{where}: period {row['period']!r} is no year, no span such as 2026-2030 and not "
+                '"horizon"',
+            ) from None
+        number = row.pop("from")
+        claims.append(Claim(**row, number=number))
+    return claims
+
+
+def period_years(period: str, horizon: tuple[int, int]) -> tuple[int, int]:
+    """First and last year of "2030", "2026-2030" or "horizon"; ValueError if it is neither."""
+    if period == "horizon":
+        return horizon
+    first, _, last = period.partition("-")
+    years = int(first), int(last or first)
+    if not horizon[0] <= years[0] <= years[1] <= horizon[1]:
+        raise ValueError(period)
+    return years
+
+
+def standard_periods(horizon: tuple[int, int]) -> list[str]:
+    """Every fifth year of the horizon, its last year, and the whole of it."""
+    years = sorted({y for y in range(horizon[0], horizon[1] + 1) if y % 5 == 0} | {horizon[1]})
+    return [*(str(year) for year in years), f"{horizon[0]}-{horizon[1]}"]
+
+
+def yearly(result: xr.Dataset, output: Output) -> xr.DataArray:
+    """(year, scenario, policy, draw): the value of each whole year that `result` holds.
+
+    `result` is saved at the edges of years, with flows and levels averaged between edges.
+    """
+    values = result[output.variable].isel(time=slice(1, None))
+    years = np.round(values["time"].to_numpy()).astype(int) - 1
+    return values.assign_coords(time=years).rename(time="year")
+
+
+def reduced(values: xr.DataArray, output: Output, years: tuple[int, int]) -> np.ndarray:
+    """(scenario, policy, draw): flows summed, levels averaged, or the value at the end."""
+    span = values.sel(year=slice(*years)).to_numpy()
+    if output.reduction == "sum":
+        return span.mean(axis=0) * len(span)
+    return span.mean(axis=0) if output.reduction == "mean" else span[-1]
+
+
+def floor_of(values: xr.DataArray) -> float:
+    """What counts as nothing: 1e-9 of the range of the output over all years and lanes."""
+    return 1e-9 * float(np.ptp(values.to_numpy()))
+
+
+SUMMARY = (
+    "scenario",
+    "policy",
+    "output",
+    "unit",
+    "period",
+    "median",
+    "p5",
+    "p95",
+    "diff_median",
+    "diff_p5",
+    "diff_p95",
+    "share_better",
+)
+
+
+def summarise(
+    result: xr.Dataset,
+    outputs: Sequence[Output],
+    periods: Sequence[str],
+    horizon: tuple[int, int],
+) -> pd.DataFrame:
+    """The table summary.csv: levels, and differences from the first policy within each draw.
+
+    `share_better` is the share of draws in which the policy is better than the baseline by
+    more than rounding; missing for the baseline and where neither direction is better.
+    """
+    scenarios = [str(name) for name in result["scenario"].values]
+    policies = [str(name) for name in result["policy"].values]
+    rows = []
+    for output in outputs:
+        values = yearly(result, output)
+        floor = floor_of(values)
+        for period in periods:
+            level = reduced(values, output, period_years(period, horizon))
+            difference = level - level[:, :1]
+            difference[np.abs(difference) < floor] = 0.0
+            at = np.quantile(level, QUANTILES, axis=-1)
+            change = np.quantile(difference, QUANTILES, axis=-1)
+            sign = {"lower": -1.0, "higher": 1.0, "none": np.nan}[output.better]
+            better = (difference * sign > 0).mean(axis=-1)
+            for i, scenario in enumerate(scenarios):
+                for j, policy in enumerate(policies):
+                    numbers = [*at[[1, 0, 2], i, j], *change[[1, 0, 2], i, j]]
+                    numbers = [0.0 if abs(v) < floor else float(v) for v in numbers]
+                    share = float(better[i, j]) if j and output.better != "none" else np.nan
+                    rows.append(
+                        (scenario, policy, output.name, output.unit, period, *numbers, share)
+                    )
+    table = pd.DataFrame(rows, columns=SUMMARY)
+    # Scenario, then policy, then output: what a person looks for first.
+    order = {name: i for i, name in enumerate([*scenarios, *policies])}
+    table["_"] = [(order[s], order[p]) for s, p in zip(table.scenario, table.policy, strict=True)]
+    return table.sort_values("_", kind="stable").drop(columns="_").reset_index(drop=True)
+
+
+CLAIMS = (
+    "id",
+    "from",
+    "policy",
+    "comparator",
+    "output",
+    "period",
+    "direction",
+    "margin",
+    "group",
+    "setting",
+    "draws",
+    "share",
+    "ratio_median",
+)
+
+
+def holds(claim: Claim, policy: np.ndarray, comparator: np.ndarray, floor: float) -> np.ndarray:
+    """Whether the claim holds, for each pair of values. Differences under `floor` are none."""
+    gap = policy - comparator
+    gap = np.where(np.abs(gap) < floor, 0.0, gap)
+    margin = claim.margin * np.abs(comparator)
+    if claim.direction == "unchanged":
+        return np.abs(gap) <= margin
+    return (gap < -margin) if claim.direction == "lower" else (gap > margin)
+
+
+def judge(
+    result: xr.Dataset,
+    claims: Sequence[Claim],
+    outputs: Mapping[str, Output],
+    horizon: tuple[int, int],
+    draws: pd.DataFrame,
+    switches: Sequence[str],
+) -> pd.DataFrame:
+    """The table claims.csv: the share of draws in which each claim holds.
+
+    Groups: all lanes, each scenario, and each setting of each structural switch (all
+    scenarios together). Claims about a policy, an output or a year that the run leaves out
+    are left out here.
+    """
+    policies = [str(name) for name in result["policy"].values]
+    scenarios = [str(name) for name in result["scenario"].values]
+    rows = []
+    for claim in claims:
+        try:
+            years = period_years(claim.period, horizon)
+            pair = policies.index(claim.policy), policies.index(claim.comparator)
+        except ValueError:
+            continue
+        output = outputs.get(claim.output)
+        if output is None or output.variable not in result:
+            continue
+        values = yearly(result, output)
+        level = reduced(values, output, years)
+        one, other = level[:, pair[0]], level[:, pair[1]]
+        held = holds(claim, one, other, floor_of(values))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(other == 0, np.nan, one / other)
+        groups = [("all", "", slice(None), slice(None))]
+        groups += [("scenario", name, i, slice(None)) for i, name in enumerate(scenarios)]
+        for switch in switches:
+            column = draws[switch].to_numpy()
+            groups += [(switch, f"{s:g}", slice(None), column == s) for s in np.unique(column)]
+        head = (
+            claim.id, claim.number, claim.policy, claim.comparator, claim.output, claim.period,
+            claim.direction, claim.margin,
+        )  # fmt: skip
+        for group, setting, i, mask in groups:
+            part = held[i][..., mask]
+            ratios = ratio[i][..., mask]
+            middle = np.nan if np.isnan(ratios).all() else float(np.nanmedian(ratios))
+            rows.append((*head, group, setting, part.size, float(part.mean()), middle))
+    return pd.DataFrame(rows, columns=CLAIMS)
+
+
+def series_table(result: xr.Dataset, outputs: Sequence[Output]) -> pd.DataFrame:
+    """Yearly 5 %, 50 % and 95 % of each output by scenario and policy."""
+    frames = []
+    for output in outputs:
+        values = yearly(result, output)
+        floor = floor_of(values)
+        bands = np.quantile(values.to_numpy(), QUANTILES, axis=-1)
+        bands = np.where(np.abs(bands) < floor, 0.0, bands)
+        names = [values[d].values for d in ("scenario", "policy", "year")]
+        index = pd.MultiIndex.from_product(names, names=["scenario", "policy", "year"])
+        flat = np.moveaxis(bands, 1, -1).reshape(len(QUANTILES), -1)
+        frame = pd.DataFrame(
+            {"output": output.name, "p5": flat[0], "median": flat[1], "p95": flat[2]}, index=index
+        )
+        frames.append(frame.reset_index())
+    columns = ["output", "scenario", "policy", "year", "median", "p5", "p95"]
+    return pd.concat(frames, ignore_index=True)[columns]

@@ -1,0 +1,114 @@
+"""Observed series, and how far a model is from them.
+
+Series stand in data/*.csv of a model: series, time, value, unit, status, source. A year's
+value is a mean over the year (for a flow a year that is its sum), a fiscal year's runs from
+October of the year before to September.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import RunError
+from .files import number, read_rows
+
+COLUMNS = ("series", "time", "value", "unit", "status", "source")
+REDUCTIONS = {"year": 0.0, "fiscal year": -0.25, "point": None}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One observed series: times in years, ascending, and values in `unit`."""
+
+    name: str
+    time: np.ndarray
+    value: np.ndarray
+    unit: str
+    sources: tuple[str, ...]
+    statuses: tuple[str, ...]
+
+    def between(self, first: float, last: float) -> Series:
+        keep = (self.time >= first) & (self.time <= last)
+        statuses = tuple(s for s, k in zip(self.statuses, keep, strict=True) if k)
+        return Series(
+            self.name, self.time[keep], self.value[keep], self.unit, self.sources, statuses
+        )
+
+
+def read_series(folder: Path) -> dict[str, Series]:
+    """Every series of a data folder by name; RunError R406 where a cell is no number."""
+    rows: dict[str, list] = {}
+    for path in sorted(folder.glob("*.csv")):
+        if path.name == "sources.csv":
+            continue
+        for line, row in read_rows(path, COLUMNS):
+            time = number(path, line, "time", row["time"])
+            value = number(path, line, "value", row["value"])
+            rows.setdefault(row["series"], []).append(
+                (time, value, row["unit"], row["status"], row["source"], path, line)
+            )
+    series = {}
+    for name, cells in rows.items():
+        cells.sort(key=lambda cell: cell[0])
+        for before, after in zip(cells, cells[1:], strict=False):
+            if before[0] == after[0]:
+                raise RunError(
+                    "R412", f"{after[5]}, line {after[6]}: {name!r} has two values at {after[0]:g}"
+                )
+        series[name] = Series(
+            name,
+            np.array([cell[0] for cell in cells]),
+            np.array([cell[1] for cell in cells]),
+            cells[0][2],
+            tuple(sorted({cell[4] for cell in cells})),
+            tuple(cell[3] for cell in cells),
+        )
+    return series
+
+
+def at_observations(
+    times: np.ndarray, values: np.ndarray, when: np.ndarray, reduction: str
+) -> np.ndarray:
+    """What a model says at the times `when` of a series.
+
+    `values` (time, ...) are values at `times`; a year's is the mean by the trapezoidal rule
+    from its first to its last day. Times that the run does not reach give NaN.
+    """
+    shift = REDUCTIONS[reduction]
+    flat = values.reshape(len(times), -1)
+    result = np.full((len(when), flat.shape[1]), np.nan)
+    if shift is None:
+        inside = (when >= times[0]) & (when <= times[-1])
+        for column in range(flat.shape[1]):
+            result[inside, column] = np.interp(when[inside], times, flat[:, column])
+    else:
+        for row, year in enumerate(np.floor(when)):
+            first, last = year + shift, year + shift + 1
+            keep = (times >= first - 1e-9) & (times <= last + 1e-9)
+            if first >= times[0] - 1e-9 and last <= times[-1] + 1e-9 and keep.sum() > 1:
+                result[row] = np.trapezoid(flat[keep], times[keep], axis=0) / np.ptp(times[keep])
+    return result.reshape(len(when), *values.shape[1:])
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred running mean along the first axis; the ends without a full window are dropped."""
+    if window <= 1:
+        return values
+    parts = [values[i : len(values) - window + 1 + i] for i in range(window)]
+    return np.mean(parts, axis=0)
+
+
+def log_errors(model: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
+    """Root mean square of log(model/observed), and the worst year's factor (1 or more).
+
+    Both infinite where a model value is not above zero.
+    """
+    if len(observed) == 0:
+        return np.nan, np.nan
+    if (model <= 0).any() or (observed <= 0).any() or not np.isfinite(model).all():
+        return np.inf, np.inf
+    ratio = np.log(model / observed)
+    return float(np.sqrt(np.mean(ratio**2))), float(np.exp(np.abs(ratio).max()))
