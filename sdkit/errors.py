@@ -107,7 +107,7 @@ CODES: dict[str, Code] = {
     "M109": Code(
         "The model uses a construct that this version does not compile.",
         "Rewrite the equation without the construct, or run the file through PySD with "
-        "simulate(model, engine=\"pysd\").",
+        'simulate(model, engine="pysd").',
     ),
     "M110": Code(
         "An equation or a file is nested too deeply to be read.",
@@ -133,8 +133,8 @@ CODES: dict[str, Code] = {
     ),
     "M115": Code(
         "The model names an integration method that is not compiled.",
-        "Choose Euler or fixed-step RK4 in the model's settings, or give method=\"euler\" or "
-        "method=\"rk4\".",
+        'Choose Euler or fixed-step RK4 in the model\'s settings, or give method="euler" or '
+        'method="rk4".',
     ),
     "M116": Code(
         "PySD could not run the model.",
@@ -165,11 +165,11 @@ CODES: dict[str, Code] = {
     ),
     "S205": Code(
         "The integration method is unknown.",
-        "Use \"euler\" or \"rk4\".",
+        'Use "euler" or "rk4".',
     ),
     "S206": Code(
         "PySD integrates by Euler only.",
-        "Give method=\"euler\", or use the compiled engine.",
+        'Give method="euler", or use the compiled engine.',
     ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
@@ -265,7 +265,7 @@ CODES: dict[str, Code] = {
     "R413": Code(
         "The model of a run cannot be found.",
         "`model` in run.toml is relative to the nearest parent folder that holds a folder "
-        "models, for instance \"models/sir\".",
+        'models, for instance "models/sir".',
     ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(

@@ -219,7 +219,9 @@ def run(p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at)
                 raise FloatingPointError("NaN or infinity in a state")
 
 
-def lanes(low, high, p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at, failed):
+def lanes(
+    low, high, p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at, failed
+):
     """Run lanes `low` to `high`; failed[lane] is -2, or the step at which the lane failed.
 
     p, s, m and out have the lane as their first axis. From step 0 the states are started
@@ -233,8 +235,20 @@ def lanes(low, high, p, c, s, m, work, first, last, saves, averaged, rk4, start,
             if first == 0:
                 initial(start, dt, p[lane], c, s[lane], m[lane])
             run(
-                p[lane], c, s[lane], m[lane], work, first, last, saves, averaged, rk4,
-                start, dt, out[lane], at,
+                p[lane],
+                c,
+                s[lane],
+                m[lane],
+                work,
+                first,
+                last,
+                saves,
+                averaged,
+                rk4,
+                start,
+                dt,
+                out[lane],
+                at,
             )
         except Exception:
             failed[lane] = at[0]

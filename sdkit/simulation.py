@@ -7,35 +7,26 @@ ensemble runs the same text compiled by Numba, lanes sliced over threads.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import math
 import os
-import stat
-import sys
-import tempfile
-import traceback
-import types
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from . import __version__
 from .compile import Program, compile_model
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment, Setting
-from .model import Model, key, run_with_pysd
+from .failure import explain, plain, scratch, trace
+from .kernel import load_kernel
+from .model import Model, key
 from .parameters import pack
+from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
 DIMENSIONS = ("time", "scenario", "policy", "draw")
-# Safe for catching NaN: none of these lets the compiler assume that NaN never happens.
-_FAST = {"contract", "reassoc", "arcp", "nsz"}
 _CHUNK = 64
 _CHECKED_DRAWS = 4
 
@@ -71,7 +62,7 @@ def simulate(
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, dict(set or {}), method, experiment, time_step)
     if engine != "compiled":
-        raise SimulationError("S205", f"engine {engine!r}; there are \"compiled\" and \"pysd\"")
+        raise SimulationError("S205", f'engine {engine!r}; there are "compiled" and "pysd"')
     if isinstance(program, Model):
         program = compile_model(program, experiment.outputs if experiment else None)
     rk4 = (method or program.model.method) == "rk4"
@@ -120,15 +111,8 @@ def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndar
 # -- one run, in plain Python ------------------------------------------------------------
 
 
-@lru_cache(maxsize=16)
-def _plain(source: str) -> dict:
-    namespace = {"__name__": "sdkit_program"}
-    exec(compile(source, "<sdkit program>", "exec"), namespace)  # text that sdkit generated
-    return namespace
-
-
 def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
-    space = _plain(program.source)
+    space = plain(program.source)
     p = _vector(program, values, dt).tolist()
     steps = _steps(program, dt)
     every = max(round(program.saveper / dt), 1)
@@ -138,7 +122,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     s = [0.0] * program.states
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
-    work, at = _work(program), [-1]
+    work, at = scratch(program), [-1]
     averaged = [0.0] * len(program.outputs)
     start = program.initial_time
     try:
@@ -146,10 +130,12 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
         space["initial"](start, dt, p, c, s, m)
         space["run"](p, c, s, m, work, 0, steps, saves, averaged, rk4, start, dt, out, at)
     except (ArithmeticError, ValueError) as error:
-        found = _explain(program, error, s, work)
+        found = explain(program, error, s, work)
         if found[0] is None and at[0] >= 0:
-            found = _trace(program, p, s, m, at[0], rk4, dt)
-        raise SimulationError("S201", _sentence(found, start + max(at[0], 0) * dt, values)) from None
+            found = trace(program, p, s, m, at[0], rk4, dt)
+        raise SimulationError(
+            "S201", _sentence(found, start + max(at[0], 0) * dt, values)
+        ) from None
     times = start + dt * np.array(saves)
     arrays = {
         name: np.array(row)[:, None, None, None]
@@ -159,64 +145,10 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     return _dataset(program.model, arrays, times, ["default"], ["default"], [0], rk4, dt)
 
 
-def _work(program: Program) -> list[list[float]]:
-    return [[0.0] * max(program.states, len(program.outputs), 1) for _ in range(8)]
-
-
 def _sentence(found: tuple, time: float, values: Mapping[str, float]) -> str:
     name, reason = found
     shown = ", ".join(f"{n} = {v:g}" for n, v in values.items()) or "the model's defaults"
     return f"{name or 'a value'} at time {time:g}: {reason} (parameters: {shown})"
-
-
-def _explain(program: Program, error: Exception, s, work) -> tuple[str | None, str]:
-    """The variable at which a plain run stopped, and why."""
-    if isinstance(error, FloatingPointError):
-        for i, value in enumerate(s):
-            if not math.isfinite(value):
-                return _state_label(program, i), f"became {value}"
-        first = {}
-        for line, name in program.lines.items():
-            first.setdefault(name, line)
-        bad = [n for n, v in zip(program.outputs, work[5], strict=False) if not math.isfinite(v)]
-        if bad:
-            name = min(bad, key=lambda n: first.get(n, 0))
-            return name, f"became {dict(zip(program.outputs, work[5], strict=False))[name]}"
-        return None, str(error)
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == "<sdkit program>" and frame.lineno in program.lines:
-            return program.lines[frame.lineno], str(error)
-    return None, str(error)
-
-
-def _state_label(program: Program, slot: int) -> str | None:
-    for number, line in enumerate(program.source.splitlines(), 1):
-        if line.startswith(f"    d[{slot}] = "):
-            return program.lines.get(number)
-    return None
-
-
-def _trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[str | None, str]:
-    """Repeat one step of a failed lane in plain Python to find the variable that failed."""
-    full = compile_model(program.model)
-    for i, value in enumerate(s):
-        if not math.isfinite(value):
-            return _state_label(full, i), f"became {value}"
-    space = _plain(full.source)
-    p, s, m = list(map(float, p)), list(map(float, s)), list(map(float, m))
-    c, work, at = [0.0] * full.derived, _work(full), [-1]
-    out = [[0.0, 0.0] for _ in full.outputs]
-    start = program.initial_time
-    averaged = [0.0] * len(full.outputs)
-    try:
-        space["constants"](p, c, start, dt)
-        if step < 0:
-            space["initial"](start, dt, p, c, s, m)
-            step = 0
-        space["run"](p, c, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at)
-    except (ArithmeticError, ValueError) as error:
-        return _explain(full, error, s, work)
-    return None, "became NaN or infinite"
 
 
 def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
@@ -224,7 +156,8 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
         names = [name for name, values in arrays.items() if np.isnan(values).any()]
         if names:
             warnings.warn(
-                f"{program.model.name}: missing values (:NA:) in {', '.join(names[:5])}", stacklevel=3
+                f"{program.model.name}: missing values (:NA:) in {', '.join(names[:5])}",
+                stacklevel=3,
             )
 
 
@@ -249,10 +182,12 @@ def _dataset(model, arrays, times, scenarios, policies, draws, rk4, dt) -> xr.Da
 
 def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Dataset:
     if experiment is not None or time_step is not None:
-        raise SimulationError("S205", "engine=\"pysd\" makes single runs at the model's own step")
+        raise SimulationError("S205", 'engine="pysd" makes single runs at the model\'s own step')
     if (method or model.method) != "euler":
         raise SimulationError("S206", f"{model.name} asks for {(method or model.method).upper()}")
-    frame, columns = run_with_pysd(model, {model.find(n).name: v for n, v in values.items()})
+    frame, columns = run_with_pysd(
+        model.path, model.text, {model.find(n).name: v for n, v in values.items()}
+    )
     times = np.asarray(frame.index, dtype=float)
     arrays = {}
     for label, column in columns.items():
@@ -263,71 +198,6 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Da
 
 
 # -- ensembles ---------------------------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """The folder of compiled kernels, which only the user can write.
-
-    SDKIT_CACHE names another. A folder that others could write is not used: what it holds
-    is code.
-    """
-    import platformdirs
-
-    folder = Path(os.environ.get("SDKIT_CACHE") or platformdirs.user_cache_dir("sdkit", False))
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid"):
-            status = folder.stat()
-            if status.st_uid != os.getuid():
-                raise PermissionError
-            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                folder.chmod(0o700)
-        (folder / ".probe").write_bytes(b"")
-        (folder / ".probe").unlink()
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="sdkit-"))
-    return folder
-
-
-_kernels: dict[str, types.ModuleType] = {}
-
-
-def _kernel(source: str):
-    """The compiled `lanes` of a program, from this process, the disk or Numba."""
-    import numba
-
-    name = hashlib.sha256(
-        f"{__version__} {numba.__version__} {sys.version} {source}".encode()
-    ).hexdigest()[:24]
-    if name in _kernels:
-        return _kernels[name].lanes
-    folder = cache_folder() / name
-    file = folder / "kernel.py"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not file.exists() or file.read_text(encoding="utf-8") != source:
-            part = folder / f"kernel.{os.getpid()}.part"
-            part.write_text(source, encoding="utf-8")
-            part.replace(file)
-        cached = True
-    except OSError:  # a full or read-only disk: compile for this process only
-        folder = Path(tempfile.gettempdir())
-        cached = False
-    if cached:
-        spec = importlib.util.spec_from_file_location(f"sdkit_kernel_{name}", file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        module = types.ModuleType(f"sdkit_kernel_{name}")
-        exec(compile(source, f"<sdkit kernel {name}>", "exec"), module.__dict__)
-    for label, value in list(vars(module).items()):
-        if label.startswith("TABLE_"):
-            setattr(module, label, np.array(value))
-        elif isinstance(value, types.FunctionType) and label not in ("lane", "lanes"):
-            setattr(module, label, numba.njit(value, fastmath=_FAST, nogil=True))
-    module.lanes = numba.njit(module.lanes, fastmath=_FAST, nogil=True, cache=cached)
-    _kernels[name] = module
-    return module.lanes
 
 
 class _Ensemble:
@@ -344,11 +214,15 @@ class _Ensemble:
         if experiment.branch is not None:
             step = self._step(experiment.branch)
             if step not in self.saves:
-                raise SimulationError("S204", f"the branch at {experiment.branch:g} is no saved time")
-            self.branch = step if 0 < step < self.saves[-1] and len(experiment.policies) > 1 else None
+                raise SimulationError(
+                    "S204", f"the branch at {experiment.branch:g} is no saved time"
+                )
+            self.branch = (
+                step if 0 < step < self.saves[-1] and len(experiment.policies) > 1 else None
+            )
         averaged = {key(n) for n in experiment.averaged}
         self.averaged = np.array([float(key(n) in averaged) for n in program.outputs])
-        self.kernel = _kernel(program.source)
+        self.kernel = load_kernel(program.source)
         shape = [len(experiment.scenarios), len(experiment.policies), len(self.draws)]
         self.result = np.full((len(program.outputs), len(self.saves), *shape), np.nan)
         self.failures: list[dict] = []
@@ -356,7 +230,11 @@ class _Ensemble:
     def _step(self, time: float) -> int:
         steps = (float(time) - self.start) / self.dt
         last = _steps(self.program, self.dt)
-        if not math.isfinite(steps) or abs(steps - round(steps)) > 1e-6 or not 0 <= round(steps) <= last:
+        if (
+            not math.isfinite(steps)
+            or abs(steps - round(steps)) > 1e-6
+            or not 0 <= round(steps) <= last
+        ):
             raise SimulationError("S204", f"time {time:g} is outside the run or not on a step")
         return round(steps)
 
@@ -379,7 +257,9 @@ class _Ensemble:
                 progress(min(done, total), total)
 
         for i, scenario in enumerate(scenarios):
-            history = self._history(scenario, policies[0], report) if self.branch is not None else None
+            history = (
+                self._history(scenario, policies[0], report) if self.branch is not None else None
+            )
             for j, policy in enumerate(policies):
                 self._policy(i, j, scenario, policy, history, report)
         if progress:
@@ -402,9 +282,7 @@ class _Ensemble:
 
     def _pack(self, scenario: Setting, policy: Setting) -> np.ndarray:
         names = self.program.parameters[:-4]
-        packed = pack(
-            names, self.defaults[:-4], self.draws, scenario.values, policy.values
-        )
+        packed = pack(names, self.defaults[:-4], self.draws, scenario.values, policy.values)
         controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
         moved = [n for i, n in enumerate(names) if n in self.program.frozen
                  and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
@@ -431,7 +309,11 @@ class _Ensemble:
         size = max(program.states, len(program.outputs), 1)
 
         def slice_of(low: int, high: int) -> int:
-            c, work, at = np.zeros(program.derived), np.zeros((8, size)), np.zeros(1, dtype=np.int64)
+            c, work, at = (
+                np.zeros(program.derived),
+                np.zeros((8, size)),
+                np.zeros(1, dtype=np.int64),
+            )
             self.kernel(
                 low, high, p, c, s, m, work, first, last, saves, self.averaged, self.rk4,
                 self.start, self.dt, out, at, failed,
@@ -470,7 +352,10 @@ class _Ensemble:
         # Of the last saved time only the states count: a policy may begin to act there.
         return all(
             np.array_equal(a, b[few], equal_nan=True)
-            for a, b in ((own[0][..., :-1], history[1][..., :-1]), *zip(own[1:], history[2:], strict=True))
+            for a, b in (
+                (own[0][..., :-1], history[1][..., :-1]),
+                *zip(own[1:], history[2:], strict=True),
+            )
         )
 
     def _policy(self, i, j, scenario, policy, history, report) -> None:
@@ -496,9 +381,11 @@ class _Ensemble:
             self._fail(scenario, policy, lane, p[lane], s[lane], m[lane], int(failed[lane]))
 
     def _fail(self, scenario, policy, lane, p, s, m, step) -> None:
-        name, reason = _trace(self.program, p, s, m, step, self.rk4, self.dt)
+        name, reason = trace(self.program, p, s, m, step, self.rk4, self.dt)
         changed = {
-            n: float(v) for n, v, d in zip(self.program.parameters, p, self.defaults, strict=True) if v != d
+            n: float(v)
+            for n, v, d in zip(self.program.parameters, p, self.defaults, strict=True)
+            if v != d
         }
         self.failures.append(
             {

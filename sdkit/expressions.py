@@ -1,0 +1,161 @@
+"""Expressions as nested tuples, made from PySD's abstract syntax.
+
+Expressions are tuples whose first item says what they are:
+("number", x), ("name", key), ("negative", a), ("not", a), ("compare", op, a, b),
+("and", a, b), ("or", a, b), ("arithmetic", op, a, b), ("call", function, (a, ...)),
+("lookup", key, a), ("table", (x, y, mode), a) and ("state", kind, parts) with kinds
+stock, delay, delay n, delay fixed, smooth, smooth n, trend, sample if true and initial.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from .errors import ModelError
+
+CONTROLS = {
+    "initial_time": "INITIAL TIME",
+    "final_time": "FINAL TIME",
+    "time_step": "TIME STEP",
+    "saveper": "SAVEPER",
+}
+
+
+def key(name: str) -> str:
+    """The form under which a name is compared: case, blanks, underscores and quotes fold."""
+    text = name.strip().replace("\\n", " ")
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('\\"', '"')
+    return re.sub(r"[\s_]+", "_", text.strip()).lower()
+
+
+class Translator:
+    """Turns one expression of PySD's abstract model into nested tuples."""
+
+    def __init__(self, path: Path, where: str, lookups: set[str]):
+        self.path, self.where, self.lookups = path, where, lookups
+
+    def refuse(self, what: str):
+        raise ModelError("M109", f"{self.where}: {what}")
+
+    def __call__(self, node) -> tuple:
+        kind = type(node).__name__
+        method = getattr(self, f"_{kind}", None)
+        if method:
+            return method(node)
+        if isinstance(node, (int, float)) or kind in ("float64", "int64"):
+            if math.isinf(node):
+                raise ModelError("M111", f"{self.where}: a number too large to hold")
+            return ("number", float(node))
+        if kind == "ndarray" and node.ndim == 0:
+            return ("number", float(node))
+        return self.refuse("an array" if kind == "ndarray" else kind.removesuffix("Structure"))
+
+    def _ReferenceStructure(self, node):
+        if node.subscripts:
+            self.refuse(f"{node.reference!r} with subscripts")
+        return ("name", key(node.reference))
+
+    def _ArithmeticStructure(self, node):
+        if node.operators == ["negative"]:
+            inner = self(node.arguments[0])
+            return ("number", -inner[1]) if inner[0] == "number" else ("negative", inner)
+        parts = [self(argument) for argument in node.arguments]
+        if node.operators[0] == "^":  # binds to the right, as PySD's own run does
+            result = parts[-1]
+            for part in reversed(parts[:-1]):
+                result = ("arithmetic", "^", part, result)
+            return result
+        result = parts[0]
+        for operator, part in zip(node.operators, parts[1:], strict=True):
+            result = ("arithmetic", operator, result, part)
+        return result
+
+    def _LogicStructure(self, node):
+        operators = [operator.strip(":").lower() for operator in node.operators]
+        parts = [self(argument) for argument in node.arguments]
+        if operators == ["not"]:
+            return ("not", parts[0])
+        result = parts[0]
+        for operator, part in zip(operators, parts[1:], strict=True):
+            if operator in ("and", "or"):
+                result = (operator, result, part)
+            else:
+                result = ("compare", operator, result, part)
+        return result
+
+    def _CallStructure(self, node):
+        name = key(node.function.reference)
+        arguments = tuple(self(argument) for argument in node.arguments)
+        if name in self.lookups:
+            if len(arguments) != 1:
+                raise ModelError("M114", f"{self.where}: the table {name!r} takes one argument")
+            return ("lookup", name, arguments[0])
+        return ("call", name, arguments)
+
+    def _GameStructure(self, node):
+        return self(node.expression)
+
+    def _points(self, node):
+        x = tuple(float(value) for value in node.x)
+        y = tuple(float(value) for value in node.y)
+        if len(x) != len(y) or len(x) < 2 or len(set(x)) != len(x):
+            raise ModelError("M112", f"{self.where}: {len(x)} x and {len(y)} y values")
+        if not all(map(math.isfinite, x + y)):
+            raise ModelError("M112", f"{self.where}: a point is not a finite number")
+        return (x, y, node.type)
+
+    def _LookupsStructure(self, node):
+        return ("points", self._points(node))
+
+    def _InlineLookupsStructure(self, node):
+        return ("table", self._points(node.lookups), self(node.argument))
+
+    def _state(self, kind, node, *names):
+        return ("state", kind, tuple(self(getattr(node, name)) for name in names))
+
+    def _IntegStructure(self, node):
+        kind = "stock" if not node.non_negative else "non-negative stock"
+        return self._state(kind, node, "flow", "initial")
+
+    def _DelayStructure(self, node):
+        return self._state("delay", node, "input", "delay_time", "initial", "order")
+
+    def _DelayNStructure(self, node):
+        return self._state("delay n", node, "input", "delay_time", "initial", "order")
+
+    def _DelayFixedStructure(self, node):
+        return self._state("delay fixed", node, "input", "delay_time", "initial")
+
+    def _SmoothStructure(self, node):
+        return self._state("smooth", node, "input", "smooth_time", "initial", "order")
+
+    _SmoothNStructure = _SmoothStructure
+
+    def _TrendStructure(self, node):
+        return self._state("trend", node, "input", "average_time", "initial_trend")
+
+    def _SampleIfTrueStructure(self, node):
+        return self._state("sample if true", node, "condition", "input", "initial")
+
+    def _InitialStructure(self, node):
+        return self._state("initial", node, "initial")
+
+
+def walk(expression: tuple):
+    """Every expression inside `expression`, itself first."""
+    stack = [expression]
+    while stack:
+        node = stack.pop()
+        yield node
+        for part in node[1:]:
+            if isinstance(part, tuple) and part and isinstance(part[0], str):
+                stack.append(part)
+            elif isinstance(part, tuple) and part and isinstance(part[0], tuple):
+                stack.extend(p for p in part if p and isinstance(p[0], str))
+
+
+def has_missing(expression: tuple) -> bool:
+    return any(node[0] == "number" and math.isnan(node[1]) for node in walk(expression))

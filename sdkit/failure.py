@@ -1,0 +1,70 @@
+"""The plain run of a program, and which variable it was when a run fails."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from functools import lru_cache
+
+from .compile import Program, compile_model
+
+
+@lru_cache(maxsize=16)
+def plain(source: str) -> dict:
+    namespace = {"__name__": "sdkit_program"}
+    exec(compile(source, "<sdkit program>", "exec"), namespace)  # text that sdkit generated
+    return namespace
+
+
+def scratch(program: Program) -> list[list[float]]:
+    return [[0.0] * max(program.states, len(program.outputs), 1) for _ in range(8)]
+
+
+def explain(program: Program, error: Exception, s, work) -> tuple[str | None, str]:
+    """The variable at which a plain run stopped, and why."""
+    if isinstance(error, FloatingPointError):
+        for i, value in enumerate(s):
+            if not math.isfinite(value):
+                return _state_label(program, i), f"became {value}"
+        first = {}
+        for line, name in program.lines.items():
+            first.setdefault(name, line)
+        bad = [n for n, v in zip(program.outputs, work[5], strict=False) if not math.isfinite(v)]
+        if bad:
+            name = min(bad, key=lambda n: first.get(n, 0))
+            return name, f"became {dict(zip(program.outputs, work[5], strict=False))[name]}"
+        return None, str(error)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename == "<sdkit program>" and frame.lineno in program.lines:
+            return program.lines[frame.lineno], str(error)
+    return None, str(error)
+
+
+def _state_label(program: Program, slot: int) -> str | None:
+    for number, line in enumerate(program.source.splitlines(), 1):
+        if line.startswith(f"    d[{slot}] = "):
+            return program.lines.get(number)
+    return None
+
+
+def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[str | None, str]:
+    """Repeat one step of a failed lane in plain Python to find the variable that failed."""
+    full = compile_model(program.model)
+    for i, value in enumerate(s):
+        if not math.isfinite(value):
+            return _state_label(full, i), f"became {value}"
+    space = plain(full.source)
+    p, s, m = list(map(float, p)), list(map(float, s)), list(map(float, m))
+    c, work, at = [0.0] * full.derived, scratch(full), [-1]
+    out = [[0.0, 0.0] for _ in full.outputs]
+    start = program.initial_time
+    averaged = [0.0] * len(full.outputs)
+    try:
+        space["constants"](p, c, start, dt)
+        if step < 0:
+            space["initial"](start, dt, p, c, s, m)
+            step = 0
+        space["run"](p, c, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at)
+    except (ArithmeticError, ValueError) as error:
+        return explain(full, error, s, work)
+    return None, "became NaN or infinite"

@@ -1,0 +1,85 @@
+"""A program's text compiled by Numba, and the folder of kernels compiled before.
+
+The only module that knows Numba.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import stat
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+
+# Safe for catching NaN: none of these lets the compiler assume that NaN never happens.
+_FAST = {"contract", "reassoc", "arcp", "nsz"}
+_kernels: dict[str, types.ModuleType] = {}
+
+
+def cache_folder() -> Path:
+    """The folder of compiled kernels, which only the user can write.
+
+    SDKIT_CACHE names another. A folder that others could write is not used: what it holds
+    is code.
+    """
+    import platformdirs
+
+    folder = Path(os.environ.get("SDKIT_CACHE") or platformdirs.user_cache_dir("sdkit", False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if hasattr(os, "getuid"):
+            status = folder.stat()
+            if status.st_uid != os.getuid():
+                raise PermissionError
+            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                folder.chmod(0o700)
+        (folder / ".probe").write_bytes(b"")
+        (folder / ".probe").unlink()
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="sdkit-"))
+    return folder
+
+
+def load_kernel(source: str):
+    """The compiled `lanes` of a program, from this process, the disk or Numba."""
+    import numba
+
+    name = hashlib.sha256(
+        f"{__version__} {numba.__version__} {sys.version} {source}".encode()
+    ).hexdigest()[:24]
+    if name in _kernels:
+        return _kernels[name].lanes
+    folder = cache_folder() / name
+    file = folder / "kernel.py"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not file.exists() or file.read_text(encoding="utf-8") != source:
+            part = folder / f"kernel.{os.getpid()}.part"
+            part.write_text(source, encoding="utf-8")
+            part.replace(file)
+        cached = True
+    except OSError:  # a full or read-only disk: compile for this process only
+        folder = Path(tempfile.gettempdir())
+        cached = False
+    if cached:
+        spec = importlib.util.spec_from_file_location(f"sdkit_kernel_{name}", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = types.ModuleType(f"sdkit_kernel_{name}")
+        exec(compile(source, f"<sdkit kernel {name}>", "exec"), module.__dict__)
+    for label, value in list(vars(module).items()):
+        if label.startswith("TABLE_"):
+            setattr(module, label, np.array(value))
+        elif isinstance(value, types.FunctionType) and label not in ("lane", "lanes"):
+            setattr(module, label, numba.njit(value, fastmath=_FAST, nogil=True))
+    module.lanes = numba.njit(module.lanes, fastmath=_FAST, nogil=True, cache=cached)
+    _kernels[name] = module
+    return module.lanes
