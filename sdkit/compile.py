@@ -2,7 +2,8 @@
 
 The program's text (`Program.source`) runs as it stands and is, the same text compiled by
 Numba, the kernel of ensembles. Its functions: `constants` (values that never change in a
-run), `initial` (states at the start), `evaluate` (rates and outputs at a time),
+run), `drivers` (values that time alone changes), `initial` (states at the start),
+`evaluate` (rates and outputs at a time),
 `remember` (what a later step looks back at) and `clip` (non-negative stocks), followed by
 the text of `runtime.py`.
 """
@@ -35,6 +36,7 @@ class Program:
     frozen: frozenset[str]
     states: int
     derived: int
+    drivers: int
     memory: int
     buffers: int
     lines: dict[int, str] = field(repr=False)
@@ -68,6 +70,7 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         frozen=frozenset(layout.frozen),
         states=layout.slots,
         derived=len(layout.derived),
+        drivers=len(layout.drivers),
         memory=layout.memory,
         buffers=layout.buffers,
         lines=lines,

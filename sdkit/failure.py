@@ -56,15 +56,19 @@ def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[s
     space = plain(full.source)
     p, s, m = list(map(float, p)), list(map(float, s)), list(map(float, m))
     c, work, at = [0.0] * full.derived, scratch(full), [-1]
+    x, y = [0.0] * full.drivers, [0.0] * full.drivers
     out = [[0.0, 0.0] for _ in full.outputs]
     start = program.initial_time
     averaged = [0.0] * len(full.outputs)
     try:
         space["constants"](p, c, start, dt)
+        space["drivers"](start + max(step, 0) * dt, dt, p, c, x)
         if step < 0:
-            space["initial"](start, dt, p, c, s, m)
+            space["initial"](start, dt, p, c, x, s, m)
             step = 0
-        space["run"](p, c, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at)
+        space["run"](
+            p, c, x, y, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at
+        )
     except (ArithmeticError, ValueError) as error:
         return explain(full, error, s, work)
     return None, "became NaN or infinite"

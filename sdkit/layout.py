@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .errors import ModelError, SimulationError
@@ -37,11 +37,20 @@ READS = {
 REMEMBERS = {"delay n": (1,), "delay fixed": (0,), "sample if true": (0, 1)}
 
 
+def _keeps_state(node: tuple) -> bool:
+    return node[0] == "slot" or (node[0] == "call" and node[1] == "active_initial")
+
+
+def _reads_time(node: tuple) -> bool:
+    return node == ("name", "time") or (node[0] == "call" and FUNCTIONS[node[1]].reads_time)
+
+
 class Layout:
     """A model taken apart for one program.
 
     `expressions` maps keys to expressions in which states are references ("slot", i) into
-    `states`; `derived` are keys that only constants decide, in the order of computing;
+    `states`; `derived` are keys that only constants decide, `drivers` those that constants
+    and time decide, both in the order of computing;
     `slots`, `memory` and `buffers` are the sizes of what a run carries along.
     """
 
@@ -66,7 +75,9 @@ class Layout:
             if variable.kind in ("auxiliary", "stock"):
                 self.expressions[k] = self._lift(variable.expression, variable)
         self._lay_out()
-        self.derived = self._find_derived()
+        self.derived: dict[str, int] = {}
+        self.derived = self._decided_by(lambda node: _keeps_state(node) or _reads_time(node))
+        self.drivers = self._decided_by(_keeps_state)
 
     def where(self, variable: Variable) -> str:
         return f"{self.model.path.name}, line {variable.line}, {variable.name!r}"
@@ -236,18 +247,18 @@ class Layout:
         line = min((self.by_key[key(n)].line for n in names), default=0)
         raise ModelError("M106", f"{self.model.path.name}, line {line}: {shown}")
 
-    def _find_derived(self) -> dict[str, int]:
-        """Keys of variables that only constants decide: computed once a run."""
+    def _decided_by(self, starters: Callable[[tuple], bool]) -> dict[str, int]:
+        """Keys of variables that nothing decides for which `starters` holds, in their order.
+
+        What `starters` marks (a state, a function of time) spreads to every reader.
+        """
         changing: set[str] = set()
         readers: dict[str, set[str]] = {}
         for k, expression in self.expressions.items():
             for node in walk(expression):
                 if node[0] == "name":
                     readers.setdefault(node[1], set()).add(k)
-                calls = node[0] == "call" and (
-                    FUNCTIONS[node[1]].reads_time or node[1] == "active_initial"
-                )
-                if node[0] == "slot" or calls or node == ("name", "time"):
+                if starters(node):
                     changing.add(k)
         todo = list(changing)
         while todo:
@@ -255,9 +266,9 @@ class Layout:
                 if reader not in changing:
                     changing.add(reader)
                     todo.append(reader)
-        derived = [k for k in self.expressions if k not in changing]
-        order = self.order([("name", k) for k in derived], False, ())
-        return {k: i for i, k in enumerate(n[1] for n in order if n[1] in derived)}
+        wanted = [k for k in self.expressions if k not in changing and k not in self.derived]
+        order = self.order([("name", k) for k in wanted], False, self.derived)
+        return {k: i for i, k in enumerate(n[1] for n in order if n[1] in wanted)}
 
     def owner(self, slot: tuple) -> str:
         """Key of the variable in whose equation a state stands."""

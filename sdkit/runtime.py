@@ -1,7 +1,7 @@
 """The part of every generated program that does not depend on the model.
 
 Plain Python that Numba compiles as it stands. `compile.py` copies this text behind the
-model's own functions `constants`, `initial`, `evaluate`, `remember` and `clip`, so that a
+model's own functions (constants, drivers, initial, evaluate, remember, clip), so that a
 program needs nothing but Python to run. Arrays are Python lists in a plain run and
 NumPy arrays in a compiled one; only operations that both have are used.
 
@@ -58,6 +58,8 @@ def arccos(x):
 
 
 def power(base, exponent):
+    if base > 0.0:
+        return base**exponent
     if base < 0.0 and exponent != math.floor(exponent):
         raise ValueError("a fractional power of a negative number")
     if base == 0.0 and exponent < 0.0:
@@ -157,10 +159,11 @@ def fixed_steps(time, dt):
     return math.floor(larger(time / dt, 1.0) + 0.5 + SMALL)
 
 
-def run(p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at):
+def run(p, c, x, y, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at):
     """Integrate one lane from step `first`, whose states are in `s`, to step `last`.
 
-    p constants, c derived constants, s states, m memory, work ten rows of scratch,
+    p constants, c derived constants, x and y the drivers at the start of the step (filled)
+    and later in it, s states, m memory, work eight rows of scratch,
     saves the steps at which outputs are stored in out[output][save], averaged 1.0 for an
     output that is stored as its mean since the save before (trapezoidal rule on the
     steps), at[0] the step that is being computed.
@@ -178,7 +181,7 @@ def run(p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at)
     for k in range(first, last + 1):
         at[0] = k
         t = start + k * dt
-        evaluate(k, t, dt, p, c, s, m, d1, o)
+        evaluate(k, t, dt, p, c, x, s, m, d1, o)
         for i in range(OUTPUTS):
             if math.isinf(o[i]) or (o[i] != o[i] and not MISSING_VALUES):
                 raise FloatingPointError("NaN or infinity in an output")
@@ -196,21 +199,25 @@ def run(p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at)
                 total[i] += o[i]
         if k == last:
             break
-        remember(k, t, dt, p, c, s, m)
+        remember(k, t, dt, p, c, x, s, m)
+        later = start + (k + 1) * dt
         if rk4:
             half = 0.5 * dt
+            drivers(t + half, dt, p, c, y)
             for i in range(STATES):
                 trial[i] = s[i] + half * d1[i]
-            evaluate(k, t + half, dt, p, c, trial, m, d2, unused)
+            evaluate(k, t + half, dt, p, c, y, trial, m, d2, unused)
             for i in range(STATES):
                 trial[i] = s[i] + half * d2[i]
-            evaluate(k, t + half, dt, p, c, trial, m, d3, unused)
+            evaluate(k, t + half, dt, p, c, y, trial, m, d3, unused)
             for i in range(STATES):
                 trial[i] = s[i] + dt * d3[i]
-            evaluate(k, t + dt, dt, p, c, trial, m, d4, unused)
+            drivers(later, dt, p, c, x)
+            evaluate(k, later, dt, p, c, x, trial, m, d4, unused)
             for i in range(STATES):
                 s[i] += dt / 6.0 * (d1[i] + 2.0 * d2[i] + 2.0 * d3[i] + d4[i])
         else:
+            drivers(later, dt, p, c, x)
             for i in range(STATES):
                 s[i] += dt * d1[i]
         clip(s)
@@ -220,7 +227,7 @@ def run(p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at)
 
 
 def lanes(
-    low, high, p, c, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at, failed
+    low, high, p, c, x, y, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at, failed
 ):
     """Run lanes `low` to `high`; failed[lane] is -2, or the step at which the lane failed.
 
@@ -232,11 +239,14 @@ def lanes(
         at[0] = -1
         try:
             constants(p[lane], c, start, dt)
+            drivers(start + first * dt, dt, p[lane], c, x)
             if first == 0:
-                initial(start, dt, p[lane], c, s[lane], m[lane])
+                initial(start, dt, p[lane], c, x, s[lane], m[lane])
             run(
                 p[lane],
                 c,
+                x,
+                y,
                 s[lane],
                 m[lane],
                 work,

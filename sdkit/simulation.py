@@ -119,6 +119,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in program.outputs]
     c = [0.0] * program.derived
+    x, y = [0.0] * program.drivers, [0.0] * program.drivers
     s = [0.0] * program.states
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
@@ -127,8 +128,9 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     start = program.initial_time
     try:
         space["constants"](p, c, start, dt)
-        space["initial"](start, dt, p, c, s, m)
-        space["run"](p, c, s, m, work, 0, steps, saves, averaged, rk4, start, dt, out, at)
+        space["drivers"](start, dt, p, c, x)
+        space["initial"](start, dt, p, c, x, s, m)
+        space["run"](p, c, x, y, s, m, work, 0, steps, saves, averaged, rk4, start, dt, out, at)
     except (ArithmeticError, ValueError) as error:
         found = explain(program, error, s, work)
         if found[0] is None and at[0] >= 0:
@@ -309,13 +311,10 @@ class _Ensemble:
         size = max(program.states, len(program.outputs), 1)
 
         def slice_of(low: int, high: int) -> int:
-            c, work, at = (
-                np.zeros(program.derived),
-                np.zeros((8, size)),
-                np.zeros(1, dtype=np.int64),
-            )
+            c, x, y = (np.zeros(n) for n in (program.derived, program.drivers, program.drivers))
+            work, at = np.zeros((8, size)), np.zeros(1, dtype=np.int64)
             self.kernel(
-                low, high, p, c, s, m, work, first, last, saves, self.averaged, self.rk4,
+                low, high, p, c, x, y, s, m, work, first, last, saves, self.averaged, self.rk4,
                 self.start, self.dt, out, at, failed,
             )  # fmt: skip
             return high - low

@@ -17,8 +17,9 @@ from .functions import FUNCTIONS, LOOKUPS
 from .layout import READS, REMEMBERS, Layout, State
 
 _LOCALS = (
-    "k t dt p c s m d o i at out work first last saves begun total column averaged rk4 start "
-    "constants initial evaluate remember clip lane math STATES OUTPUTS DERIVED MEMORY BUFFERS "
+    "k t dt p c x s m d o i at out work first last saves begun total column averaged rk4 start "
+    "constants drivers initial evaluate remember clip lane math "
+    "STATES OUTPUTS DERIVED DRIVERS MEMORY BUFFERS "
     "MISSING_VALUES RK4 DEFAULTS NAMES abs float int range len list max min print round"
 )
 _RESERVED = set(keyword.kwlist) | set(keyword.softkwlist) | set(dir(runtime)) | set(_LOCALS.split())
@@ -30,6 +31,7 @@ def lane(p, steps, every, rk4):
     start, dt = p[-4], p[-2]
     at = [0]
     c = [0.0] * DERIVED
+    x, y = [0.0] * DRIVERS, [0.0] * DRIVERS
     s = [0.0] * STATES
     m = [0.0] * (MEMORY + BUFFERS * (steps + 1))
     m[0] = steps + 1.0
@@ -37,8 +39,9 @@ def lane(p, steps, every, rk4):
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in range(OUTPUTS)]
     constants(p, c, start, dt)
-    initial(start, dt, p, c, s, m)
-    run(p, c, s, m, work, 0, steps, saves, [0.0] * OUTPUTS, rk4, start, dt, out, at)
+    drivers(start, dt, p, c, x)
+    initial(start, dt, p, c, x, s, m)
+    run(p, c, x, y, s, m, work, 0, steps, saves, [0.0] * OUTPUTS, rk4, start, dt, out, at)
     return out
 
 
@@ -67,6 +70,7 @@ class _Writer:
         self.model, self.by_key = layout.model, layout.by_key
         self.states, self.expressions = layout.states, layout.expressions
         self.memory, self.derived = layout.memory, layout.derived
+        self.known = {*layout.derived, *layout.drivers}
         self.tables: dict[tuple, str] = {}
         self.identifiers: dict[str, str] = {}
 
@@ -242,6 +246,7 @@ class _Writer:
         lines = []
         places = {key(n): f"p[{i}]" for i, n in enumerate(self.layout.parameters)}
         places |= {k: f"c[{i}]" for k, i in self.derived.items()}
+        places |= {k: f"x[{i}]" for k, i in self.layout.drivers.items()}
         for k, place in places.items():
             if k in self.identifiers and self.identifiers[k] in words:
                 lines.append((f"{self.identifiers[k]} = {place}", k))
@@ -252,14 +257,14 @@ class _Writer:
             owner = self.layout.owner(node)
             return [(line, owner) for line in self._starts(self.states[node[1]])]
         k = node[1]
-        if k not in self.expressions or k in self.derived:
+        if k not in self.expressions or k in self.known:
             return []
         return [(f"{self._name(k)} = {self._text(self.expressions[k], start)}", k)]
 
     def _initial(self) -> list[tuple[str, str]]:
         slots = [("slot", i) for i in range(len(self.states))]
         body = []
-        for node in self.layout.order(slots, True, self.derived):
+        for node in self.layout.order(slots, True, self.known):
             body += self._assign(node, True)
         return self._loads(body) + body
 
@@ -271,7 +276,7 @@ class _Writer:
             rates += [(line, self.layout.owner(("slot", i))) for line in self._rates(state)]
         wanted += [("name", key(name)) for name in self.layout.outputs]
         body = []
-        for node in self.layout.order(wanted, False, self.derived):
+        for node in self.layout.order(wanted, False, self.known):
             body += self._assign(node, False)
         body += rates
         body += [
@@ -286,32 +291,36 @@ class _Writer:
             for part in REMEMBERS.get(state.kind, ()):
                 wanted += self.layout.needs(state.parts[part], False)
             lines += [(line, self.layout.owner(("slot", i))) for line in self._remembers(state)]
-        for node in self.layout.order(wanted, False, self.derived):
+        for node in self.layout.order(wanted, False, self.known):
             body += self._assign(node, False)
         body += lines
         return self._loads(body) + body
 
+    def _block(self, keys: dict[str, int], array: str) -> list[tuple[str, str]]:
+        """Assignments that compute some variables and store them in an array."""
+        body = [(f"{self._name(k)} = {self._text(self.expressions[k], False)}", k) for k in keys]
+        body += [(f"{array}[{i}] = {self._name(k)}", k) for k, i in keys.items()]
+        return [line for line in self._loads(body) if line[1] not in keys] + body
+
     def write(self) -> tuple[str, dict[int, str], tuple[float, ...]]:
-        constants = [
-            (f"{self._name(k)} = {self._text(self.expressions[k], False)}", k) for k in self.derived
-        ]
-        constants += [(f"c[{i}] = {self._name(k)}", k) for k, i in self.derived.items()]
-        loads = [line for line in self._loads(constants) if line[1] not in self.derived]
+        constants = self._block(self.derived, "c")
+        drivers = self._block(self.layout.drivers, "x")
         clip = [
             (f"s[{state.slot}] = larger(s[{state.slot}], 0.0)", self.layout.owner(("slot", i)))
             for i, state in enumerate(self.states)
             if state.kind == "non-negative stock"
         ]
         functions = [
-            ("constants(p, c, t, dt)", "Values that never change in a run.", loads + constants),
-            ("initial(t, dt, p, c, s, m)", "States at the start of a run.", self._initial()),
+            ("constants(p, c, t, dt)", "Values that never change in a run.", constants),
+            ("drivers(t, dt, p, c, x)", "Values that time alone changes.", drivers),
+            ("initial(t, dt, p, c, x, s, m)", "States at the start of a run.", self._initial()),
             (
-                "evaluate(k, t, dt, p, c, s, m, d, o)",
+                "evaluate(k, t, dt, p, c, x, s, m, d, o)",
                 "Rates d and outputs o at step k and time t.",
                 self._evaluate(),
             ),
             (
-                "remember(k, t, dt, p, c, s, m)",
+                "remember(k, t, dt, p, c, x, s, m)",
                 "What later steps look back at, once a step.",
                 self._remember(),
             ),
@@ -329,6 +338,7 @@ class _Writer:
             f"STATES = {self.layout.slots}",
             f"OUTPUTS = {len(self.layout.outputs)}",
             f"DERIVED = {len(self.derived)}",
+            f"DRIVERS = {len(self.layout.drivers)}",
             f"MEMORY = {self.memory}",
             f"BUFFERS = {self.layout.buffers}",
             f"MISSING_VALUES = {self.model.missing_values}",
