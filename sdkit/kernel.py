@@ -71,6 +71,8 @@ def load_kernel(source: str):
     if cached:
         spec = importlib.util.spec_from_file_location(f"sdkit_kernel_{name}", file)
         module = importlib.util.module_from_spec(spec)
+        # Numba finds a cached function's module by its name.
+        sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     else:
         module = types.ModuleType(f"sdkit_kernel_{name}")
