@@ -16,8 +16,11 @@ import pandas as pd
 import xarray as xr
 
 from .errors import RunError
+from .experiment import Setting
 from .files import place, read_tables
 from .model import Model
+from .observations import Series
+from .parameters import Parameters
 
 REDUCTIONS = ("sum", "mean", "last")
 BETTER = ("lower", "higher", "none")
@@ -51,6 +54,40 @@ class Claim:
     direction: str
     margin: float
     number: int
+
+
+@dataclass(frozen=True)
+class History:
+    """One observed series with the baseline's 5 %, 50 % and 95 % (3, years) at its years."""
+
+    name: str
+    options: Mapping
+    series: Series
+    years: np.ndarray
+    bands: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that came of comparing policies; what the report and the figures are made from."""
+
+    name: str
+    question: str
+    model: str
+    result: xr.Dataset
+    outputs: tuple[Output, ...]
+    scenarios: tuple[Setting, ...]
+    policies: tuple[Setting, ...]
+    horizon: tuple[int, int]
+    periods: tuple[str, ...]
+    draws: pd.DataFrame
+    parameters: Parameters
+    changed: Mapping[str, float]
+    claims: tuple[Claim, ...]
+    summary: pd.DataFrame
+    series: pd.DataFrame
+    claims_table: pd.DataFrame
+    histories: tuple[History, ...]
 
 
 def _one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:

@@ -1,0 +1,489 @@
+"""Run folders: a question in run.toml, the results written beside it.
+
+`read_run` reads the question, `prepare` finds everything that it names, `execute` carries
+it out and `write_results` puts the results in place, all or none: they are written to a
+folder of their own and renamed into place at the end.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import __version__, report
+from .check import Check, read_checks
+from .compare import (
+    Claim,
+    Comparison,
+    History,
+    Output,
+    judge,
+    period_years,
+    read_claims,
+    read_outputs,
+    series_table,
+    standard_periods,
+    summarise,
+)
+from .compile import compile_model
+from .errors import RunError, SimulationError
+from .experiment import Experiment, Setting, no_draws, read_settings, sample
+from .files import (
+    checked,
+    place,
+    read_text,
+    read_toml,
+    write_json,
+    write_table,
+)
+from .model import Model, read_model
+from .observations import REDUCTIONS, at_observations, read_series
+from .parameters import Parameters, read_parameters
+from .simulation import simulate
+
+TRACKED = ("summary.csv", "claims.csv", "record.json")
+_STAGE = ".sdkit-new-"
+_REQUIRED = {
+    "do": str,
+    "question": str,
+    "model": str,
+    "seed": int,
+    "draws": dict,
+    "scenarios": list,
+    "policies": list,
+    "outputs": list,
+    "horizon": list,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.toml says, checked for form but not yet against the model."""
+
+    folder: Path
+    question: str
+    model: Path
+    seed: int
+    source: str
+    n: int
+    scenarios: tuple[str, ...]
+    policies: tuple[str, ...]
+    outputs: tuple[str, ...]
+    horizon: tuple[int, int]
+    periods: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "run.toml"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run with everything that it names: found, read and checked."""
+
+    run: Run
+    model: Model
+    parameters: Parameters
+    scenarios: tuple[Setting, ...]
+    policies: tuple[Setting, ...]
+    outputs: tuple[Output, ...]
+    claims: tuple[Claim, ...]
+    histories: tuple[Check, ...]
+    draws: pd.DataFrame
+    changed: Mapping[str, float]
+
+
+def read_run(folder: Path, n: int | None = None) -> Run:
+    """run.toml of a folder; `n` overrides its number of draws. Raises R401 to R413."""
+    path = folder / "run.toml"
+    if not path.exists():
+        what = "holds no run.toml" if folder.is_dir() else "does not exist"
+        raise RunError("R401", f"{folder} {what}")
+    data = checked(path, read_toml(path), _REQUIRED, {"periods": list})
+
+    def impossible(key: str, text: str):
+        raise RunError("R410", f"{place(path, key)}: {key} {text}")
+
+    if data["do"] != "compare":
+        impossible("do", f"= {data['do']!r}; this version does \"compare\" only")
+    if data["seed"] < 0:
+        impossible("seed", "has to be zero or more")
+    draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
+    if draws["from"] not in ("priors", "defaults"):
+        impossible("from", f'= {draws["from"]!r}; it has to be "priors" or "defaults"')
+    if draws["from"] == "defaults":
+        if draws.get("n", 1) != 1:
+            impossible("n", 'has to be 1 where draws come from "defaults"')
+        draws["n"] = 1
+    elif "n" not in draws:
+        raise RunError("R408", f"{place(path, 'draws')}: the key 'n' is missing in draws")
+    if n is not None and draws["from"] == "priors":
+        draws["n"] = n
+    if draws["n"] < 1 or draws["n"] & (draws["n"] - 1):
+        where = "--draws" if n is not None else place(path, "n") + ": n"
+        raise RunError("R410", f"{where} has to be a power of two, not {draws['n']}")
+    for key in ("scenarios", "policies", "outputs", "periods"):
+        names = data.get(key, ["horizon"])
+        if not names:
+            impossible(key, "is empty")
+        for name in names:
+            if not isinstance(name, str):
+                raise RunError("R409", f"{place(path, key)}: {key} has to be a list of texts")
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise RunError("R412", f"{place(path, key)}: {key} holds {twice!r} twice")
+    years = data["horizon"]
+    if len(years) != 2 or any(type(year) is not int for year in years):
+        raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
+    if years[0] > years[1]:
+        impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
+    horizon = (years[0], years[1])
+    for period in data.get("periods", []):
+        try:
+            period_years(period, horizon)
+        except ValueError:
+            impossible("periods", f"holds {period!r}, which is no year or span of the horizon")
+    return Run(
+        folder=folder,
+        question=data["question"],
+        model=_find_model(path, data["model"]),
+        seed=data["seed"],
+        source=draws["from"],
+        n=draws["n"],
+        scenarios=tuple(data["scenarios"]),
+        policies=tuple(data["policies"]),
+        outputs=tuple(data["outputs"]),
+        horizon=horizon,
+        periods=tuple(data.get("periods", standard_periods(horizon))),
+    )
+
+
+def _find_model(path: Path, name: str) -> Path:
+    """`model` of run.toml, from the nearest parent folder that holds a folder models."""
+    for parent in path.resolve().parents:
+        if (parent / "models").is_dir():
+            if (parent / name).exists():
+                return parent / name
+            raise RunError("R413", f"{place(path, 'model')}: {parent / name} does not exist")
+    raise RunError("R413", f"{path}: no parent folder holds a folder models")
+
+
+def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
+    """Read and check all that a run names. `changed` overrides constants in every draw."""
+    model = read_model(run.model)
+    folder = model.path.parent
+    parameters = read_parameters(model)
+    scenarios = read_settings(folder / "scenarios.toml", "scenario", parameters)
+    policies = read_settings(folder / "policies.toml", "policy", parameters)
+    outputs = read_outputs(folder / "outputs.toml", model)
+    claims, histories = [], []
+    if (folder / "claims.toml").exists():
+        claims = read_claims(folder / "claims.toml", outputs, tuple(policies))
+    if (folder / "checks.toml").exists():
+        checks = read_checks(folder / "checks.toml", model, parameters)
+        histories = [check for check in checks if check.kind == "history"]
+
+    def choose(kind: str, names, known):
+        for name in names:
+            if name not in known:
+                raise RunError(
+                    "R411",
+                    f"{place(run.file, name)}: unknown {kind} {name!r}; known: {', '.join(known)}",
+                )
+        return tuple(known[name] for name in names)
+
+    chosen = {
+        "scenarios": choose("scenario", run.scenarios, scenarios),
+        "policies": choose("policy", run.policies, policies),
+        "outputs": choose("output", run.outputs, outputs),
+    }
+    draws = sample(parameters, run.n, run.seed) if run.source == "priors" else no_draws()
+    values = {}
+    for name, value in (changed or {}).items():
+        item = parameters.check_value(name, value, "--set")
+        values[item.name] = draws[item.name] = float(value)
+    return Prepared(
+        run=run,
+        model=model,
+        parameters=parameters,
+        claims=tuple(claims),
+        histories=tuple(histories),
+        draws=draws,
+        changed=values,
+        **chosen,
+    )
+
+
+def execute(
+    prepared: Prepared,
+    progress: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
+) -> Comparison:
+    """Simulate and compare. Raises SimulationError S202 where lanes fail."""
+    run, model = prepared.run, prepared.model
+    names = {o.variable for o in prepared.outputs}
+    constants = set(model.constants)
+    observed = {model.find(c.options["variable"]).name for c in prepared.histories}
+    program = compile_model(
+        model, tuple(n for n in model.variables if n in (names | observed) - constants)
+    )
+    start, end = program.initial_time, run.horizon[1] + 1.0
+    if start > run.horizon[0] or end > program.final_time + 1e-9:
+        raise RunError(
+            "R410",
+            f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end of "
+            f"{run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
+        )
+    first = np.ceil(start)
+    times = np.arange(first, end + 0.5)
+    experiment = Experiment(
+        scenarios=prepared.scenarios,
+        policies=prepared.policies,
+        draws=prepared.draws,
+        outputs=program.outputs,
+        times=times,
+        averaged=tuple(o.variable for o in prepared.outputs if o.reduction != "last"),
+        branch=float(run.horizon[0]),
+    )
+    result = simulate(program, experiment, progress=progress, threads=threads)
+    structural = [p.name for p in prepared.parameters.of_role("structural")]
+    switches = [name for name in structural if name in prepared.draws]
+    by_name = {o.name: o for o in prepared.outputs}
+    return Comparison(
+        name=run.folder.resolve().name,
+        question=run.question,
+        result=result,
+        outputs=prepared.outputs,
+        scenarios=prepared.scenarios,
+        policies=prepared.policies,
+        horizon=run.horizon,
+        periods=run.periods,
+        draws=prepared.draws,
+        parameters=prepared.parameters,
+        changed=prepared.changed,
+        model=model.name,
+        claims=prepared.claims,
+        summary=summarise(result, prepared.outputs, run.periods, run.horizon),
+        series=series_table(result, prepared.outputs),
+        claims_table=judge(
+            result, prepared.claims, by_name, run.horizon, prepared.draws, switches
+        ),
+        histories=_histories(prepared, program, end, threads),
+    )
+
+
+def _histories(prepared: Prepared, program, end: float, threads) -> tuple[History, ...]:
+    """The baseline beside the observed series, as the history checks reduce them."""
+    if not prepared.histories:
+        return ()
+    series = read_series(prepared.model.path.parent / "data")
+    wanted = {c.options["series"] for c in prepared.histories}
+    latest = max((series[n].time.max() for n in wanted if n in series), default=0.0) + 1
+    latest = min(max(latest, prepared.run.horizon[0]), end)
+    # Quarters, so that a fiscal year can be put together from whole intervals.
+    times = np.arange(program.initial_time, np.floor(latest) + 0.125, 0.25)
+    points = {
+        prepared.model.find(c.options["variable"]).name
+        for c in prepared.histories
+        if REDUCTIONS[c.options["reduction"]] is None
+    }
+    experiment = Experiment(
+        prepared.scenarios[:1],
+        prepared.policies[:1],
+        prepared.draws,
+        program.outputs,
+        times,
+        averaged=tuple(n for n in program.outputs if n not in points),
+    )
+    result = simulate(program, experiment, threads=threads)
+    histories = []
+    for check in prepared.histories:
+        row = check.options
+        if row["series"] not in series:
+            raise RunError("R411", f"check {check.name!r}: no series {row['series']!r}")
+        seen = series[row["series"]]
+        variable = prepared.model.find(row["variable"]).name
+        values = result[variable].to_numpy()[:, 0, 0, :]
+        if "scale" in row:
+            item = prepared.parameters.find(row["scale"])
+            factor = prepared.draws[item.name] if item.name in prepared.draws else item.default
+            values = values * np.asarray(factor)
+        step = times[1] - times[0]
+        years = np.arange(np.ceil(times[0]) + 1, np.floor(times[-1]))
+        if variable in points:
+            model_at = at_observations(times, values, years, "point")
+        else:
+            # Each saved value is the mean of its quarter: four of them make a year.
+            shift = REDUCTIONS[row["reduction"]]
+            ends = np.round((years + shift + 1 - times[0]) / step).astype(int)
+            model_at = np.stack([values[e - 3 : e + 1].mean(axis=0) for e in ends])
+        bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
+        histories.append(History(check.name, dict(row), seen, years, bands))
+    return tuple(histories)
+
+
+# -- writing -------------------------------------------------------------------------------
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(read_text(path).encode()).hexdigest()
+
+
+def record_of(prepared: Prepared) -> dict:
+    """What decides the numbers, for record.json."""
+    run, folder = prepared.run, prepared.model.path.parent
+    files = [prepared.model.path]
+    names = ("parameters", "scenarios", "policies", "outputs", "claims", "checks")
+    files += [f for n in names for s in ("csv", "toml") if (f := folder / f"{n}.{s}").exists()]
+    files += sorted((folder / "data").glob("*.csv"))
+    hashes = {f"{prepared.model.name}/{f.relative_to(folder).as_posix()}": _hash(f) for f in files}
+    return {
+        "sdkit": __version__,
+        "seed": run.seed,
+        "draws": {"from": run.source, "n": run.n},
+        "set": dict(prepared.changed),
+        "sha256": {"run.toml": _hash(run.file), **hashes},
+    }
+
+
+def environment_of(seconds: float) -> dict:
+    """Where and when: for out/environment.json, not tracked."""
+    packages = ("numpy", "scipy", "pandas", "xarray", "numba", "pysd", "matplotlib", "jinja2")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "python": sys.version.split()[0],
+        "machine": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+    }
+
+
+def compare(
+    folder: Path,
+    *,
+    n: int | None = None,
+    changed: Mapping[str, float] | None = None,
+    out: Path | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Do what a run folder asks; returns the path of its report.
+
+    Without `n`, `changed` and `out` the results go where they are tracked; `n` or `changed`
+    make a trial, in out/trial; `out` names a folder. Lanes that fail leave failed.csv in
+    the place of results and raise S202; whatever fails leaves earlier results alone.
+    """
+    began = time.monotonic()
+    run = read_run(folder, n)
+    trial = folder / "out" / "trial" if n is not None or changed else None
+    flat = out or trial
+    prepared = prepare(run, changed)
+    try:
+        comparison = execute(prepared, progress, threads)
+    except SimulationError as error:
+        if error.failures:
+            _write_failures((flat or folder / "out") / "failed.csv", error.failures)
+        raise
+    try:
+        parent = (flat or folder).parent if flat else folder
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
+            stage = Path(name)
+            write_results(prepared, comparison, stage, began)
+            _put(stage, flat, folder, replace_all=flat is not None and out is None)
+    except OSError as error:
+        raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
+    return (flat or folder / "out") / "report.html"
+
+
+def write_results(prepared: Prepared, comparison: Comparison, stage: Path, began: float) -> None:
+    """Every result into `stage`: the tracked files, and the rest under out/."""
+    out = stage / "out"
+    for name, table, place_ in (
+        ("summary.csv", comparison.summary, stage),
+        ("claims.csv", comparison.claims_table, stage),
+        ("series.csv", comparison.series, out),
+    ):
+        write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
+    write_json(stage / "record.json", record_of(prepared))
+    report.write_report(comparison, out)
+    write_json(out / "environment.json", environment_of(time.monotonic() - began))
+
+
+def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> None:
+    """Rename what stands in `stage` into place; the last step, and a short one."""
+    if flat is not None:
+        for name in TRACKED:
+            (stage / name).rename(stage / "out" / name)
+        if replace_all:
+            _swap(stage / "out", flat, stage / "old")
+        else:  # a folder that the user named: add to it, delete nothing else
+            for path in sorted((stage / "out").rglob("*")):
+                target = flat / path.relative_to(stage / "out")
+                if path.is_file():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+        return
+    _swap(stage / "out", folder / "out", stage / "old")
+    for name in TRACKED:
+        (stage / name).replace(folder / name)
+
+
+def _swap(new: Path, place_: Path, old: Path) -> None:
+    place_.parent.mkdir(parents=True, exist_ok=True)
+    if place_.exists():
+        place_.rename(old)
+    try:
+        new.rename(place_)
+    except OSError:
+        if old.exists():
+            old.rename(place_)
+        raise
+
+
+def _write_failures(path: Path, failures) -> None:
+    names = ("draw", "scenario", "policy", "time", "variable", "reason", "parameters")
+    rows = []
+    for failure in failures:
+        values = "; ".join(f"{k} = {v:.6g}" for k, v in failure["parameters"].items())
+        rows.append([*(failure[name] for name in names[:-1]), values])
+    write_table(path, names, rows)
+
+
+# -- one model, one run ---------------------------------------------------------------------
+
+
+def default_run(path: Path, changed: Mapping[str, float], out: Path) -> tuple[Path, Path]:
+    """One run of a model: every variable to `out`/variables.csv, one picture of its stocks."""
+    from . import plot
+
+    model = read_model(path)
+    result = simulate(compile_model(model), set=changed)
+    names = list(result.data_vars)
+    columns = np.column_stack([result[name].to_numpy()[:, 0, 0, 0] for name in names])
+    rows = np.column_stack([result["time"].to_numpy(), columns])
+    table = out / "variables.csv"
+    write_table(table, ["Time", *names], rows.tolist())
+    stocks = [n for n in names if model.variables[n].kind == "stock"]
+    return table, plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
+
