@@ -64,6 +64,9 @@ class Translator:
             return ("number", -inner[1]) if inner[0] == "number" else ("negative", inner)
         parts = [self(argument) for argument in node.arguments]
         if node.operators[0] == "^":  # binds to the right, as PySD's own run does
+            if any(part[0] == "number" and part[1] < 0 for part in parts[:-1]):
+                # PySD's abstract model does not tell -2^2 from (-2)^2.
+                self.refuse("a power of a negative number; write 0 - 2^2 or name the number")
             result = parts[-1]
             for part in reversed(parts[:-1]):
                 result = ("arithmetic", "^", part, result)
@@ -78,12 +81,17 @@ class Translator:
         parts = [self(argument) for argument in node.arguments]
         if operators == ["not"]:
             return ("not", parts[0])
-        result = parts[0]
+        if operators[0] not in ("and", "or"):
+            return ("compare", operators[0], *parts)
+        groups = [parts[0]]  # "and" binds before "or"; PySD's own run nests them to the right
         for operator, part in zip(operators, parts[1:], strict=True):
-            if operator in ("and", "or"):
-                result = (operator, result, part)
+            if operator == "and":
+                groups[-1] = ("and", groups[-1], part)
             else:
-                result = ("compare", operator, result, part)
+                groups.append(part)
+        result = groups[0]
+        for group in groups[1:]:
+            result = ("or", result, group)
         return result
 
     def _CallStructure(self, node):
