@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,7 @@ class _Runs:
         for check in checks:
             for word in ("set", "against"):
                 values = _values(check.options.get(word, {}))
-                self.settings.setdefault(
-                    values, Setting(f"run {len(self.settings)}", dict(values))
-                )
+                self.settings.setdefault(values, Setting(f"run {len(self.settings)}", dict(values)))
         self.step_wanted = any(check.kind == "step" for check in checks)
         self.program = compile_model(model, self.outputs) if self.outputs else None
         if self.program is None:
@@ -221,7 +220,8 @@ def _direction(row, runs: _Runs, series):
     else:
         keep = (runs.times >= row["from"]) & (runs.times <= row["to"])
         if not keep.any():
-            raise RunError("C701", f"check {row['name']!r}: no time from {row['from']} to {row['to']}")
+            span = f"from {row['from']} to {row['to']}"
+            raise RunError("C701", f"check {row['name']!r}: no time {span}")
         one, other = one[keep].mean(), other[keep].mean()
     gap = (one - other) / max(abs(other), 1e-300)
     wanted = 1 if row["direction"] == "higher" else -1
@@ -230,7 +230,7 @@ def _direction(row, runs: _Runs, series):
 
 def _history(row, runs: _Runs, series: Mapping[str, Series]):
     if row["series"] not in series:
-        raise RunError("R411", f"check {row['name']!r}: no series {row['series']!r} in the data folder")
+        raise RunError("R411", f"check {row['name']!r}: no series {row['series']!r} in data")
     seen = series[row["series"]].between(row["from"], row["to"])
     values = runs.get(row["variable"])
     if "scale" in row:
@@ -293,4 +293,4 @@ def swings_of(values: np.ndarray) -> list[float]:
     steps = np.sign(np.diff(values))
     turns = [i + 1 for i in range(len(steps) - 1) if steps[i] * steps[i + 1] < 0]
     scale = max(np.abs(values).mean(), 1e-300)
-    return [abs(values[b] - values[a]) / scale for a, b in zip(turns, turns[1:], strict=False)]
+    return [abs(values[b] - values[a]) / scale for a, b in pairwise(turns)]

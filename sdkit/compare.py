@@ -93,7 +93,8 @@ class Comparison:
 def _one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         known = ", ".join(repr(word) for word in allowed)
-        raise RunError("R410", f"{place(path, value)}: {key} = {value!r}; it has to be one of {known}")
+        where = place(path, value)
+        raise RunError("R410", f"{where}: {key} = {value!r}; it has to be one of {known}")
 
 
 def read_outputs(path: Path, model: Model) -> dict[str, Output]:
@@ -209,6 +210,9 @@ SUMMARY = (
     "diff_p5",
     "diff_p95",
     "share_better",
+    "change_median",
+    "change_p5",
+    "change_p95",
 )
 
 
@@ -222,6 +226,7 @@ def summarise(
 
     `share_better` is the share of draws in which the policy is better than the baseline by
     more than rounding; missing for the baseline and where neither direction is better.
+    `change_...` is the same difference relative to the baseline of its own draw.
     """
     scenarios = [str(name) for name in result["scenario"].values]
     policies = [str(name) for name in result["policy"].values]
@@ -235,6 +240,11 @@ def summarise(
             difference[np.abs(difference) < floor] = 0.0
             at = np.quantile(level, QUANTILES, axis=-1)
             change = np.quantile(difference, QUANTILES, axis=-1)
+            # Relative within each draw; none where the baseline of some draw is nothing.
+            base = np.abs(level[:, :1])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(base > floor, difference / base, np.nan)
+            relative = np.quantile(ratio, QUANTILES, axis=-1)
             sign = {"lower": -1.0, "higher": 1.0, "none": np.nan}[output.better]
             better = (difference * sign > 0).mean(axis=-1)
             for i, scenario in enumerate(scenarios):
@@ -242,9 +252,9 @@ def summarise(
                     numbers = [*at[[1, 0, 2], i, j], *change[[1, 0, 2], i, j]]
                     numbers = [0.0 if abs(v) < floor else float(v) for v in numbers]
                     share = float(better[i, j]) if j and output.better != "none" else np.nan
-                    rows.append(
-                        (scenario, policy, output.name, output.unit, period, *numbers, share)
-                    )
+                    changes = [float(v) for v in relative[[1, 0, 2], i, j]]
+                    head = (scenario, policy, output.name, output.unit, period)
+                    rows.append((*head, *numbers, share, *changes))
     table = pd.DataFrame(rows, columns=SUMMARY)
     # Scenario, then policy, then output: what a person looks for first.
     order = {name: i for i, name in enumerate([*scenarios, *policies])}

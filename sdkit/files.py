@@ -96,7 +96,8 @@ def checked(
     for key in table:
         if key not in required and key not in optional:
             known = ", ".join([*required, *optional])
-            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}{inside}; known: {known}")
+            where = place(path, key)
+            raise RunError("R407", f"{where}: unknown key {key!r}{inside}; known: {known}")
     for key in required:
         if key not in table:
             raise RunError("R408", f"{path}: the key {key!r} is missing{inside}")
@@ -162,7 +163,8 @@ def number(path: Path, line: int, column: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RunError("R406", f"{path}, line {line}, column {column}: {text!r} is no finite number")
+        where = f"{path}, line {line}, column {column}"
+        raise RunError("R406", f"{where}: {text!r} is no finite number")
     return value
 
 

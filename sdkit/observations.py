@@ -8,6 +8,7 @@ October of the year before to September.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def read_series(folder: Path) -> dict[str, Series]:
     series = {}
     for name, cells in rows.items():
         cells.sort(key=lambda cell: cell[0])
-        for before, after in zip(cells, cells[1:], strict=False):
+        for before, after in pairwise(cells):
             if before[0] == after[0]:
                 raise RunError(
                     "R412", f"{after[5]}, line {after[6]}: {name!r} has two values at {after[0]:g}"

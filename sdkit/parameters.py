@@ -186,9 +186,7 @@ def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
         if low != int(low) or high != int(high) or variable.value != int(variable.value):
             wrong("a switch has whole numbers for low, high and default")
         weights = _weights(row.get("weights", ""), int(high - low) + 1, wrong)
-    return Parameter(
-        **common, low=low, high=high, distribution=distribution, weights=weights
-    )
+    return Parameter(**common, low=low, high=high, distribution=distribution, weights=weights)
 
 
 def _weights(text: str, count: int, wrong) -> tuple[float, ...]:
@@ -198,9 +196,10 @@ def _weights(text: str, count: int, wrong) -> tuple[float, ...]:
         weights = [float(part) for part in text.split(";")]
     except ValueError:
         weights = []
-    if len(weights) != count or min(weights) < 0 or not np.isfinite(sum(weights)) or not sum(weights):
+    total = sum(weights)
+    if len(weights) != count or min(weights) < 0 or not np.isfinite(total) or not total:
         wrong(f"weights {text!r} have to be {count} numbers from zero up, with ';' between")
-    return tuple(weight / sum(weights) for weight in weights)
+    return tuple(weight / total for weight in weights)
 
 
 def assemble(

@@ -117,7 +117,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         raise RunError("R410", f"{place(path, key)}: {key} {text}")
 
     if data["do"] != "compare":
-        impossible("do", f"= {data['do']!r}; this version does \"compare\" only")
+        impossible("do", f'= {data["do"]!r}; this version does "compare" only')
     if data["seed"] < 0:
         impossible("seed", "has to be zero or more")
     draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
@@ -243,8 +243,8 @@ def execute(
     if start > run.horizon[0] or end > program.final_time + 1e-9:
         raise RunError(
             "R410",
-            f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end of "
-            f"{run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
+            f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end "
+            f"of {run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
         )
     first = np.ceil(start)
     times = np.arange(first, end + 0.5)
@@ -277,9 +277,7 @@ def execute(
         claims=prepared.claims,
         summary=summarise(result, prepared.outputs, run.periods, run.horizon),
         series=series_table(result, prepared.outputs),
-        claims_table=judge(
-            result, prepared.claims, by_name, run.horizon, prepared.draws, switches
-        ),
+        claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, switches),
         histories=_histories(prepared, program, end, threads),
     )
 
@@ -318,7 +316,7 @@ def _histories(prepared: Prepared, program, end: float, threads) -> tuple[Histor
         values = result[variable].to_numpy()[:, 0, 0, :]
         if "scale" in row:
             item = prepared.parameters.find(row["scale"])
-            factor = prepared.draws[item.name] if item.name in prepared.draws else item.default
+            factor = prepared.draws.get(item.name, item.default)
             values = values * np.asarray(factor)
         step = times[1] - times[0]
         years = np.arange(np.ceil(times[0]) + 1, np.floor(times[-1]))
@@ -486,4 +484,3 @@ def default_run(path: Path, changed: Mapping[str, float], out: Path) -> tuple[Pa
     write_table(table, ["Time", *names], rows.tolist())
     stocks = [n for n in names if model.variables[n].kind == "stock"]
     return table, plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
-

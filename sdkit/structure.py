@@ -64,9 +64,7 @@ def diagrams(model: Model) -> dict[str, str]:
             title = re.search(r"^\*(.*)$", view, re.M)
             name = title[1].strip() if title else f"View {number}"
             path = Path(folder) / f"view{number}.mdl"
-            path.write_text(
-                equations + _SKETCH + view + _SKETCH_END + settings, encoding="utf-8"
-            )
+            path.write_text(equations + _SKETCH + view + _SKETCH_END + settings, encoding="utf-8")
             try:
                 drawn[name] = simlin.load(str(path)).diagram().svg
             except simlin.SimlinError as error:

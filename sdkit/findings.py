@@ -1,0 +1,302 @@
+"""What the numbers of a comparison say, in words and small tables.
+
+Every sentence is made from the numbers: nothing here knows a policy or an output by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .compare import Claim, Comparison, Output, reduced, yearly
+from .experiment import Setting
+
+# Below this share of the baseline's median a policy is said to hardly move an output.
+HARDLY = 0.01
+SURE, LIKELY = 0.95, 0.80
+VERDICTS = {
+    "better": f"better in at least {SURE:.0%} of draws",
+    "likely better": f"better in {LIKELY:.0%} to {SURE:.0%} of draws",
+    "open": "open: the draws disagree",
+    "hardly": f"hardly moves it: less than {HARDLY:.0%} at the median",
+    "likely worse": f"better in {1 - SURE:.0%} to {1 - LIKELY:.0%} of draws only",
+    "worse": f"better in at most {1 - SURE:.0%} of draws",
+}
+
+
+def percent(value: float) -> str:
+    """A signed change in per cent, with a true minus; two digits where it is small."""
+    if not np.isfinite(value):
+        return "–"
+    text = f"{value:+.1%}" if abs(value) < 0.0995 else f"{value:+.0%}"
+    return "0 %" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", " %")
+
+
+def spell(name: str) -> str:
+    """A name at the start of a sentence."""
+    return name[:1].upper() + name[1:]
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    words = list(words)
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def short(value: float) -> str:
+    """A number for an axis or a sentence: 1.2 million, 85,000, 3.1, 0.042."""
+    size = abs(value)
+    if size >= 1e9:
+        return f"{value / 1e9:.3g} billion"
+    if size >= 1e6:
+        return f"{value / 1e6:.3g} million"
+    if size >= 1000:
+        digits = max(len(f"{size:.0f}") - 3, 0)
+        return f"{round(value, -digits):,.0f}"
+    return f"{value:.3g}" if size >= 1e-4 or value == 0 else f"{value:.1e}"
+
+
+def effects(comparison: Comparison, output: Output, scenario: str | None = None):
+    """The rows of the summary over the whole horizon, the baseline left out.
+
+    `change`, `low` and `high` are the median, 5 % and 95 % of the change relative to the
+    baseline of the same draw.
+    """
+    scenario = scenario or comparison.scenarios[0].name
+    whole = f"{comparison.horizon[0]}-{comparison.horizon[1]}"
+    table = comparison.summary
+    period = whole if whole in comparison.periods else comparison.periods[-1]
+    rows = table[
+        (table.scenario == scenario) & (table.output == output.name) & (table.period == period)
+    ]
+    names = {"change_median": "change", "change_p5": "low", "change_p95": "high"}
+    return rows[rows.policy != comparison.policies[0].name].rename(columns=names)
+
+
+def verdict(change: float, share: float) -> str:
+    """One of VERDICTS for a median relative change and the share of draws that are better."""
+    if not np.isfinite(change) or not np.isfinite(share):
+        return "open"
+    if abs(change) < HARDLY:
+        return "hardly"
+    if share >= LIKELY:
+        return "better" if share >= SURE else "likely better"
+    if share <= 1 - LIKELY + 1e-12:
+        return "worse" if share <= 1 - SURE + 1e-12 else "likely worse"
+    return "open"
+
+
+def ranked(comparison: Comparison) -> list[Output]:
+    """The outputs of which one direction is better, in the order of run.toml."""
+    return [output for output in comparison.outputs if output.better != "none"]
+
+
+def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]]:
+    """policy -> output -> change, low, high, share, verdict, over the whole horizon."""
+    table: dict[str, dict[str, dict]] = {p.name: {} for p in comparison.policies[1:]}
+    for output in comparison.outputs:
+        for row in effects(comparison, output, scenario).itertuples():
+            cell = {
+                "change": percent(row.change),
+                "range": f"{percent(row.low)} to {percent(row.high)}",
+                "level": short(row.median),
+                "share": "" if np.isnan(row.share_better) else f"{row.share_better:.0%}",
+                "verdict": verdict(row.change, row.share_better) if output.better != "none" else "",
+            }
+            table[row.policy][output.name] = cell
+    return table
+
+
+def answer(comparison: Comparison, output: Output) -> list[tuple[str, str]]:
+    """(verdict in words, policies with their effects) for one output, best first."""
+    rows = effects(comparison, output).sort_values("change", kind="stable")
+    if output.better == "higher":
+        rows = rows[::-1]
+    groups: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        text = f"{row.policy} ({percent(row.change)}; {percent(row.low)} to {percent(row.high)})"
+        groups.setdefault(verdict(row.change, row.share_better), []).append(text)
+    return [(VERDICTS[name], "; ".join(groups[name])) for name in VERDICTS if name in groups]
+
+
+def baseline_sentence(comparison: Comparison, output: Output) -> str:
+    """What the baseline itself gives, with its range, and for the last year too."""
+    table = comparison.summary
+    rows = table[
+        (table.scenario == comparison.scenarios[0].name)
+        & (table.policy == comparison.policies[0].name)
+        & (table.output == output.name)
+    ].set_index("period")
+    how = {"sum": "in all", "mean": "on average", "last": "at the end"}[output.reduction]
+    first, last = comparison.horizon
+    whole = f"{first}-{last}"
+    if whole not in rows.index:
+        whole = rows.index[-1]
+    row = rows.loc[whole]
+    text = (
+        f"Under “{comparison.policies[0].name}”, {output.name} come to {short(row['median'])} "
+        f"{output.unit} {how} over {whole.replace('-', '–')} (5–95 % of draws: {short(row.p5)} to "
+        f"{short(row.p95)})"
+    )
+    return text + "."
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A policy beside the policies that it is made of, for one output."""
+
+    policy: str
+    parts: tuple[str, ...]
+    whole: float
+    total: float
+    share_less: float
+    sentence: str
+
+
+def parts_of(policy: Setting, others: Sequence[Setting]) -> tuple[Setting, ...]:
+    """The most policies that, without overlap, set just what `policy` sets; () if none do."""
+    target = set(policy.values.items())
+    inside = [o for o in others if o.values and set(o.values.items()) < target]
+    for count in range(len(inside), 1, -1):
+        for chosen in combinations(inside, count):
+            if sum(len(o.values) for o in chosen) != len(target):
+                continue
+            if set().union(*(o.values.items() for o in chosen)) == target:
+                return chosen
+    return ()
+
+
+def wholes(comparison: Comparison, output: Output) -> list[Whole]:
+    """Combinations compared with the sum of their parts, within each draw."""
+    level = reduced(yearly(comparison.result, output), output, comparison.horizon)[0]
+    names = [policy.name for policy in comparison.policies]
+    if not (level[0] != 0).all():
+        return []
+    effect = dict(zip(names, (level - level[0]) / np.abs(level[0]), strict=True))
+    # How far an effect is in the better direction.
+    good = -1.0 if output.better == "lower" else 1.0
+    found = []
+    for policy in comparison.policies[1:]:
+        parts = parts_of(policy, [p for p in comparison.policies[1:] if p is not policy])
+        if not parts:
+            continue
+        mine, total = effect[policy.name], sum(effect[p.name] for p in parts)
+        less = float((mine * good < total * good).mean())
+        change, summed = float(np.median(mine)), float(np.median(total))
+        how = "less" if less >= 0.5 else "more"
+        sentence = (
+            f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
+            f"({listed([f'“{p.name}”' for p in parts])}), each taken alone, add up to "
+            f"{percent(summed)}. In {max(less, 1 - less):.0%} of draws the combination achieves "
+            f"{how} than the sum of its parts."
+        )
+        whole = Whole(policy.name, tuple(p.name for p in parts), change, summed, less, sentence)
+        found.append(whole)
+    return found
+
+
+def additions(comparison: Comparison, output: Output) -> list[str]:
+    """What each policy adds to the largest combination: with it against without it."""
+    by_size = max(comparison.policies, key=lambda p: len(p.values))
+    target = set(by_size.values.items())
+    level = reduced(yearly(comparison.result, output), output, comparison.horizon)[0]
+    names = [policy.name for policy in comparison.policies]
+    lines = []
+    for rest in comparison.policies[1:]:
+        missing = target - set(rest.values.items())
+        if not (rest.values and set(rest.values.items()) < target):
+            continue
+        for part in comparison.policies[1:]:
+            if part.values and set(part.values.items()) == missing:
+                one, other = level[names.index(by_size.name)], level[names.index(rest.name)]
+                gap = one - other
+                gap[np.abs(gap) < 1e-9 * np.ptp(level)] = 0.0
+                good = gap < 0 if output.better == "lower" else gap > 0
+                change = np.median(gap / np.abs(other)) if (other != 0).all() else np.nan
+                lines.append(
+                    f"“{part.name}” on top of “{rest.name}”: {percent(change)} "
+                    f"{output.name} at the median, better in {good.mean():.0%} of draws."
+                )
+    return lines
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """One claim with what the draws say about it."""
+
+    claim: Claim
+    share: float
+    scenarios: dict[str, float]
+    switches: dict[str, dict[str, float]]
+    ratio: float
+
+    @property
+    def low(self) -> float:
+        return min((v for s in self.switches.values() for v in s.values()), default=self.share)
+
+    @property
+    def high(self) -> float:
+        return max((v for s in self.switches.values() for v in s.values()), default=self.share)
+
+    @property
+    def verdict(self) -> str:
+        if self.share >= SURE:
+            return "holds"
+        if self.share >= LIKELY:
+            return "mostly holds"
+        if self.share > 1 - LIKELY:
+            return "open"
+        return "mostly fails" if self.share > 1 - SURE else "fails"
+
+    @property
+    def turns(self) -> list[str]:
+        """Switches on which the answer hangs: half of the draws lie on either side."""
+        return [n for n, s in self.switches.items() if min(s.values()) < 0.5 <= max(s.values())]
+
+
+def claim_results(comparison: Comparison) -> list[ClaimResult]:
+    results = []
+    by_id = {claim.id: claim for claim in comparison.claims}
+    for name, rows in comparison.claims_table.groupby("id", sort=False):
+        whole = rows[rows.group == "all"].iloc[0]
+        scenarios = rows[rows.group == "scenario"].set_index("setting").share.to_dict()
+        switches: dict[str, dict[str, float]] = {}
+        for row in rows[~rows.group.isin(["all", "scenario"])].itertuples():
+            switches.setdefault(row.group, {})[row.setting] = row.share
+        results.append(
+            ClaimResult(by_id[name], whole.share, scenarios, switches, whole.ratio_median)
+        )
+    return results
+
+
+def untested(comparison: Comparison) -> list[Claim]:
+    """Claims about policies, outputs or years that this run leaves out."""
+    tested = set(comparison.claims_table.id)
+    return [claim for claim in comparison.claims if claim.id not in tested]
+
+
+def scenario_sentence(comparison: Comparison, output: Output) -> str:
+    """Whether another scenario would change the verdict on any policy."""
+    first, *others = [s.name for s in comparison.scenarios]
+    lines = []
+    for other in others:
+        changed = []
+        before, after = (
+            {
+                row.policy: verdict(row.change, row.share_better)
+                for row in effects(comparison, output, name).itertuples()
+            }
+            for name in (first, other)
+        )
+        for policy, one in before.items():
+            two = after[policy]
+            if one != two:
+                changed.append(f"{policy} ({one} becomes {two})")
+        lines.append(
+            f"In the scenario “{other}” the verdict on {output.name} "
+            + (f"changes for {listed(changed)}." if changed else "stays the same for every policy.")
+        )
+    return " ".join(lines)

@@ -1,0 +1,404 @@
+"""Pictures of results: PNG and SVG, the same bytes for the same numbers.
+
+The only module that imports matplotlib. Colours are Okabe and Ito's; no meaning rests on
+colour alone: the baseline is dashed and grey, what was not used to set values is hollow.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from .compare import Comparison, History, Output
+from .findings import HARDLY, effects, percent, short, spell
+from .observations import log_errors, running_mean
+
+BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
+_STYLE = {
+    "svg.hashsalt": "sdkit",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.linewidth": 0.6,
+    "axes.titlelocation": "left",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure on disk: stem of its file names, what it shows, and a text for those who
+    cannot see it."""
+
+    stem: str
+    title: str
+    alt: str
+
+
+def _pyplot():
+    """matplotlib's figure class with the house style, never a window."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=True)
+    matplotlib.rcParams.update(_STYLE)
+    from matplotlib.figure import Figure
+
+    return Figure
+
+
+def _save(figure, folder: Path, stem: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": "sdkit"})
+    figure.savefig(folder / f"{stem}.png", dpi=110, metadata={"Software": "sdkit"})
+
+
+def _tick(value: float, _=None) -> str:
+    size = abs(value)
+    for limit, sign in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= limit:
+            return f"{value / limit:g}{sign}".replace("-", "−")
+    return f"{value:g}".replace("-", "−")
+
+
+def slug(name: str) -> str:
+    """A file name made of a label: letters, digits and hyphens."""
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).split("-")
+    return "-".join(word for word in words if word) or "output"
+
+
+def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Picture]]:
+    """Every figure of a comparison, by kind: history, fan, tornado, claims."""
+    made: dict[str, list[Picture]] = {"history": [], "fan": [], "tornado": [], "claims": []}
+    if comparison.histories:
+        made["history"].append(_history(comparison, folder))
+    for output in comparison.outputs:
+        if len(comparison.policies) > 1:
+            made["fan"].append(_fan(comparison, output, folder))
+            if output.better != "none":
+                made["tornado"].append(_tornado(comparison, output, folder))
+    if len(comparison.claims_table):
+        made["claims"].append(_claims(comparison, folder))
+    return made
+
+
+def _headline(comparison: Comparison, output: Output) -> str:
+    """What the numbers say about one output, in one line."""
+    rows = effects(comparison, output)
+    name = spell(output.name)
+    moved = rows[rows.change.abs() >= HARDLY]
+    if rows.change.isna().any() or moved.empty:
+        if rows.change.isna().any():
+            return f"{name}, by policy"
+        return f"{name}: no policy moves it by one per cent"
+    low, high = rows.loc[rows.change.idxmin()], rows.loc[rows.change.idxmax()]
+    if output.better == "none":
+        chosen = low if abs(low.change) > abs(high.change) else high
+        return f"{name}: most changed by “{chosen.policy}” ({percent(chosen.change)})"
+    best, worst = (low, high) if output.better == "lower" else (high, low)
+    sign = -1 if output.better == "lower" else 1
+    if best.change * sign < HARDLY:
+        return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
+    text = f"{name}: best is “{best.policy}” ({percent(best.change)})"
+    hurt = worst.change * sign <= -HARDLY
+    return text + (f", worst “{worst.policy}” ({percent(worst.change)})" if hurt else "")
+
+
+def _colour(output: Output, change: float) -> str:
+    if output.better == "none" or not np.isfinite(change):
+        return BLUE
+    good = change < 0 if output.better == "lower" else change > 0
+    return DARK if abs(change) < HARDLY else BLUE if good else VERMILION
+
+
+def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
+    figure_class = _pyplot()
+    scenario = comparison.scenarios[0].name
+    names = [policy.name for policy in comparison.policies]
+    table = comparison.series
+    table = table[(table.output == output.name) & (table.scenario == scenario)]
+    first = comparison.horizon[0] - 6
+    table = table[table.year >= first]
+    lines = {name: table[table.policy == name] for name in names}
+    base, others = lines[names[0]], names[1:]
+    columns = min(5, len(others)) if len(others) != 6 else 3
+    rows = -(-len(others) // columns)
+    figure = figure_class(figsize=(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 1.05))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    changes = effects(comparison, output).set_index("policy").change
+    top = max(frame.p95.max() for frame in lines.values())
+    bottom = min(frame.p5.min() for frame in lines.values())
+    for panel, name in zip(axes.flat, others, strict=False):
+        frame = lines[name]
+        colour = _colour(output, changes[name])
+        panel.fill_between(base.year, base.p5, base.p95, color=GREY, alpha=0.22, linewidth=0)
+        after = frame[frame.year >= comparison.horizon[0] - 1]
+        panel.fill_between(after.year, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0)
+        panel.plot(base.year, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
+        panel.plot(after.year, after["median"], color=colour, linewidth=1.8)
+        panel.set_title("\n".join(textwrap.wrap(name, 24)), fontsize=8, pad=3)
+        change = changes[name]
+        if np.isfinite(change):
+            panel.text(
+                0.98, 0.95, f"{percent(change)}", transform=panel.transAxes, ha="right", va="top",
+                color=colour, fontsize=8, fontweight="bold",
+            )  # fmt: skip
+    for panel in list(axes.flat)[len(others) :]:
+        panel.set_visible(False)
+    corner = axes.flat[0]
+    corner.set_ylim(min(0.0, bottom), top * 1.12 if top > 0 else None)
+    corner.set_xlim(first, comparison.horizon[1])
+    middle = comparison.horizon[0] + 5 - comparison.horizon[0] % 5
+    corner.set_xticks([y for y in range(middle - 5, comparison.horizon[1] + 1, 5) if y >= first])
+    corner.yaxis.set_major_formatter(_tick)
+    corner.yaxis.set_major_locator(_locator(4))
+    for row in range(rows):
+        axes[row, 0].set_ylabel(output.unit, fontsize=7.5)
+    title = _headline(comparison, output)
+    period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
+    note = (
+        f"Solid: median and 5–95 % of draws under the policy. Dashed grey: “{names[0]}”. "
+        f"Number: median change over {period}. Scenario “{scenario}”."
+    )
+    _frame(figure, title, note)
+    stem = f"fan-{slug(output.name)}"
+    _save(figure, folder, stem)
+    words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
+    alt = f"Fan charts of {output.name} by policy. Median change over {period}: {words}."
+    return Picture(stem, title, alt)
+
+
+def _locator(count: int):
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(count)
+
+
+def _frame(figure, title: str, note: str) -> None:
+    """Title at the top and a note at the foot, with room in inches whatever the size."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(title, int(width * 12))
+    figure.text(0.12 / width, 1 - 0.08 / height, "\n".join(lines), ha="left", va="top",
+                fontsize=10.5, fontweight="bold")  # fmt: skip
+    foot = textwrap.wrap(note, int(width * 16.5))
+    figure.text(0.12 / width, 0.07 / height, "\n".join(foot), ha="left", va="bottom",
+                fontsize=7.5, color="#444444")  # fmt: skip
+    figure.set_layout_engine(
+        "constrained",
+        rect=(
+            0,
+            (0.13 + 0.14 * len(foot)) / height,
+            1,
+            1 - (0.3 + 0.19 * len(lines) + 0.14 * len(foot)) / height,
+        ),
+        h_pad=0.04,
+        w_pad=0.05,
+    )
+
+
+def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
+    figure_class = _pyplot()
+    scenario = comparison.scenarios[0].name
+    rows = effects(comparison, output, scenario).sort_values(
+        "diff_median", ascending=output.better == "higher", kind="stable"
+    )
+    figure = figure_class(figsize=(7.6, 0.27 * len(rows) + 1.35))
+    axes = figure.subplots()
+    y = np.arange(len(rows))
+    colours = [_colour(output, change) for change in rows.change]
+    axes.barh(y, rows.diff_median, color=colours, alpha=0.75, height=0.62)
+    axes.hlines(y, rows.diff_p5, rows.diff_p95, color=DARK, linewidth=1.1)
+    for end in (rows.diff_p5, rows.diff_p95):
+        axes.plot(end, y, "|", color=DARK, markersize=6)
+    other = [s.name for s in comparison.scenarios[1:]]
+    for name in other[:1]:
+        second = effects(comparison, output, name).set_index("policy").diff_median
+        axes.plot(
+            [second[p] for p in rows.policy], y, "D", markerfacecolor="white", markersize=4,
+            markeredgecolor=DARK, markeredgewidth=0.9, linestyle="none",
+        )  # fmt: skip
+    axes.axvline(0, color=DARK, linewidth=0.8)
+    axes.set_yticks(y, list(rows.policy))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_formatter(_tick)
+    axes.margins(y=0.02)
+    for place, share in zip(y, rows.share_better, strict=True):
+        axes.text(1.01, place, f"{share:.0%}", transform=axes.get_yaxis_transform(), va="center",
+                  fontsize=8)  # fmt: skip
+    axes.text(
+        1.01, len(rows) - 0.35, "better in", transform=axes.get_yaxis_transform(), va="bottom",
+        fontsize=7.5, color="#444444",
+    )  # fmt: skip
+    how = {"sum": "summed", "mean": "averaged", "last": "at the end"}[output.reduction]
+    period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
+    axes.set_xlabel(f"Change from “{comparison.policies[0].name}”, {how}, {period} ({output.unit})")
+    title = _tornado_title(comparison, output, rows)
+    note = f"Bar: median of paired differences; line: 5–95 % of draws. Scenario “{scenario}”"
+    note += f"; diamond: median in “{other[0]}”." if other else "."
+    _frame(figure, title, note)
+    stem = f"tornado-{slug(output.name)}"
+    _save(figure, folder, stem)
+    words = "; ".join(
+        f"{r.policy} {short(r.diff_median)} ({short(r.diff_p5)} to {short(r.diff_p95)}), better in "
+        f"{r.share_better:.0%}"
+        for r in rows.itertuples()
+    )
+    return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
+
+
+def _tornado_title(comparison: Comparison, output: Output, rows) -> str:
+    sure = int((rows.share_better >= 0.95).sum())
+    worse = int((rows.share_better <= 0.05).sum())
+    name = output.name
+    return (
+        f"{sure} of {len(rows)} policies improve {name} in at least 95 % of draws; "
+        f"{worse} in at most 5 %"
+    )
+
+
+def history_errors(history: History) -> tuple[float, float]:
+    """Root mean square log ratio and worst factor of the median, over the years of the check."""
+    row = history.options
+    seen = history.series.between(row["from"], row["to"])
+    at = np.interp(np.floor(seen.time), history.years, history.bands[1])
+    window = row.get("window", 1)
+    return log_errors(running_mean(at, window), running_mean(seen.value, window))
+
+
+def _history(comparison: Comparison, folder: Path) -> Picture:
+    figure_class = _pyplot()
+    count = len(comparison.histories)
+    columns = min(3, count)
+    rows = -(-count // columns)
+    figure = figure_class(figsize=(max(3.2 * columns, 5.5), 2.3 * rows + 0.95))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    words = []
+    for panel, history in zip(axes.flat, comparison.histories, strict=False):
+        row, seen = history.options, history.series
+        low, middle, high = history.bands
+        first = min(seen.time[0] - 2, row["from"])
+        keep = history.years >= first
+        panel.fill_between(
+            history.years[keep], low[keep], high[keep], color=BLUE, alpha=0.22, linewidth=0
+        )
+        panel.plot(history.years[keep], middle[keep], color=BLUE, linewidth=1.8)
+        used = (seen.time >= row["from"]) & (seen.time < row["to"] + 1)
+        panel.plot(seen.time[used], seen.value[used], "o", color=DARK, markersize=3.6)
+        panel.plot(
+            seen.time[~used], seen.value[~used], "o", markerfacecolor="white",
+            markeredgecolor=DARK, markersize=3.6,
+        )  # fmt: skip
+        if (seen.time >= row["to"] + 1).any():
+            panel.axvline(row["to"] + 0.5, color=GREY, linewidth=0.7, linestyle=":")
+        inside = np.concatenate([high[keep], seen.value])
+        panel.set_ylim(0, inside.max() * 1.1)
+        panel.yaxis.set_major_formatter(_tick)
+        panel.yaxis.set_major_locator(_locator(5))
+        panel.xaxis.set_major_locator(_whole_years(5))
+        rms, worst = history_errors(history)
+        panel.set_title("\n".join(textwrap.wrap(history.name, 40)), fontsize=8.5, pad=12)
+        panel.text(
+            0, 1.01, f"rms log error {rms:.2f}, worst year ×{worst:.2f}",
+            transform=panel.transAxes, va="bottom", fontsize=7.5, color="#444444",
+        )  # fmt: skip
+        panel.set_ylabel(seen.unit, fontsize=7.5)
+        words.append(f"{history.name}: rms log error {rms:.2f}, worst year off by {worst:.2f}")
+    for panel in list(axes.flat)[count:]:
+        panel.set_visible(False)
+    good = sum(
+        history_errors(h)[0] <= h.options.get("rms_log_ratio", 0.35)
+        and history_errors(h)[1] <= h.options.get("factor", 2.0)
+        for h in comparison.histories
+    )
+    title = f"The median of draws stays within the error bounds for {good} of {count} series"
+    note = (
+        "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
+        "setting values. Hollow: observed, not used in setting values."
+    )
+    _frame(figure, title, note)
+    _save(figure, folder, "history")
+    return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
+
+
+def _whole_years(count: int):
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(count, integer=True)
+
+
+def _claims(comparison: Comparison, folder: Path) -> Picture:
+    figure_class = _pyplot()
+    table = comparison.claims_table
+    overall = table[table.group == "all"]
+    texts = {claim.id: claim.claim for claim in comparison.claims}
+    labels = [textwrap.wrap(texts[name], 62) for name in overall.id]
+    heights = [0.16 * len(label) + 0.1 for label in labels]
+    figure = figure_class(figsize=(8.6, sum(heights) + 1.35))
+    axes = figure.subplots()
+    y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
+    for place, row in zip(y, overall.itertuples(), strict=True):
+        mine = table[(table.id == row.id) & ~table.group.isin(["all", "scenario"])]
+        if len(mine):
+            axes.hlines(place, mine.share.min(), mine.share.max(), color=GREY, linewidth=3)
+        colour, fill = (BLUE, BLUE) if row.share >= 0.5 else (VERMILION, "white")
+        axes.plot(
+            row.share, place, "o", markersize=6.5, color=colour, markerfacecolor=fill,
+            markeredgewidth=1.4,
+        )  # fmt: skip
+        axes.text(
+            1.06, place, f"{row.share:.0%}", transform=axes.get_yaxis_transform(), va="center",
+            fontsize=8,
+        )  # fmt: skip
+    axes.set_yticks(y, ["\n".join(label) for label in labels], fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(y[-1] - heights[-1], heights[0])
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    axes.set_xlabel("Share of draws in which the claim holds")
+    held = int((overall.share >= 0.5).sum())
+    title = f"{held} of {len(overall)} claims hold in at least half of the draws"
+    note = (
+        "Filled: holds in half of the draws or more; hollow: in fewer. Grey: range over the "
+        "settings of the switches between rival explanations."
+    )
+    _frame(figure, title, note)
+    _save(figure, folder, "claims")
+    words = "; ".join(f"{texts[r.id]} {r.share:.0%}" for r in overall.itertuples())
+    return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
+
+
+def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> Path:
+    """One picture of a single run: a panel for each of `names` over time."""
+    figure_class = _pyplot()
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = figure_class(figsize=(2.6 * columns + 0.4, 1.5 * rows + 0.6))
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    for panel, name in zip(axes.flat, names, strict=False):
+        values = result[name].to_numpy()[:, 0, 0, 0]
+        panel.plot(result["time"], values, color=BLUE, linewidth=1.4)
+        unit = result[name].attrs.get("units", "")
+        label = f"{name} ({unit})" if unit else name
+        panel.set_title("\n".join(textwrap.wrap(label, 34)), fontsize=8)
+        panel.yaxis.set_major_formatter(_tick)
+        panel.yaxis.set_major_locator(_locator(4))
+    for panel in list(axes.flat)[len(names) :]:
+        panel.set_visible(False)
+    figure.suptitle(f"{model}: one run with default values", fontsize=10, x=0.01, ha="left")
+    figure.set_layout_engine("constrained")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100, metadata={"Software": "sdkit"})
+    return path

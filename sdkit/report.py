@@ -1,0 +1,3 @@
+def write_report(comparison, out):
+    from .plot import write_figures
+    write_figures(comparison, out/"figures")
