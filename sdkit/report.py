@@ -1,3 +1,151 @@
-def write_report(comparison, out):
-    from .plot import write_figures
-    write_figures(comparison, out/"figures")
+"""The report of a comparison: one self-contained HTML file. The only module with jinja2."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import findings
+from .compare import Comparison, Output
+from .files import read_text, write_text
+from .findings import ranked, spell
+from .plot import Picture, history_errors, slug, write_figures
+
+_TEMPLATE = Path(__file__).with_name("report.html")
+_GRADES = {
+    "A": "measured, several sources",
+    "B": "one published estimate",
+    "C": "indirect, or one weak source",
+    "D": "assumption",
+}
+
+
+def write_report(
+    comparison: Comparison, out: Path, record: Mapping, weaknesses: Sequence[str] = ()
+) -> Path:
+    """Figures and report.html into `out`; `weaknesses` are the model's own, as its README has
+    them. Returns the path of the report."""
+    pictures = write_figures(comparison, out / "figures")
+    path = out / "report.html"
+    write_text(path, render(comparison, out / "figures", pictures, record, weaknesses))
+    return path
+
+
+def render(
+    comparison: Comparison,
+    figures: Path,
+    pictures: Mapping[str, Sequence[Picture]],
+    record: Mapping,
+    weaknesses: Sequence[str],
+) -> str:
+    """The HTML text of a report."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
+    environment.filters["share"] = lambda value: f"{value:.0%}"
+    environment.filters["short"] = findings.short
+    environment.filters["spell"] = spell
+    outputs = ranked(comparison)
+    main = outputs[0] if outputs else None
+    return environment.from_string(read_text(_TEMPLATE)).render(
+        c=comparison,
+        main=main,
+        outputs=outputs,
+        others=[o for o in comparison.outputs if o.better == "none"],
+        answers=[_answer(comparison, output) for output in outputs],
+        alone=_alone(comparison, outputs),
+        additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
+        tables={
+            s.name: findings.verdicts(comparison, s.name) for s in comparison.scenarios
+        },
+        legend=findings.VERDICTS,
+        claims=findings.claim_results(comparison),
+        untested=findings.untested(comparison),
+        fans=_paired(pictures["fan"], comparison.outputs),
+        tornados=_paired(pictures["tornado"], outputs),
+        histories=[(h, history_errors(h)) for h in comparison.histories],
+        picture={kind: made[0] for kind, made in pictures.items() if made},
+        parameters={
+            role: comparison.parameters.of_role(*roles)
+            for role, roles in {
+                "structural": ("structural",),
+                "uncertain": ("fitted", "uncertain"),
+                "lever": ("lever",),
+                "fixed": ("fixed",),
+            }.items()
+        },
+        grades=_GRADES,
+        weaknesses=weaknesses,
+        record=record,
+        n=len(comparison.draws),
+        period=f"{comparison.horizon[0]}–{comparison.horizon[1]}",
+    )
+
+
+def _image(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _paired(pictures: Sequence[Picture], outputs: Sequence[Output]):
+    by_stem = {picture.stem.split("-", 1)[1]: picture for picture in pictures}
+    return [(o, by_stem[slug(o.name)]) for o in outputs if slug(o.name) in by_stem]
+
+
+def _answer(comparison: Comparison, output: Output) -> dict:
+    return {
+        "output": output,
+        "baseline": findings.baseline_sentence(comparison, output),
+        "groups": findings.answer(comparison, output),
+        "wholes": [whole.sentence for whole in findings.wholes(comparison, output)],
+        "scenarios": findings.scenario_sentence(comparison, output),
+    }
+
+
+def _alone(comparison: Comparison, outputs: Sequence[Output]) -> list[str]:
+    """For each policy that is a part of another: what it does by itself, in one sentence."""
+    parts = {
+        part.name
+        for policy in comparison.policies[1:]
+        for part in findings.parts_of(policy, [p for p in comparison.policies[1:] if p != policy])
+    }
+    lines = []
+    rows = {o.name: findings.effects(comparison, o).set_index("policy") for o in outputs}
+    for policy in comparison.policies[1:]:
+        if policy.name not in parts:
+            continue
+        moved, hardly = [], []
+        for output in outputs:
+            row = rows[output.name].loc[policy.name]
+            word = findings.verdict(row.change, row.share_better)
+            if word == "hardly":
+                hardly.append(output.name)
+            elif word == "open":
+                moved.append(f"{output.name} {findings.percent(row.change)} (open)")
+            else:
+                moved.append(f"{output.name} {findings.percent(row.change)} ({word})")
+        text = f"“{policy.name}” by itself: "
+        text += "; ".join(moved) if moved else "moves none of the outputs by one per cent"
+        if moved and hardly:
+            text += f"; hardly moves {findings.listed(hardly)}"
+        lines.append(text + ".")
+    return lines
+
+
+def weaknesses_of(folder: Path) -> tuple[str, ...]:
+    """The items under the heading of a model's README.md that speaks of weaknesses."""
+    path = folder / "README.md"
+    if not path.exists():
+        return ()
+    section = re.search(
+        r"^#+[^\n]*weakness[^\n]*\n(.*?)(?=^#|\Z)", read_text(path), re.M | re.S | re.I
+    )
+    if not section:
+        return ()
+    items = re.findall(r"^(?:[-*]|\d+\.) +(.*?)(?=^(?:[-*]|\d+\.) |\n\n|\Z)", section[1], re.M | re.S)
+    plain = (re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(i.split())) for i in items)
+    return tuple(text for text in plain if text)

@@ -423,8 +423,10 @@ def write_results(prepared: Prepared, comparison: Comparison, stage: Path, began
         ("series.csv", comparison.series, out),
     ):
         write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
-    write_json(stage / "record.json", record_of(prepared))
-    report.write_report(comparison, out)
+    record = record_of(prepared)
+    write_json(stage / "record.json", record)
+    weaknesses = report.weaknesses_of(prepared.model.path.parent)
+    report.write_report(comparison, out, record, weaknesses)
     write_json(out / "environment.json", environment_of(time.monotonic() - began))
 
 
