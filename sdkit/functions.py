@@ -1,8 +1,9 @@
 """The functions of the modelling language, one row each.
 
 A row gives the number of arguments and the Python text that stands for the call, in which
-{0}, {1} are the arguments, `t` the time and `dt` the step; the helpers are in
-`runtime.py`. A row that reads `t` makes a variable change over time.
+{0}, {1} are the arguments, `begin` the time at which the current step began and `dt` its
+length; the helpers are in `runtime.py`. A row that reads `begin` holds its value over the
+whole step, as Vensim's test inputs do under every method of integration.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Function(NamedTuple):
     text: str
 
     @property
-    def reads_time(self) -> bool:
-        return "(t," in self.text
+    def held(self) -> bool:
+        return "(begin," in self.text
 
 
 _ROWS = (
@@ -47,15 +48,15 @@ _ROWS = (
     Function("QUANTUM", 2, "quantum({0}, {1})"),
     Function("ZIDZ", 2, "zidz({0}, {1})"),
     Function("XIDZ", 3, "xidz({0}, {1}, {2})"),
-    Function("STEP", 2, "step(t, dt, {0}, {1})"),
-    Function("RAMP", 3, "ramp(t, {0}, {1}, {2})"),
-    Function("XRAMP", 2, "ramp_on(t, {0}, {1})"),
-    Function("PULSE", 2, "pulse(t, {0}, {1})"),
+    Function("STEP", 2, "step(begin, dt, {0}, {1})"),
+    Function("RAMP", 3, "ramp(begin, {0}, {1}, {2})"),
+    Function("XRAMP", 2, "ramp_on(begin, {0}, {1})"),
+    Function("PULSE", 2, "pulse(begin, dt, {0}, {1})"),
     # PySD hands PULSE TRAIN over as start, interval, width, end.
-    Function("PULSE TRAIN", 4, "pulse_train(t, {0}, {1}, {2}, {3})"),
+    Function("PULSE TRAIN", 4, "pulse_train(begin, dt, {0}, {1}, {2}, {3})"),
     # XMILE's PULSE has a magnitude, spread over one step, and may repeat for ever.
-    Function("XPULSE", 2, "pulse(t, {0}, 0.5 * dt) * ({1}) / dt"),
-    Function("XPULSE TRAIN", 3, "pulse_train(t, {0}, {1}, 0.5 * dt, math.inf) * ({2}) / dt"),
+    Function("XPULSE", 2, "pulse(begin, dt, {0}, dt) * ({1}) / dt"),
+    Function("XPULSE TRAIN", 3, "pulse_train(begin, dt, {0}, {1}, dt, math.inf) * ({2}) / dt"),
     # The condition is written by the compiler, which alone knows a truth from a number.
     Function("IF THEN ELSE", 3, "({1} if {0} else {2})"),
     # Outside the start of a run it is its first argument.

@@ -38,11 +38,14 @@ REMEMBERS = {"delay n": (1,), "delay fixed": (0,), "sample if true": (0, 1)}
 
 
 def _keeps_state(node: tuple) -> bool:
-    return node[0] == "slot" or (node[0] == "call" and node[1] == "active_initial")
+    """Whether an expression has to be computed in `evaluate`: time alone does not decide it."""
+    if node[0] == "call":
+        return node[1] == "active_initial" or FUNCTIONS[node[1]].held
+    return node[0] == "slot"
 
 
 def _reads_time(node: tuple) -> bool:
-    return node == ("name", "time") or (node[0] == "call" and FUNCTIONS[node[1]].reads_time)
+    return node == ("name", "time")
 
 
 class Layout:

@@ -99,15 +99,19 @@ def ramp_on(t, slope, start):
     return slope * (t - start) if t + SMALL > start else 0.0
 
 
-def pulse(t, start, width):
-    return 1.0 if start - SMALL <= t and t < start + width else 0.0
+def pulse(t, dt, start, width):
+    """As Vensim's reference has it; half a step keeps rounding out of the comparisons."""
+    middle = t + 0.5 * dt
+    end = start + (width if width > 0.0 else dt)
+    return 1.0 if middle > start and middle < end else 0.0
 
 
-def pulse_train(t, start, interval, width, end):
-    if interval == 0.0:
-        return pulse(t, start, width)
-    if start <= t and t < end:
-        return 1.0 if (t - start + SMALL) % interval < width else 0.0
+def pulse_train(t, dt, start, interval, width, end):
+    middle = t + 0.5 * dt
+    if interval <= 0.0:
+        return pulse(t, dt, start, width)
+    if middle > start and middle < end:
+        return 1.0 if (middle - start) % interval < larger(width, dt) else 0.0
     return 0.0
 
 

@@ -17,8 +17,8 @@ from .functions import FUNCTIONS, LOOKUPS
 from .layout import READS, REMEMBERS, Layout, State
 
 _LOCALS = (
-    "k t dt p c x s m d o i at out work first last saves begun total column averaged rk4 start "
-    "constants drivers initial evaluate remember clip lane math "
+    "k t begin dt p c x s m d o i at out work first last saves begun total column averaged rk4 "
+    "start constants drivers initial evaluate remember clip lane math "
     "STATES OUTPUTS DERIVED DRIVERS MEMORY BUFFERS "
     "MISSING_VALUES RK4 DEFAULTS NAMES abs float int range len list max min print round"
 )
@@ -240,8 +240,11 @@ class _Writer:
 
     # -- functions of the program ----------------------------------------------------
 
-    def _loads(self, text: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Assignments of the constants that some lines read, to put in front of them."""
+    def _loads(self, text: list[tuple[str, str]], begin: str = "t") -> list[tuple[str, str]]:
+        """Assignments of what some lines read, to put in front of them.
+
+        `begin` is Python for the time at which the step began.
+        """
         words = set(re.findall(r"[A-Za-z_]\w*", " ".join(line for line, _ in text)))
         lines = []
         places = {key(n): f"p[{i}]" for i, n in enumerate(self.layout.parameters)}
@@ -250,6 +253,8 @@ class _Writer:
         for k, place in places.items():
             if k in self.identifiers and self.identifiers[k] in words:
                 lines.append((f"{self.identifiers[k]} = {place}", k))
+        if "begin" in words:
+            lines.append((f"begin = {begin}", ""))
         return lines
 
     def _assign(self, node: tuple, start: bool) -> list[tuple[str, str]]:
@@ -283,7 +288,7 @@ class _Writer:
             (f"o[{i}] = {self._name(key(name))}", key(name))
             for i, name in enumerate(self.layout.outputs)
         ]
-        return self._loads(body) + body
+        return self._loads(body, "p[-4] + k * dt") + body
 
     def _remember(self) -> list[tuple[str, str]]:
         wanted, body, lines = [], [], []
