@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from .compare import read_outputs
 from .compile import compile_model
 from .errors import RunError
 from .experiment import Experiment, Setting, no_draws
 from .files import checked, place, read_toml, typed
-from .model import Model, key
+from .model import Model, key, read_model
 from .observations import (
     REDUCTIONS,
     Series,
@@ -27,7 +28,7 @@ from .observations import (
     read_series,
     running_mean,
 )
-from .parameters import Parameters
+from .parameters import Parameters, read_parameters
 from .simulation import simulate
 from .structure import simlin_faults, unit_faults
 
@@ -150,6 +151,19 @@ def run_checks(
         passed, detail = judge(check.options, runs, series)
         findings.append(Finding(check, bool(passed), detail))
     return findings
+
+
+def check_model(path: Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Carry out the checks.toml of a model, watching the variables of its headline outputs."""
+    model = read_model(path)
+    folder = model.path.parent
+    parameters = read_parameters(model)
+    checks = read_checks(folder / "checks.toml", model, parameters)
+    headlines: list[str] = []
+    if (folder / "outputs.toml").exists():
+        outputs = read_outputs(folder / "outputs.toml", model)
+        headlines = [output.variable for output in outputs.values() if output.headline]
+    return run_checks(model, parameters, checks, headlines, progress)
 
 
 class _Runs:

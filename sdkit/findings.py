@@ -18,12 +18,12 @@ from .experiment import Setting
 HARDLY = 0.01
 SURE, LIKELY = 0.95, 0.80
 VERDICTS = {
-    "better": f"better in at least {SURE:.0%} of draws",
-    "likely better": f"better in {LIKELY:.0%} to {SURE:.0%} of draws",
+    "better": "better in at least 95 % of draws",
+    "likely better": "better in 80 to 95 % of draws",
     "open": "open: the draws disagree",
-    "hardly": f"hardly moves it: less than {HARDLY:.0%} at the median",
-    "likely worse": f"better in {1 - SURE:.0%} to {1 - LIKELY:.0%} of draws only",
-    "worse": f"better in at most {1 - SURE:.0%} of draws",
+    "hardly": "hardly moves it, less than 1 % at the median",
+    "likely worse": "better in 5 to 20 % of draws only",
+    "worse": "better in at most 5 % of draws",
 }
 
 
@@ -33,6 +33,13 @@ def percent(value: float) -> str:
         return "–"
     text = f"{value:+.1%}" if abs(value) < 0.0995 else f"{value:+.0%}"
     return "0 %" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", " %")
+
+
+def share(value: float) -> str:
+    """A share in per cent: all and none are said only where they are meant."""
+    if 0.995 <= value < 1:
+        return "> 99 %"
+    return "< 1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
 
 
 def spell(name: str) -> str:
@@ -103,7 +110,7 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
                 "change": percent(row.change),
                 "range": f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
-                "share": "" if np.isnan(row.share_better) else f"{row.share_better:.0%}",
+                "share": "" if np.isnan(row.share_better) else share(row.share_better),
                 "verdict": verdict(row.change, row.share_better) if output.better != "none" else "",
             }
             table[row.policy][output.name] = cell
@@ -190,7 +197,7 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
         sentence = (
             f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
             f"({listed([f'“{p.name}”' for p in parts])}), each taken alone, add up to "
-            f"{percent(summed)}. In {max(less, 1 - less):.0%} of draws the combination achieves "
+            f"{percent(summed)}. In {share(max(less, 1 - less))} of draws the combination achieves "
             f"{how} than the sum of its parts."
         )
         whole = Whole(policy.name, tuple(p.name for p in parts), change, summed, less, sentence)
@@ -218,7 +225,7 @@ def additions(comparison: Comparison, output: Output) -> list[str]:
                 change = np.median(gap / np.abs(other)) if (other != 0).all() else np.nan
                 lines.append(
                     f"“{part.name}” on top of “{rest.name}”: {percent(change)} "
-                    f"{output.name} at the median, better in {good.mean():.0%} of draws."
+                    f"{output.name} at the median, better in {share(good.mean())} of draws."
                 )
     return lines
 

@@ -17,6 +17,7 @@ import xarray as xr
 
 from .compare import Comparison, History, Output
 from .findings import HARDLY, effects, percent, short, spell
+from .findings import share as share_text
 from .observations import log_errors, running_mean
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
@@ -235,7 +236,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     axes.xaxis.set_major_formatter(_tick)
     axes.margins(y=0.02)
     for place, share in zip(y, rows.share_better, strict=True):
-        axes.text(1.01, place, f"{share:.0%}", transform=axes.get_yaxis_transform(), va="center",
+        axes.text(1.01, place, share_text(share), transform=axes.get_yaxis_transform(), va="center",
                   fontsize=8)  # fmt: skip
     axes.text(
         1.01, len(rows) - 0.35, "better in", transform=axes.get_yaxis_transform(), va="bottom",
@@ -252,7 +253,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     _save(figure, folder, stem)
     words = "; ".join(
         f"{r.policy} {short(r.diff_median)} ({short(r.diff_p5)} to {short(r.diff_p95)}), better in "
-        f"{r.share_better:.0%}"
+        f"{share_text(r.share_better)}"
         for r in rows.itertuples()
     )
     return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
@@ -358,7 +359,7 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
             markeredgewidth=1.4,
         )  # fmt: skip
         axes.text(
-            1.06, place, f"{row.share:.0%}", transform=axes.get_yaxis_transform(), va="center",
+            1.06, place, share_text(row.share), transform=axes.get_yaxis_transform(), va="center",
             fontsize=8,
         )  # fmt: skip
     axes.set_yticks(y, ["\n".join(label) for label in labels], fontsize=8)
@@ -376,7 +377,7 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     )
     _frame(figure, title, note)
     _save(figure, folder, "claims")
-    words = "; ".join(f"{texts[r.id]} {r.share:.0%}" for r in overall.itertuples())
+    words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
     return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
 
 

@@ -47,7 +47,7 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
-    environment.filters["share"] = lambda value: f"{value:.0%}"
+    environment.filters["share"] = findings.share
     environment.filters["short"] = findings.short
     environment.filters["spell"] = spell
     outputs = ranked(comparison)
@@ -60,9 +60,7 @@ def render(
         answers=[_answer(comparison, output) for output in outputs],
         alone=_alone(comparison, outputs),
         additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
-        tables={
-            s.name: findings.verdicts(comparison, s.name) for s in comparison.scenarios
-        },
+        tables={s.name: findings.verdicts(comparison, s.name) for s in comparison.scenarios},
         legend=findings.VERDICTS,
         claims=findings.claim_results(comparison),
         untested=findings.untested(comparison),
@@ -111,7 +109,9 @@ def _alone(comparison: Comparison, outputs: Sequence[Output]) -> list[str]:
     parts = {
         part.name
         for policy in comparison.policies[1:]
-        for part in findings.parts_of(policy, [p for p in comparison.policies[1:] if p != policy])
+        for part in findings.parts_of(
+            policy, [p for p in comparison.policies[1:] if p is not policy]
+        )
     }
     lines = []
     rows = {o.name: findings.effects(comparison, o).set_index("policy") for o in outputs}
@@ -146,6 +146,8 @@ def weaknesses_of(folder: Path) -> tuple[str, ...]:
     )
     if not section:
         return ()
-    items = re.findall(r"^(?:[-*]|\d+\.) +(.*?)(?=^(?:[-*]|\d+\.) |\n\n|\Z)", section[1], re.M | re.S)
+    items = re.findall(
+        r"^(?:[-*]|\d+\.) +(.*?)(?=^(?:[-*]|\d+\.) |\n\n|\Z)", section[1], re.M | re.S
+    )
     plain = (re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(i.split())) for i in items)
     return tuple(text for text in plain if text)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import __version__, report
+from . import __version__, plot, report
 from .check import Check, read_checks
 from .compare import (
     Claim,
@@ -399,9 +399,12 @@ def compare(
     try:
         comparison = execute(prepared, progress, threads)
     except SimulationError as error:
-        if error.failures:
-            _write_failures((flat or folder / "out") / "failed.csv", error.failures)
-        raise
+        if not error.failures:
+            raise
+        failed = (flat or folder / "out") / "failed.csv"
+        _write_failures(failed, error.failures)
+        text = f"{error.message}; all of them: {failed}"
+        raise SimulationError(error.code, text, error.failures) from None
     try:
         parent = (flat or folder).parent if flat else folder
         parent.mkdir(parents=True, exist_ok=True)
@@ -473,16 +476,23 @@ def _write_failures(path: Path, failures) -> None:
 # -- one model, one run ---------------------------------------------------------------------
 
 
-def default_run(path: Path, changed: Mapping[str, float], out: Path) -> tuple[Path, Path]:
-    """One run of a model: every variable to `out`/variables.csv, one picture of its stocks."""
-    from . import plot
+def default_run(
+    path: Path, changed: Mapping[str, float], out: Path | None = None
+) -> tuple[Path, Path]:
+    """One run of a model: every variable to variables.csv, and one picture of its stocks.
 
+    They go to `out`, or to <model's name>-run in the current folder. Returns both paths.
+    """
     model = read_model(path)
     result = simulate(compile_model(model), set=changed)
     names = list(result.data_vars)
     columns = np.column_stack([result[name].to_numpy()[:, 0, 0, 0] for name in names])
     rows = np.column_stack([result["time"].to_numpy(), columns])
-    table = out / "variables.csv"
-    write_table(table, ["Time", *names], rows.tolist())
+    out = out or Path(f"{model.name}-run")
+    write_table(out / "variables.csv", ["Time", *names], rows.tolist())
     stocks = [n for n in names if model.variables[n].kind == "stock"]
-    return table, plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
+    try:
+        picture = plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
+    except OSError as error:
+        raise RunError("U603", f"{out}: {error.strerror or error}") from None
+    return out / "variables.csv", picture
