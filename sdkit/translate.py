@@ -24,12 +24,16 @@ XMILE = {".xmile", ".xml", ".stmx", ".itmx"}
 # The fourth number of Vensim's settings line 15, and XMILE's names.
 _VENSIM_METHODS = {0: "euler", 1: "rk4", 2: "euler", 5: "rk4"}
 _XMILE_METHODS = {"euler": "euler", "rk4": "rk4"}
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
 
 
 def _literal(text: str) -> Any:
     """What PySD's `eval` is replaced by: it reads numbers and strings, and runs nothing."""
+    # PySD's grammar takes a sum of numbers, such as 2 - 3, for one text of numbers.
+    if re.fullmatch(rf"\s*[+-]?\s*{_NUMBER}(?:\s*[+-]\s*{_NUMBER})+\s*", text):
+        return sum(float("".join(n.split())) for n in re.findall(rf"[+-]?\s*{_NUMBER}", text))
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError):
