@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from .compare import Comparison, History, Output
-from .findings import HARDLY, effects, percent, short, spell
+from .findings import HARDLY, effects, percent, short, spell, verdict
 from .findings import share as share_text
 from .observations import log_errors, running_mean
 
@@ -135,7 +135,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     base, others = lines[names[0]], names[1:]
     columns = min(5, len(others)) if len(others) != 6 else 3
     rows = -(-len(others) // columns)
-    figure = figure_class(figsize=(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 1.05))
+    figure = figure_class(figsize=(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75))
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     changes = effects(comparison, output).set_index("policy").change
     top = max(frame.p95.max() for frame in lines.values())
@@ -148,15 +148,16 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         panel.fill_between(after.year, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0)
         panel.plot(base.year, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
         panel.plot(after.year, after["median"], color=colour, linewidth=1.8)
-        panel.set_title("\n".join(textwrap.wrap(name, 24)), fontsize=8, pad=3)
+        panel.set_title("\n".join(textwrap.wrap(name, 27)), fontsize=8, pad=3)
         change = changes[name]
         if np.isfinite(change):
             panel.text(
                 0.98, 0.95, f"{percent(change)}", transform=panel.transAxes, ha="right", va="top",
                 color=colour, fontsize=8, fontweight="bold",
             )  # fmt: skip
-    for panel in list(axes.flat)[len(others) :]:
-        panel.set_visible(False)
+    for number in range(len(others), rows * columns):
+        axes.flat[number].set_visible(False)
+        axes.flat[number - columns].tick_params(labelbottom=True)
     corner = axes.flat[0]
     corner.set_ylim(min(0.0, bottom), top * 1.12 if top > 0 else None)
     corner.set_xlim(first, comparison.horizon[1])
@@ -172,7 +173,8 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         f"Solid: median and 5–95 % of draws under the policy. Dashed grey: “{names[0]}”. "
         f"Number: median change over {period}. Scenario “{scenario}”."
     )
-    _frame(figure, title, note)
+    margins = (0.62, 0.15, 0.42, 0.25)
+    _frame(figure, title, note, (rows, columns), margins, (0.14, 0.4))
     stem = f"fan-{slug(output.name)}"
     _save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
@@ -186,26 +188,43 @@ def _locator(count: int):
     return MaxNLocator(count)
 
 
-def _frame(figure, title: str, note: str) -> None:
-    """Title at the top and a note at the foot, with room in inches whatever the size."""
+def _frame(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 0.3), gaps=(0, 0)):
+    """Title at the top, a note at the foot, and panels between, with all room in inches.
+
+    `shape` is (rows, columns), `margins` left, right, top and bottom of the panels without
+    the texts, `gaps` what lies between columns and rows. Automatic layouts take seconds.
+    """
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(title, int(width * 12))
-    figure.text(0.12 / width, 1 - 0.08 / height, "\n".join(lines), ha="left", va="top",
-                fontsize=10.5, fontweight="bold")  # fmt: skip
-    foot = textwrap.wrap(note, int(width * 16.5))
-    figure.text(0.12 / width, 0.07 / height, "\n".join(foot), ha="left", va="bottom",
-                fontsize=7.5, color="#444444")  # fmt: skip
-    figure.set_layout_engine(
-        "constrained",
-        rect=(
-            0,
-            (0.13 + 0.14 * len(foot)) / height,
-            1,
-            1 - (0.3 + 0.19 * len(lines) + 0.14 * len(foot)) / height,
-        ),
-        h_pad=0.04,
-        w_pad=0.05,
+    left, right, top, bottom = margins
+    lines = textwrap.wrap(title, int(width * 11))
+    figure.text(
+        0.12 / width, 1 - 0.08 / height, "\n".join(lines), ha="left", va="top",
+        fontsize=10.5, fontweight="bold",
+    )  # fmt: skip
+    foot = textwrap.wrap(note, int(width * 16))
+    figure.text(
+        0.12 / width, 0.07 / height, "\n".join(foot), ha="left", va="bottom",
+        fontsize=7.5, color="#444444",
+    )  # fmt: skip
+    bottom += 0.12 + 0.14 * len(foot)
+    top += 0.12 + 0.19 * len(lines)
+    rows, columns = shape
+    wide = (width - left - right - gaps[0] * (columns - 1)) / columns
+    high = (height - top - bottom - gaps[1] * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=gaps[0] / wide,
+        hspace=gaps[1] / high,
     )
+
+
+def _room(labels: Sequence[str], size: float = 8.5) -> float:
+    """Inches that the longest line of these labels takes, about."""
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    return 0.2 + longest * size * 0.0083
 
 
 def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
@@ -245,10 +264,10 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     how = {"sum": "summed", "mean": "averaged", "last": "at the end"}[output.reduction]
     period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
     axes.set_xlabel(f"Change from “{comparison.policies[0].name}”, {how}, {period} ({output.unit})")
-    title = _tornado_title(comparison, output, rows)
+    title = _tornado_title(output, rows)
     note = f"Bar: median of paired differences; line: 5–95 % of draws. Scenario “{scenario}”"
     note += f"; diamond: median in “{other[0]}”." if other else "."
-    _frame(figure, title, note)
+    _frame(figure, title, note, margins=(_room(list(rows.policy)), 0.65, 0.3, 0.45))
     stem = f"tornado-{slug(output.name)}"
     _save(figure, folder, stem)
     words = "; ".join(
@@ -259,13 +278,17 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
 
 
-def _tornado_title(comparison: Comparison, output: Output, rows) -> str:
-    sure = int((rows.share_better >= 0.95).sum())
-    worse = int((rows.share_better <= 0.05).sum())
-    name = output.name
-    return (
-        f"{sure} of {len(rows)} policies improve {name} in at least 95 % of draws; "
-        f"{worse} in at most 5 %"
+def _tornado_title(output: Output, rows) -> str:
+    """How many policies do what to an output, in one line."""
+    words = [verdict(row.change, row.share_better) for row in rows.itertuples()]
+    counts = [
+        (words.count("better"), "improve it in at least 95 % of draws"),
+        (words.count("worse"), "worsen it in at least 95 %"),
+        (words.count("hardly"), "hardly move it"),
+    ]
+    told = [f"{count} {text}" for count, text in counts if count]
+    return f"{spell(output.name)}: of {len(rows)} policies, " + (
+        ", ".join(told) if told else "none has a sure effect"
     )
 
 
@@ -283,7 +306,7 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
     count = len(comparison.histories)
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = figure_class(figsize=(max(3.2 * columns, 5.5), 2.3 * rows + 0.95))
+    figure = figure_class(figsize=(max(3.2 * columns, 5.5), 2.35 * rows + 0.6))
     axes = figure.subplots(rows, columns, squeeze=False)
     words = []
     for panel, history in zip(axes.flat, comparison.histories, strict=False):
@@ -328,7 +351,7 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
         "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
         "setting values. Hollow: observed, not used in setting values."
     )
-    _frame(figure, title, note)
+    _frame(figure, title, note, (rows, columns), (0.7, 0.15, 0.5, 0.25), (0.6, 0.75))
     _save(figure, folder, "history")
     return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
 
@@ -344,9 +367,9 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     table = comparison.claims_table
     overall = table[table.group == "all"]
     texts = {claim.id: claim.claim for claim in comparison.claims}
-    labels = [textwrap.wrap(texts[name], 62) for name in overall.id]
+    labels = [textwrap.wrap(texts[name], 66) for name in overall.id]
     heights = [0.16 * len(label) + 0.1 for label in labels]
-    figure = figure_class(figsize=(8.6, sum(heights) + 1.35))
+    figure = figure_class(figsize=(9.2, sum(heights) + 1.25))
     axes = figure.subplots()
     y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
     for place, row in zip(y, overall.itertuples(), strict=True):
@@ -375,7 +398,8 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
         "Filled: holds in half of the draws or more; hollow: in fewer. Grey: range over the "
         "settings of the switches between rival explanations."
     )
-    _frame(figure, title, note)
+    margins = (_room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
+    _frame(figure, title, note, margins=margins)
     _save(figure, folder, "claims")
     words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
     return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
