@@ -64,12 +64,12 @@ class Translator:
             return ("number", -inner[1]) if inner[0] == "number" else ("negative", inner)
         parts = [self(argument) for argument in node.arguments]
         if node.operators[0] == "^":  # binds to the right, as PySD's own run does
-            if any(part[0] == "number" and part[1] < 0 for part in parts[:-1]):
-                # PySD's abstract model does not tell -2^2 from (-2)^2.
-                self.refuse("a power of a negative number; write 0 - 2^2 or name the number")
             result = parts[-1]
             for part in reversed(parts[:-1]):
-                result = ("arithmetic", "^", part, result)
+                if part[0] == "number" and part[1] < 0:  # -2^2, in the text, is -(2^2)
+                    result = ("negative", ("arithmetic", "^", ("number", -part[1]), result))
+                else:
+                    result = ("arithmetic", "^", part, result)
             return result
         result = parts[0]
         for operator, part in zip(node.operators, parts[1:], strict=True):

@@ -53,6 +53,12 @@ def _pysd():
     return vensim_file, vensim_section, xmile_file
 
 
+def _refuse_power(text: str, where: str) -> None:
+    """Refuse (-2)^2: PySD drops the parentheses and makes -(2^2) of it."""
+    if re.search(rf"\(\s*-\s*{_NUMBER}\s*\)\s*\^", text):
+        raise ModelError("M109", f"{where}: a power of a negative number; give it a name first")
+
+
 @dataclass
 class Element:
     name: str
@@ -99,7 +105,11 @@ class Vensim:
     def __init__(self, path: Path, text: str):
         self.path, self.text = path, text
         equations, mark, rest = text.partition(_END_OF_EQUATIONS)
-        if mark and _END_OF_SKETCH not in rest:
+        if not mark and text.strip():
+            # A file cut at a | is whole to PySD, which would read the rest as the model.
+            last = text.rstrip().rpartition("\n")[2].strip()[-40:]
+            raise ModelError("M108", f"{path.name} ends before its sketch, with {last!r}")
+        if _END_OF_SKETCH not in rest:
             raise ModelError("M108", f"{path.name} ends inside its sketch")
         self.equations = equations
         self.settings = rest.partition(_END_OF_SKETCH)[2]
@@ -107,9 +117,7 @@ class Vensim:
     def method(self) -> str:
         found = re.search(r"^15:\s*([^\n]*)$", self.settings, re.M)
         if not found:
-            if re.search(r"^:L", self.settings, re.M) and not self.text.endswith("\n"):
-                raise ModelError("M108", f"{self.path.name} ends inside its settings")
-            return "euler"
+            raise ModelError("M108", f"{self.path.name} ends before line 15 of its settings")
         numbers = [part.strip() for part in found[1].split(",")]
         if len(numbers) < 6:
             raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
@@ -200,6 +208,7 @@ class Vensim:
             for element, place in zip(visitor.entries, visitor.places, strict=True):
                 line = line_at(base + place)
                 label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
+                _refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
                 part = _quietly(path, f"{label!r}", line, element.parse)
                 if hasattr(part, "parse"):
                     _quietly(path, f"{part.name!r}", line, part.parse)
@@ -302,6 +311,9 @@ class Xmile:
         for component in section.components:
             name = getattr(component, "name", "the time settings")
             line = getattr(getattr(component, "node", None), "sourceline", None) or 0
+            if line:
+                text = " ".join(component.node.itertext())
+                _refuse_power(text, f"{path.name}, line {line}, {name!r}")
             _quietly(path, f"{name!r}", line, component.parse, section.behaviors)
         return file, section
 

@@ -54,11 +54,9 @@ def joined(folder: Path):
         assert mark
         bodies.append(body.removeprefix("{UTF-8}"))
     path = folder / "joined.mdl"
-    path.write_text(
-        "{UTF-8}" + "\n".join(bodies) + CONTROL.format(start=0, end=10, step=0.125,
-                                                       saveper="TIME STEP"),
-        encoding="utf-8",
-    )  # fmt: skip
+    tail = CONTROL.format(start=0, end=10, step=0.125, saveper="TIME STEP")
+    tail += SKETCH.format(number=0)
+    path.write_text("{UTF-8}" + "\n".join(bodies) + tail, encoding="utf-8")
     return read_model(path)
 
 
