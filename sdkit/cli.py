@@ -65,12 +65,12 @@ def run(
         raise UsageError("U601", "--threads has to be 1 or more")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError("U601", f"--out {out} is a file, not a folder")
-    from . import run as runs
+    from . import results
 
     if _is_run_folder(path):
         with _Progress() as progress:
             began = time.monotonic()
-            report = runs.compare(
+            report = results.compare(
                 path, n=draws, changed=changed, out=out, threads=threads, progress=progress
             )
         print(f"{report} ({time.monotonic() - began:.0f} s)")
@@ -79,7 +79,7 @@ def run(
         raise UsageError("U601", f"--draws is for run folders; {path} is a model")
     if not path.exists():
         raise RunError("R401", f"{path} does not exist")
-    for written in runs.default_run(path, changed, out):
+    for written in results.default_run(path, changed, out):
         print(written)
     return 0
 

@@ -32,14 +32,16 @@ def percent(value: float) -> str:
     if not np.isfinite(value):
         return "–"
     text = f"{value:+.1%}" if abs(value) < 0.0995 else f"{value:+.0%}"
-    return "0 %" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", " %")
+    return (
+        "0\u00a0%" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", "\u00a0%")
+    )
 
 
 def share(value: float) -> str:
     """A share in per cent: all and none are said only where they are meant."""
     if 0.995 <= value < 1:
-        return "> 99 %"
-    return "< 1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
+        return ">\u00a099\u00a0%"
+    return "<\u00a01\u00a0%" if 0 < value < 0.005 else f"{value:.0%}".replace("%", "\u00a0%")
 
 
 def spell(name: str) -> str:
@@ -97,8 +99,16 @@ def verdict(change: float, share: float) -> str:
 
 
 def ranked(comparison: Comparison) -> list[Output]:
-    """The outputs of which one direction is better, in the order of run.toml."""
-    return [output for output in comparison.outputs if output.better != "none"]
+    """The outputs that policies are judged by, in the order of run.toml.
+
+    Of these one direction is better, and the baseline is not nothing: effort that only
+    policies spend, for instance, is shown and not judged.
+    """
+    return [
+        output
+        for output in comparison.outputs
+        if output.better != "none" and effects(comparison, output).change.notna().any()
+    ]
 
 
 def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]]:
@@ -110,7 +120,7 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
                 "change": percent(row.change),
                 "range": f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
-                "share": "" if np.isnan(row.share_better) else share(row.share_better),
+                "share": f"better in {share(row.share_better)}" if row.low or row.high else "",
                 "verdict": verdict(row.change, row.share_better) if output.better != "none" else "",
             }
             table[row.policy][output.name] = cell
@@ -127,6 +137,48 @@ def answer(comparison: Comparison, output: Output) -> list[tuple[str, str]]:
         text = f"{row.policy} ({percent(row.change)}; {percent(row.low)} to {percent(row.high)})"
         groups.setdefault(verdict(row.change, row.share_better), []).append(text)
     return [(VERDICTS[name], "; ".join(groups[name])) for name in VERDICTS if name in groups]
+
+
+def in_short(comparison: Comparison, output: Output) -> list[str]:
+    """The main answer in a few sentences, for one output."""
+    rows = effects(comparison, output)
+    words = {r.policy: verdict(r.change, r.share_better) for r in rows.itertuples()}
+    order = rows.sort_values("change", kind="stable", ascending=output.better == "lower")
+    sure = [r for r in order.itertuples() if words[r.policy] == "better"]
+    lines = []
+    verb = "lower" if output.better == "lower" else "raise"
+    if sure:
+        lines.append(
+            f"{len(sure)} of {len(rows)} policies {verb} {output.name} in at least 95 % of draws, "
+            f"and by 1 % or more at the median; the largest median effect has “{sure[0].policy}” "
+            f"({percent(sure[0].change)}; 5–95 % of draws: {percent(sure[0].low)} to "
+            f"{percent(sure[0].high)})."
+        )
+    else:
+        lines.append(f"No policy {verb}s {output.name} by 1 % in at least 95 % of draws.")
+    for word, text in (
+        ("hardly", f"Hardly moving {output.name}, less than 1 % at the median"),
+        ("worse", f"Making {output.name} worse in at least 95 % of draws"),
+    ):
+        names = [f"“{name}”" for name, found in words.items() if found == word]
+        if names:
+            lines.append(f"{text}: {listed(names)}.")
+    largest = max(comparison.policies, key=lambda p: len(p.values)).name
+    lines += [whole.sentence for whole in wholes(comparison, output) if whole.policy == largest]
+    results = claim_results(comparison)
+    if results:
+        counts = [
+            f"{sum(r.verdict == word for r in results)} {text}"
+            for word, text in (
+                ("holds", "hold in at least 95 % of draws"),
+                ("mostly holds", "in 80 to 95 %"),
+                ("open", "in 20 to 80 %"),
+                ("mostly fails", "in 5 to 20 %"),
+                ("fails", "in at most 5 %"),
+            )
+        ]
+        lines.append(f"Of {len(results)} claims of the debate, {listed(counts)}.")
+    return lines
 
 
 def baseline_sentence(comparison: Comparison, output: Output) -> str:
@@ -164,16 +216,32 @@ class Whole:
 
 
 def parts_of(policy: Setting, others: Sequence[Setting]) -> tuple[Setting, ...]:
-    """The most policies that, without overlap, set just what `policy` sets; () if none do."""
+    """The most policies that, without overlap, set just what `policy` sets; () if none do.
+
+    Of several such sets the one whose largest part is smallest.
+    """
     target = set(policy.values.items())
     inside = [o for o in others if o.values and set(o.values.items()) < target]
     for count in range(len(inside), 1, -1):
-        for chosen in combinations(inside, count):
-            if sum(len(o.values) for o in chosen) != len(target):
-                continue
-            if set().union(*(o.values.items() for o in chosen)) == target:
-                return chosen
+        fitting = [
+            chosen
+            for chosen in combinations(inside, count)
+            if sum(len(o.values) for o in chosen) == len(target)
+            and set().union(*(o.values.items() for o in chosen)) == target
+        ]
+        if fitting:
+            return min(fitting, key=lambda chosen: max(len(o.values) for o in chosen))
     return ()
+
+
+def single(comparison: Comparison) -> list[Setting]:
+    """Policies that no other policy of the run is a part of."""
+    levers = {p.name: set(p.values.items()) for p in comparison.policies[1:] if p.values}
+    return [
+        p
+        for p in comparison.policies[1:]
+        if p.values and not any(other < levers[p.name] for other in levers.values())
+    ]
 
 
 def wholes(comparison: Comparison, output: Output) -> list[Whole]:

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from .compare import Comparison, History, Output
-from .findings import HARDLY, effects, percent, short, spell, verdict
+from .findings import HARDLY, effects, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .observations import log_errors, running_mean
 
@@ -84,11 +84,9 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Pictur
     made: dict[str, list[Picture]] = {"history": [], "fan": [], "tornado": [], "claims": []}
     if comparison.histories:
         made["history"].append(_history(comparison, folder))
-    for output in comparison.outputs:
-        if len(comparison.policies) > 1:
-            made["fan"].append(_fan(comparison, output, folder))
-            if output.better != "none":
-                made["tornado"].append(_tornado(comparison, output, folder))
+    if len(comparison.policies) > 1:
+        made["fan"] = [_fan(comparison, output, folder) for output in comparison.outputs]
+        made["tornado"] = [_tornado(comparison, output, folder) for output in ranked(comparison)]
     if len(comparison.claims_table):
         made["claims"].append(_claims(comparison, folder))
     return made

@@ -56,7 +56,9 @@ def render(
         c=comparison,
         main=main,
         outputs=outputs,
-        others=[o for o in comparison.outputs if o.better == "none"],
+        others=[o for o in comparison.outputs if o not in outputs],
+        short=findings.in_short(comparison, main) if main else [],
+        chunks=[outputs[i : i + 6] for i in range(0, len(outputs), 6)],
         answers=[_answer(comparison, output) for output in outputs],
         alone=_alone(comparison, outputs),
         additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
@@ -105,30 +107,19 @@ def _answer(comparison: Comparison, output: Output) -> dict:
 
 
 def _alone(comparison: Comparison, outputs: Sequence[Output]) -> list[str]:
-    """For each policy that is a part of another: what it does by itself, in one sentence."""
-    parts = {
-        part.name
-        for policy in comparison.policies[1:]
-        for part in findings.parts_of(
-            policy, [p for p in comparison.policies[1:] if p is not policy]
-        )
-    }
+    """What each single policy does by itself, one sentence a policy."""
     lines = []
     rows = {o.name: findings.effects(comparison, o).set_index("policy") for o in outputs}
-    for policy in comparison.policies[1:]:
-        if policy.name not in parts:
-            continue
+    for policy in findings.single(comparison):
         moved, hardly = [], []
         for output in outputs:
             row = rows[output.name].loc[policy.name]
             word = findings.verdict(row.change, row.share_better)
             if word == "hardly":
                 hardly.append(output.name)
-            elif word == "open":
-                moved.append(f"{output.name} {findings.percent(row.change)} (open)")
             else:
                 moved.append(f"{output.name} {findings.percent(row.change)} ({word})")
-        text = f"“{policy.name}” by itself: "
+        text = f"“{policy.name}”: "
         text += "; ".join(moved) if moved else "moves none of the outputs by one per cent"
         if moved and hardly:
             text += f"; hardly moves {findings.listed(hardly)}"

@@ -1,0 +1,193 @@
+"""Results on disk: carried out, written to a folder of their own, renamed into place.
+
+What decides the numbers is tracked beside the question (summary.csv, claims.csv,
+record.json); the rest stands in out/. A run that fails or is interrupted leaves earlier
+results untouched.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, plot, report
+from .compare import Comparison
+from .compile import compile_model
+from .errors import RunError, SimulationError
+from .files import read_text, write_json, write_table
+from .model import read_model
+from .run import Prepared, execute, prepare, read_run
+from .simulation import simulate
+
+TRACKED = ("summary.csv", "claims.csv", "record.json")
+_STAGE = ".sdkit-new-"
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(read_text(path).encode()).hexdigest()
+
+
+def record_of(prepared: Prepared) -> dict:
+    """What decides the numbers, for record.json."""
+    run, folder = prepared.run, prepared.model.path.parent
+    files = [prepared.model.path]
+    names = ("parameters", "scenarios", "policies", "outputs", "claims", "checks")
+    files += [f for n in names for s in ("csv", "toml") if (f := folder / f"{n}.{s}").exists()]
+    files += sorted((folder / "data").glob("*.csv"))
+    hashes = {f"{prepared.model.name}/{f.relative_to(folder).as_posix()}": _hash(f) for f in files}
+    return {
+        "sdkit": __version__,
+        "seed": run.seed,
+        "draws": {"from": run.source, "n": run.n},
+        "set": dict(prepared.changed),
+        "sha256": {"run.toml": _hash(run.file), **hashes},
+    }
+
+
+def environment_of(seconds: float) -> dict:
+    """Where and when: for out/environment.json, not tracked."""
+    packages = ("numpy", "scipy", "pandas", "xarray", "numba", "pysd", "matplotlib", "jinja2")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "python": sys.version.split()[0],
+        "machine": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+    }
+
+
+def compare(
+    folder: Path,
+    *,
+    n: int | None = None,
+    changed: Mapping[str, float] | None = None,
+    out: Path | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Do what a run folder asks; returns the path of its report.
+
+    Without `n`, `changed` and `out` the results go where they are tracked; `n` or `changed`
+    make a trial, in out/trial; `out` names a folder. Lanes that fail leave failed.csv in
+    the place of results and raise S202; whatever fails leaves earlier results alone.
+    """
+    began = time.monotonic()
+    run = read_run(folder, n)
+    trial = folder / "out" / "trial" if n is not None or changed else None
+    flat = out or trial
+    prepared = prepare(run, changed)
+    try:
+        comparison = execute(prepared, progress, threads)
+    except SimulationError as error:
+        if not error.failures:
+            raise
+        failed = (flat or folder / "out") / "failed.csv"
+        _write_failures(failed, error.failures)
+        text = f"{error.message}; all of them: {failed}"
+        raise SimulationError(error.code, text, error.failures) from None
+    try:
+        parent = (flat or folder).parent if flat else folder
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
+            stage = Path(name)
+            write_results(prepared, comparison, stage, began)
+            _put(stage, flat, folder, replace_all=flat is not None and out is None)
+    except OSError as error:
+        raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
+    return (flat or folder / "out") / "report.html"
+
+
+def write_results(prepared: Prepared, comparison: Comparison, stage: Path, began: float) -> None:
+    """Every result into `stage`: the tracked files, and the rest under out/."""
+    out = stage / "out"
+    for name, table, place_ in (
+        ("summary.csv", comparison.summary, stage),
+        ("claims.csv", comparison.claims_table, stage),
+        ("series.csv", comparison.series, out),
+    ):
+        write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
+    record = record_of(prepared)
+    write_json(stage / "record.json", record)
+    weaknesses = report.weaknesses_of(prepared.model.path.parent)
+    report.write_report(comparison, out, record, weaknesses)
+    write_json(out / "environment.json", environment_of(time.monotonic() - began))
+
+
+def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> None:
+    """Rename what stands in `stage` into place; the last step, and a short one."""
+    if flat is not None:
+        for name in TRACKED:
+            (stage / name).rename(stage / "out" / name)
+        if replace_all:
+            _swap(stage / "out", flat, stage / "old")
+        else:  # a folder that the user named: add to it, delete nothing else
+            for path in sorted((stage / "out").rglob("*")):
+                target = flat / path.relative_to(stage / "out")
+                if path.is_file():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+        return
+    _swap(stage / "out", folder / "out", stage / "old")
+    for name in TRACKED:
+        (stage / name).replace(folder / name)
+
+
+def _swap(new: Path, place_: Path, old: Path) -> None:
+    place_.parent.mkdir(parents=True, exist_ok=True)
+    if place_.exists():
+        place_.rename(old)
+    try:
+        new.rename(place_)
+    except OSError:
+        if old.exists():
+            old.rename(place_)
+        raise
+
+
+def _write_failures(path: Path, failures) -> None:
+    names = ("draw", "scenario", "policy", "time", "variable", "reason", "parameters")
+    rows = []
+    for failure in failures:
+        values = "; ".join(f"{k} = {v:.6g}" for k, v in failure["parameters"].items())
+        rows.append([*(failure[name] for name in names[:-1]), values])
+    write_table(path, names, rows)
+
+
+def default_run(
+    path: Path, changed: Mapping[str, float], out: Path | None = None
+) -> tuple[Path, Path]:
+    """One run of a model: every variable to variables.csv, and one picture of its stocks.
+
+    They go to `out`, or to <model's name>-run in the current folder. Returns both paths.
+    """
+    model = read_model(path)
+    result = simulate(compile_model(model), set=changed)
+    names = list(result.data_vars)
+    columns = np.column_stack([result[name].to_numpy()[:, 0, 0, 0] for name in names])
+    rows = np.column_stack([result["time"].to_numpy(), columns])
+    out = out or Path(f"{model.name}-run")
+    write_table(out / "variables.csv", ["Time", *names], rows.tolist())
+    stocks = [n for n in names if model.variables[n].kind == "stock"]
+    try:
+        picture = plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
+    except OSError as error:
+        raise RunError("U603", f"{out}: {error.strerror or error}") from None
+    return out / "variables.csv", picture
