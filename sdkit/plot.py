@@ -294,7 +294,8 @@ def history_errors(history: History) -> tuple[float, float]:
     """Root mean square log ratio and worst factor of the median, over the years of the check."""
     row = history.options
     seen = history.series.between(row["from"], row["to"])
-    at = np.interp(np.floor(seen.time), history.years, history.bands[1])
+    when = seen.time if row["reduction"] == "point" else np.floor(seen.time)
+    at = np.interp(when, history.years, history.bands[1])
     window = row.get("window", 1)
     return log_errors(running_mean(at, window), running_mean(seen.value, window))
 

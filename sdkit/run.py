@@ -36,7 +36,7 @@ from .files import (
     read_toml,
 )
 from .model import Model, read_model
-from .observations import REDUCTIONS, at_observations, read_series
+from .observations import REDUCTIONS, Series, at_observations, read_series
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
 
@@ -86,6 +86,7 @@ class Prepared:
     outputs: tuple[Output, ...]
     claims: tuple[Claim, ...]
     histories: tuple[Check, ...]
+    observed: Mapping[str, Series]
     draws: pd.DataFrame
     changed: Mapping[str, float]
 
@@ -179,6 +180,12 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     if (folder / "checks.toml").exists():
         checks = read_checks(folder / "checks.toml", model, parameters)
         histories = [check for check in checks if check.kind == "history"]
+    observed = read_series(folder / "data") if histories else {}
+    for check in histories:
+        name = check.options["series"]
+        if name not in observed:
+            where = place(folder / "checks.toml", name)
+            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}")
 
     def choose(kind: str, names, known):
         for name in names:
@@ -205,6 +212,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         parameters=parameters,
         claims=tuple(claims),
         histories=tuple(histories),
+        observed=observed,
         draws=draws,
         changed=values,
         **chosen,
@@ -271,9 +279,8 @@ def _histories(prepared: Prepared, program, end: float, threads) -> tuple[Histor
     """The baseline beside the observed series, as the history checks reduce them."""
     if not prepared.histories:
         return ()
-    series = read_series(prepared.model.path.parent / "data")
-    wanted = {c.options["series"] for c in prepared.histories}
-    latest = max((series[n].time.max() for n in wanted if n in series), default=0.0) + 1
+    seen = [prepared.observed[c.options["series"]] for c in prepared.histories]
+    latest = max(series.time.max() for series in seen) + 1
     latest = min(max(latest, prepared.run.horizon[0]), end)
     # Quarters, so that a fiscal year can be put together from whole intervals.
     times = np.arange(program.initial_time, np.floor(latest) + 0.125, 0.25)
@@ -292,26 +299,23 @@ def _histories(prepared: Prepared, program, end: float, threads) -> tuple[Histor
     )
     result = simulate(program, experiment, threads=threads)
     histories = []
-    for check in prepared.histories:
+    for check, series in zip(prepared.histories, seen, strict=True):
         row = check.options
-        if row["series"] not in series:
-            raise RunError("R411", f"check {check.name!r}: no series {row['series']!r}")
-        seen = series[row["series"]]
         variable = prepared.model.find(row["variable"]).name
         values = result[variable].to_numpy()[:, 0, 0, :]
         if "scale" in row:
             item = prepared.parameters.find(row["scale"])
             factor = prepared.draws.get(item.name, item.default)
             values = values * np.asarray(factor)
-        step = times[1] - times[0]
-        years = np.arange(np.ceil(times[0]) + 1, np.floor(times[-1]))
+        # A fiscal year begins before its calendar year: the run's first has no data.
+        shift = REDUCTIONS[row["reduction"]] or 0.0
+        years = np.arange(np.ceil(times[0] - shift), np.floor(times[-1]))
         if variable in points:
             model_at = at_observations(times, values, years, "point")
         else:
             # Each saved value is the mean of its quarter: four of them make a year.
-            shift = REDUCTIONS[row["reduction"]]
-            ends = np.round((years + shift + 1 - times[0]) / step).astype(int)
+            ends = np.round((years + shift + 1 - times[0]) * 4).astype(int)
             model_at = np.stack([values[e - 3 : e + 1].mean(axis=0) for e in ends])
         bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
-        histories.append(History(check.name, dict(row), seen, years, bands))
+        histories.append(History(check.name, dict(row), series, years, bands))
     return tuple(histories)
