@@ -1,0 +1,107 @@
+"""Run folders: what run.toml may say, and what each fault in a project answers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdkit.errors import Error, RunError
+from sdkit.run import execute, prepare, read_run
+
+BROKEN = Path(__file__).parent / "broken" / "sir"
+FAULTS = sorted(path for path in BROKEN.rglob("*") if path.is_file())
+
+
+def _target(project: Path, name: str) -> Path:
+    folder = {"run.toml": "runs/sir", "reported_cases.csv": "models/sir/data"}
+    return project / folder.get(name, "models/sir") / name
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_each_broken_file_answers_with_its_code_and_names_the_place(fault, project):
+    target = _target(project, fault.parent.name)
+    shutil.copy(fault, target)
+    with pytest.raises(Error) as caught:
+        execute(prepare(read_run(project / "runs" / "sir", n=None)))
+    assert caught.value.code == fault.stem[:4]
+    if caught.value.code != "S203":  # names the variable; the model's file is what lacks it
+        assert target.name in caught.value.message or "check" in caught.value.message
+
+
+def test_there_is_a_broken_file_for_every_code_of_a_run_folder():
+    codes = {fault.stem[:4] for fault in FAULTS}
+    assert {f"R4{n:02}" for n in range(3, 14)} <= codes
+    assert {f"P30{n}" for n in range(1, 9)} <= codes
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (("seed = 20260222", 'seed = "a"'), "seed"),
+        (("n = 64", "n = -3"), "n"),
+        (('"priors"', '"guesses"'), "from"),
+        (("seed = 20260222", "seed = 20260222\nsede = 1"), "sede"),
+        (('"both"', '"neither"'), "neither"),
+    ],
+)
+def test_a_message_names_the_line_and_the_key(change, key, project):
+    path = project / "runs" / "sir" / "run.toml"
+    text = path.read_text().replace(*change)
+    path.write_text(text)
+    line = next(i for i, t in enumerate(text.splitlines(), 1) if change[1].split("\n")[-1] in t)
+    with pytest.raises(RunError) as caught:
+        prepare(read_run(path.parent))
+    assert f"line {line}:" in caught.value.message
+    assert key in caught.value.message
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(RunError, match="does not exist") as caught:
+        read_run(tmp_path / "nowhere")
+    assert caught.value.code == "R401"
+
+
+def test_the_model_is_found_from_the_nearest_folder_with_models(project):
+    nested = project / "work" / "runs" / "deep"
+    nested.mkdir(parents=True)
+    shutil.copy(project / "runs" / "sir" / "run.toml", nested)
+    assert read_run(nested).model == project / "models" / "sir"
+    shutil.copytree(project / "models", project / "work" / "models")
+    assert read_run(nested).model == project / "work" / "models" / "sir"
+
+
+def test_defaults_are_one_draw_of_the_model_itself(project):
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(
+        path.read_text().replace('{ from = "priors", n = 64 }', '{ from = "defaults" }')
+    )
+    prepared = prepare(read_run(path.parent))
+    assert prepared.draws.shape == (1, 0)
+
+
+def test_a_changed_constant_holds_in_every_draw(project):
+    prepared = prepare(read_run(project / "runs" / "sir", n=4), {"Infectivity": 0.05})
+    assert (prepared.draws["infectivity"] == 0.05).all()
+    assert prepared.changed == {"infectivity": 0.05}
+
+
+def test_every_policy_sees_the_same_history(comparison):
+    before = comparison.result["infection"].sel(time=slice(None, 2026))
+    assert (before == before.isel(policy=0)).all()
+    after = comparison.result["infection"].sel(time=2031)
+    assert (after.isel(policy=1) != after.isel(policy=0)).any()
+
+
+def test_history_bands_are_the_means_of_quarters(comparison):
+    history = comparison.histories[0]
+    assert history.years[0] == 2000
+    at_2015 = history.bands[:, history.years == 2015][:, 0]
+    yearly = comparison.result["infection"].isel(scenario=0, policy=0).sel(time=2016)
+    expected = np.quantile(
+        yearly.to_numpy() * comparison.draws["reporting fraction"].to_numpy(), [0.05, 0.5, 0.95]
+    )
+    # The product of the means and the mean of the product agree: the factor is constant.
+    assert at_2015 == pytest.approx(expected, rel=1e-9)
