@@ -76,7 +76,8 @@ CODES: dict[str, Code] = {
     ),
     "M102": Code(
         "The model file is empty.",
-        "Save the model again from the tool that you edit it with, or restore it from version control.",
+        "Save the model again from the tool that you edit it with, or restore it from version "
+        "control.",
     ),
     "M103": Code(
         "The model file is not text: it holds bytes that no text has.",
@@ -97,7 +98,8 @@ CODES: dict[str, Code] = {
         "delayed or smoothed value.",
     ),
     "M107": Code(
-        "One name is defined twice. Upper and lower case, spaces and underscores do not tell names apart.",
+        "One name is defined twice. Upper and lower case, spaces and underscores do not tell "
+        "names apart.",
         "Delete or rename one of the two definitions.",
     ),
     "M108": Code(
@@ -107,8 +109,8 @@ CODES: dict[str, Code] = {
     ),
     "M109": Code(
         "The model uses a construct that this version does not compile.",
-        "Rewrite the equation without the construct, or run the file through PySD with "
-        'simulate(model, engine="pysd").',
+        "Rewrite the equation without the construct. Where only a function is missing, "
+        'simulate(model, engine="pysd") runs the file through PySD.',
     ),
     "M110": Code(
         "An equation or a file is nested too deeply to be read.",
@@ -123,10 +125,10 @@ CODES: dict[str, Code] = {
         "Correct the points of the table that is named.",
     ),
     "M113": Code(
-        "The time settings cannot be used: INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER must be "
-        "finite, TIME STEP and SAVEPER above zero, FINAL TIME not before INITIAL TIME, and "
-        "SAVEPER a multiple of TIME STEP.",
-        "Correct the control variables of the model.",
+        "The time settings, or the order of a delay, cannot be used: INITIAL TIME, FINAL TIME, "
+        "TIME STEP and SAVEPER must be finite, TIME STEP and SAVEPER above zero, FINAL TIME not "
+        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP.",
+        "Correct the control variables of the model, or write the order as a number.",
     ),
     "M114": Code(
         "A function is called with the wrong number of arguments.",
@@ -192,7 +194,8 @@ CODES: dict[str, Code] = {
     ),
     "P305": Code(
         "A value is given to something that is no constant of the model.",
-        "Only constants (a name that equals one number) can be set; change the equation for the rest.",
+        "Only constants (a name that equals one number) can be set; change the equation for the "
+        "rest.",
     ),
     "P306": Code(
         "A policy sets a constant that is no lever.",

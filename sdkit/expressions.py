@@ -109,7 +109,9 @@ class Translator:
     def _points(self, node):
         x = tuple(float(value) for value in node.x)
         y = tuple(float(value) for value in node.y)
-        if len(x) != len(y) or len(x) < 2 or len(set(x)) != len(x):
+        if len(set(x)) != len(x):
+            raise ModelError("M112", f"{self.where}: an x stands twice in its table")
+        if len(x) != len(y) or len(x) < 2:
             raise ModelError("M112", f"{self.where}: {len(x)} x and {len(y)} y values")
         if not all(map(math.isfinite, x + y)):
             raise ModelError("M112", f"{self.where}: a point is not a finite number")

@@ -72,7 +72,10 @@ class Layout:
         self.frozen: set[str] = set()
         self._owners: dict[tuple, str] = {}
         self.expressions: dict[str, tuple] = {}
-        self.controls = {k: self._fold(("name", k), set()) for k in CONTROLS}
+        self.controls = {
+            k: self._fold(("name", k), set(), f"{model.path.name}: {name}")
+            for k, name in CONTROLS.items()
+        }
         self._check_times()
         for k, variable in self.by_key.items():
             if variable.kind in ("auxiliary", "stock"):
@@ -85,22 +88,22 @@ class Layout:
     def where(self, variable: Variable) -> str:
         return f"{self.model.path.name}, line {variable.line}, {variable.name!r}"
 
-    def _fold(self, node: tuple, seen: set[str]) -> float:
+    def _fold(self, node: tuple, seen: set[str], where: str) -> float:
         """The value of a time setting or of a delay's order, which may not change in a run."""
         kind = node[0]
         if kind == "number":
             return node[1]
         if kind == "negative":
-            return -self._fold(node[1], seen)
+            return -self._fold(node[1], seen, where)
         if kind == "name" and node[1] in self.by_key and node[1] not in seen:
             variable = self.by_key[node[1]]
             if variable.kind == "constant":
                 self.frozen.add(variable.name)
                 return variable.value
             if variable.kind in ("control", "auxiliary"):
-                return self._fold(variable.expression, seen | {node[1]})
+                return self._fold(variable.expression, seen | {node[1]}, where)
         if kind == "arithmetic":
-            a, b = self._fold(node[2], seen), self._fold(node[3], seen)
+            a, b = self._fold(node[2], seen, where), self._fold(node[3], seen, where)
             try:
                 return {
                     "+": lambda: a + b,
@@ -111,16 +114,14 @@ class Layout:
                 }[node[1]]()
             except (ZeroDivisionError, OverflowError):
                 return math.nan
-        raise ModelError(
-            "M113",
-            f"{self.model.path.name}: a time setting or the order of a delay is neither a number "
-            "nor arithmetic on constants",
-        )
+        raise ModelError("M113", f"{where} is neither a number nor arithmetic on constants")
 
     def _check_times(self) -> None:
         initial, final, step, saveper = (self.controls[k] for k in CONTROLS)
         values = (initial, final, step, saveper)
         good = all(math.isfinite(v) for v in values) and step > 0 and saveper > 0
+        if good and abs(saveper / step - round(saveper / step)) > 1e-6 * saveper / step:
+            good = False
         if not good or final < initial or (final - initial) / step > 1e9:
             shown = ", ".join(
                 f"{n} = {v:g}" for n, v in zip(CONTROLS.values(), values, strict=True)
@@ -146,7 +147,7 @@ class Layout:
         inner = tuple(self._lift(part, variable) for part in node[2])
         state = State(node[1], inner)
         if node[1] in ("delay", "delay n", "smooth"):
-            order = self._fold(node[2][3], set())
+            order = self._fold(node[2][3], set(), f"{self.where(variable)}: the order of the delay")
             if not 1 <= order <= 1000 or order != int(order):
                 raise ModelError("M109", f"{self.where(variable)}: a delay of order {order:g}")
             state.order = int(order)

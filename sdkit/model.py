@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import ModelError, SimulationError
 from .expressions import CONTROLS, Translator, has_missing, key, walk
+from .functions import FUNCTIONS
 from .translate import VENSIM, XMILE, Element, Vensim, Xmile
 
 __all__ = ["Model", "Variable", "find_model_file", "key", "read_model"]
@@ -96,12 +97,12 @@ def read_model(path: str | Path) -> Model:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
     text = _decode(path, raw)
     reader = Vensim(path, text) if path.suffix.lower() in VENSIM else Xmile(path, text)
+    method = reader.method()
     try:
         elements = reader.elements()
         variables = _variables(path, elements)
     except RecursionError:
         raise ModelError("M110", f"{path.name} is nested too deeply") from None
-    method = reader.method()
     _resolve(path, variables)
     return Model(
         path=path,
@@ -167,11 +168,13 @@ def _resolve(path: Path, variables: dict[str, Variable]) -> None:
     """Refuse names that nothing defines, and tables used as numbers (M105)."""
     known = {key(name): variable for name, variable in variables.items()}
     for variable in variables.values():
+        calls = [node[1] for node in walk(variable.expression) if node[0] == "call"]
         for node in walk(variable.expression):
             if node[0] != "name" or node[1] in ("time", "dt", "starttime", "stoptime"):
                 continue
             where = f"{path.name}, line {variable.line}, {variable.name!r}"
             if node[1] not in known:
                 raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
-            if known[node[1]].kind == "lookup":
+            # A function that is not compiled (LOOKUP EXTRAPOLATE, say) may take a table.
+            if known[node[1]].kind == "lookup" and FUNCTIONS.keys() >= set(calls):
                 raise ModelError("M105", f"{where} uses the table {node[1]!r} without an argument")

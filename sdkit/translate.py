@@ -7,7 +7,6 @@ Python source, which is why they are blanked before a model is run through PySD 
 
 from __future__ import annotations
 
-import ast
 import bisect
 import re
 import tempfile
@@ -18,28 +17,15 @@ from typing import Any
 
 from .errors import Error, ModelError, SimulationError
 from .expressions import CONTROLS, key
+from .literals import check_table, limits, literal, refuse_power
 
 VENSIM = {".mdl"}
 XMILE = {".xmile", ".xml", ".stmx", ".itmx"}
 # The fourth number of Vensim's settings line 15, and XMILE's names.
 _VENSIM_METHODS = {0: "euler", 1: "rk4", 2: "euler", 5: "rk4"}
 _XMILE_METHODS = {"euler": "euler", "rk4": "rk4"}
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
-
-
-def _literal(text: str) -> Any:
-    """What PySD's `eval` is replaced by: it reads numbers and strings, and runs nothing."""
-    # PySD's grammar takes a sum of numbers, such as 2 - 3, for one text of numbers.
-    if re.fullmatch(rf"\s*[+-]?\s*{_NUMBER}(?:\s*[+-]\s*{_NUMBER})+\s*", text):
-        return sum(float("".join(n.split())) for n in re.findall(rf"[+-]?\s*{_NUMBER}", text))
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError):
-        raise ModelError(
-            "M111", f"not a number or a list of points: {text.strip()[:60]!r}"
-        ) from None
 
 
 def _pysd():
@@ -48,15 +34,9 @@ def _pysd():
         warnings.simplefilter("ignore")
         from pysd.translators.vensim import vensim_element, vensim_file, vensim_section
         from pysd.translators.xmile import xmile_element, xmile_file
-    vensim_element.eval = _literal
-    xmile_element.eval = _literal
+    vensim_element.eval = literal
+    xmile_element.eval = literal
     return vensim_file, vensim_section, xmile_file
-
-
-def _refuse_power(text: str, where: str) -> None:
-    """Refuse (-2)^2: PySD drops the parentheses and makes -(2^2) of it."""
-    if re.search(rf"\(\s*-\s*{_NUMBER}\s*\)\s*\^", text):
-        raise ModelError("M109", f"{where}: a power of a negative number; give it a name first")
 
 
 @dataclass
@@ -85,6 +65,8 @@ def _quietly(path: Path, what: str, line: int, action, *arguments):
     except parsimonious.exceptions.VisitationError as error:
         if "RecursionError" in str(error.args[0])[:200]:
             raise ModelError("M110", f"{where}: nested too deeply") from None
+        if "IndexError: too many indices" in str(error):
+            raise ModelError("M112", f"{where}: a table of one point") from None
         if "ModelError: " in str(error):
             inside = str(error).split("ModelError: ", 1)[1].split("\n")[0]
             raise ModelError("M111", f"{where}: {inside.removeprefix('M111: ')}") from None
@@ -162,20 +144,25 @@ class Vensim:
             """PySD's visitor, which also keeps where each entry begins and the text ends."""
 
             def __init__(self, tree):
-                self.places, self.end, self.dropped = [], 0, []
+                self.places, self.end, self.dropped, self.bounds = [], 0, [], []
                 super().__init__(tree)
 
             def visit_entry(self, node, children):
                 text = node.text
                 self.places.append(node.start + len(text) - len(text.lstrip()))
                 self.end = max(self.end, node.end)
-                return super().visit_entry(node, children)
+                try:
+                    return super().visit_entry(node, children)
+                except ValueError:
+                    self.bounds.append((self.places[-1], children[2].strip()))
+                    return ""
 
             def visit_section(self, node, children):
                 text = node.text.strip()
                 self.end = max(self.end, node.end)
                 if not text.startswith("*"):
-                    self.dropped.append((node.start, text))
+                    start = node.start + len(node.text) - len(node.text.lstrip())
+                    self.dropped.append((start, text))
                 return ""
 
         file = File()
@@ -195,6 +182,12 @@ class Vensim:
                     f"{path.name}, line {line_at(base + start)}: {text[:40]!r} has no second '~' "
                     "(equation ~ unit ~ comment |)",
                 )
+            if visitor.bounds:
+                start, unit = visitor.bounds[0]
+                raise ModelError(
+                    "M111",
+                    f"{path.name}, line {line_at(base + start)}: the bounds in {unit[-60:]!r}",
+                )
             if rest and "|" in rest:
                 line = line_at(base + visitor.end + 1)
                 raise ModelError(
@@ -208,7 +201,7 @@ class Vensim:
             for element, place in zip(visitor.entries, visitor.places, strict=True):
                 line = line_at(base + place)
                 label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
-                _refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
+                refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
                 part = _quietly(path, f"{label!r}", line, element.parse)
                 if hasattr(part, "parse"):
                     _quietly(path, f"{part.name!r}", line, part.parse)
@@ -251,7 +244,7 @@ class Vensim:
                 Element(
                     part.name,
                     part.units or "",
-                    part.limits or (None, None),
+                    limits(part.limits),
                     part.documentation or "",
                     line,
                     part.get_abstract_component(),
@@ -273,7 +266,7 @@ class Xmile:
         if re.search(r"<!(DOCTYPE|ENTITY)", text, re.I):
             raise ModelError("M117", f"{path.name} declares a document type, which is not read")
         try:
-            ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
+            root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
         except ElementTree.ParseError as error:
             line = error.position[0]
             if line >= text.rstrip().count("\n") + 1:
@@ -283,6 +276,8 @@ class Xmile:
             raise ModelError("M117", f"{path.name}, line {line}: {error}") from None
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
+        if root.find("{*}sim_specs") is None or root.find("{*}model/{*}variables") is None:
+            raise ModelError("M117", f"{path.name} holds no <sim_specs> or no <variables>")
 
     def method(self) -> str:
         found = re.search(r"<sim_specs[^>]*\bmethod\s*=\s*[\"']([^\"']*)[\"']", self.text)
@@ -313,7 +308,10 @@ class Xmile:
             line = getattr(getattr(component, "node", None), "sourceline", None) or 0
             if line:
                 text = " ".join(component.node.itertext())
-                _refuse_power(text, f"{path.name}, line {line}, {name!r}")
+                where = f"{path.name}, line {line}, {name!r}"
+                refuse_power(text, where)
+                for table in component.node.iter("{*}gf"):
+                    check_table(table, where)
             _quietly(path, f"{name!r}", line, component.parse, section.behaviors)
         return file, section
 
@@ -343,7 +341,7 @@ class Xmile:
                 Element(
                     element.name,
                     element.units or "",
-                    element.limits or (None, None),
+                    limits(element.limits),
                     element.documentation or "",
                     line,
                     element.components[0],

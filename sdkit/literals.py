@@ -1,0 +1,54 @@
+"""The parts of a model's text that PySD would evaluate, mistake or read in part."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from typing import Any
+
+from .errors import ModelError
+
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+
+
+def literal(text: str) -> Any:
+    """What PySD's `eval` is replaced by: it reads numbers and strings, and runs nothing."""
+    # PySD's grammar takes a sum of numbers, such as 2 - 3, for one text of numbers.
+    if re.fullmatch(rf"\s*[+-]?\s*{_NUMBER}(?:\s*[+-]\s*{_NUMBER})+\s*", text):
+        return sum(float("".join(n.split())) for n in re.findall(rf"[+-]?\s*{_NUMBER}", text))
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError):
+        raise ModelError(
+            "M111", f"not a number or a list of points: {text.strip()[:60]!r}"
+        ) from None
+
+
+def refuse_power(text: str, where: str) -> None:
+    """Refuse (-2)^2: PySD drops the parentheses and makes -(2^2) of it."""
+    if re.search(rf"\(\s*-\s*{_NUMBER}\s*\)\s*\^", text):
+        raise ModelError("M109", f"{where}: a power of a negative number; give it a name first")
+
+
+def limits(found: tuple | None) -> tuple[float | None, float | None]:
+    """Lowest and highest value, None where open; a third number is the step of a slider."""
+    low, high, *_ = (*(found or ()), None, None)
+    return tuple(n if n is not None and math.isfinite(n) else None for n in (low, high))
+
+
+def check_table(table, where: str) -> None:
+    """Refuse a graphical function that PySD would read in part, or not at all."""
+    lengths = []
+    for name in ("ypts", "xpts"):
+        for points in table.iterfind(f"{{*}}{name}"):
+            parts = (points.text or "").split(points.get("sep", ","))
+            try:
+                lengths.append(len([float(part) for part in parts]))
+            except ValueError:
+                raise ModelError("M111", f"{where}: <{name}> holds {points.text!r}") from None
+    wanted = 1 if table.find("{*}xscale") is not None else 2
+    if len(lengths) < wanted or min(lengths) < 2 or (wanted == 2 and len(set(lengths)) > 1):
+        raise ModelError("M112", f"{where}: a table with {lengths or 'no'} points")
+    if table.get("type", "continuous") not in ("continuous", "extrapolate", "discrete"):
+        raise ModelError("M109", f"{where}: a graphical function of type {table.get('type')!r}")

@@ -1,0 +1,161 @@
+"""Tables of a comparison, against numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from sdkit.compare import (
+    Claim,
+    Output,
+    holds,
+    judge,
+    period_years,
+    reduced,
+    series_table,
+    standard_periods,
+    summarise,
+    yearly,
+)
+
+HORIZON = (2026, 2029)
+
+
+def output(reduction="sum", better="lower", name="deaths", variable="d"):
+    return Output(name, variable, reduction, "people", better, True)
+
+
+def claim(direction="lower", margin=0.1, period="horizon", policy="p1", number=1):
+    return Claim("c", "text", policy, "base", "deaths", period, direction, margin, number)
+
+
+@pytest.fixture
+def result():
+    """Two policies, two scenarios, four draws; edges of years 2025 to 2030.
+
+    The baseline is 100, 200, 300, 400 by draw in every year; the policy takes away 10 in
+    the first scenario and adds 0, 0, 0, 10 in the second.
+    """
+    times = np.arange(2025.0, 2031.0)
+    values = np.zeros((len(times), 2, 2, 4))
+    values[:] = np.array([100.0, 200.0, 300.0, 400.0])
+    values[:, 0, 1] -= 10.0
+    values[:, 1, 1, 3] += 10.0
+    values[0] = 1e9  # the first edge belongs to no year
+    return xr.Dataset(
+        {"d": (("time", "scenario", "policy", "draw"), values)},
+        coords={"time": times, "scenario": ["a", "b"], "policy": ["base", "p1"], "draw": range(4)},
+    )
+
+
+def row(table, **where):
+    for name, value in where.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_years_are_named_by_their_first_day(result):
+    values = yearly(result, output())
+    assert values.year.values.tolist() == [2025, 2026, 2027, 2028, 2029]
+    assert values.max() == 410.0
+
+
+def test_flows_are_summed_levels_averaged_and_stocks_read_at_the_end(result):
+    result["d"] = result["d"] * xr.DataArray(np.arange(6.0), dims="time")
+    values = yearly(result, output())
+    at = {"scenario": 0, "policy": 0, "draw": 0}
+    got = {r: reduced(values, output(r), (2026, 2029))[0, 0, 0] for r in ("sum", "mean", "last")}
+    assert got == {"sum": 1400.0, "mean": 350.0, "last": 500.0}, at
+
+
+def test_summary_has_levels_and_paired_differences(result):
+    table = summarise(result, [output()], ["2027", "2026-2029"], HORIZON)
+    one = row(table, scenario="a", policy="p1", period="2027")
+    assert one["median"] == 240.0
+    assert one.p5 == pytest.approx(np.quantile([90, 190, 290, 390], 0.05))
+    # Paired: -10 in each draw, though the levels spread over hundreds.
+    assert (one.diff_median, one.diff_p5, one.diff_p95) == (-10.0, -10.0, -10.0)
+    assert one.share_better == 1.0
+    assert one.change_median == pytest.approx(-np.median([1 / 10, 1 / 20, 1 / 30, 1 / 40]))
+    whole = row(table, scenario="a", policy="p1", period="2026-2029")
+    assert whole.diff_median == -40.0
+    assert row(table, scenario="b", policy="p1", period="2027").share_better == 0.0
+
+
+def test_share_better_turns_with_the_better_direction_and_is_missing_for_the_baseline(result):
+    table = summarise(result, [output(better="higher")], ["2027"], HORIZON)
+    assert row(table, scenario="b", policy="p1").share_better == 0.25
+    assert np.isnan(row(table, scenario="b", policy="base").share_better)
+    table = summarise(result, [output(better="none")], ["2027"], HORIZON)
+    assert table.share_better.isna().all()
+
+
+def test_what_is_below_a_billionth_of_the_range_is_nothing(result):
+    result["d"][:, :, 1] = result["d"][:, :, 0] - 1e-9
+    one = row(summarise(result, [output()], ["2027"], HORIZON), scenario="a", policy="p1")
+    assert one.diff_median == 0.0
+    assert one.share_better == 0.0
+
+
+@pytest.mark.parametrize(
+    ("direction", "policy", "expected"),
+    [
+        ("lower", [89.0, 90.0, 91.0], [True, False, False]),
+        ("higher", [109.0, 110.0, 111.0], [False, False, True]),
+        ("unchanged", [89.0, 90.0, 110.0], [False, True, True]),
+    ],
+)
+def test_a_claim_holds_beyond_its_margin(direction, policy, expected):
+    got = holds(claim(direction), np.array(policy), np.full(3, 100.0), 0.0)
+    assert got.tolist() == expected
+
+
+def test_claims_are_judged_overall_by_scenario_and_by_switch(result):
+    draws = pd.DataFrame({"switch": [0.0, 0.0, 1.0, 1.0]})
+    # 10 of 100 and 200 is over 4 %, of 300 and 400 it is not.
+    table = judge(result, [claim(margin=0.04)], {"deaths": output()}, HORIZON, draws, ["switch"])
+    assert row(table, group="all").share == 0.25
+    assert row(table, group="scenario", setting="a").share == 0.5
+    assert row(table, group="scenario", setting="b").share == 0.0
+    assert row(table, group="switch", setting="0").share == 0.5
+    assert row(table, group="switch", setting="1").share == 0.0
+    assert row(table, group="switch", setting="1").draws == 4
+
+
+def test_a_claim_about_what_the_run_leaves_out_is_left_out(result):
+    draws = pd.DataFrame(index=range(4))
+    claims = [claim(policy="other"), claim(period="2050")]
+    assert judge(result, claims, {"deaths": output()}, HORIZON, draws, []).empty
+
+
+def test_periods():
+    assert standard_periods((2026, 2040)) == ["2030", "2035", "2040", "2026-2040"]
+    assert period_years("horizon", HORIZON) == HORIZON
+    assert period_years("2027-2028", HORIZON) == (2027, 2028)
+    for wrong in ("2025", "2028-2027", "soon", "2027-2030"):
+        with pytest.raises(ValueError, match=""):
+            period_years(wrong, HORIZON)
+
+
+def test_series_have_every_year_of_every_policy(result):
+    table = series_table(result, [output()])
+    assert len(table) == 2 * 2 * 5
+    one = row(table, scenario="b", policy="p1", year=2029)
+    assert one["median"] == 250.0
+    assert one.p95 == pytest.approx(np.quantile([100, 200, 300, 410], 0.95))
+
+
+def test_the_years_of_a_run_add_up_to_the_model_s_own_stock(comparison):
+    """The sum of yearly means of a flow is what its stock gained: two ways to one number."""
+    table = comparison.summary
+    flow, stock = (
+        comparison.result[name].isel(scenario=0, draw=3).to_pandas()
+        for name in ("infection", "Infections to Date")
+    )
+    gained = stock.loc[2041.0] - stock.loc[2026.0]
+    # Trapezoids on RK4 steps of 1/32 year: agreement to 1e-4, not to rounding.
+    assert flow.loc[2027.0:2041.0].sum().to_numpy() == pytest.approx(gained.to_numpy(), rel=1e-4)
+    assert set(table.period) == {"2030", "2035", "2040", "2026-2040"}

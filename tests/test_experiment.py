@@ -1,0 +1,83 @@
+"""Draws from priors, against closed forms; settings and who may set what."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sdkit.errors import RunError
+from sdkit.experiment import quantile, read_settings, sample
+from sdkit.parameters import Parameter
+
+P = np.array([0.01, 0.05, 0.3, 0.5, 0.77, 0.95, 0.99])
+
+
+def prior(distribution, low, high, default=None, limits=(None, None), weights=()):
+    middle = default if default is not None else (low + high) / 2
+    return Parameter("x", "uncertain", middle, limits, "", low, high, distribution, weights)
+
+
+@pytest.mark.parametrize(
+    ("item", "oracle"),
+    [
+        (prior("uniform", 2, 5), stats.uniform(2, 3)),
+        (prior("loguniform", 2, 50), stats.loguniform(2, 50)),
+        (prior("triangular", 2, 10, default=4), stats.triang(0.25, 2, 8)),
+    ],
+)
+def test_quantiles_are_those_of_the_distribution(item, oracle):
+    assert quantile(item, P) == pytest.approx(oracle.ppf(P), rel=1e-12)
+
+
+def test_normal_and_lognormal_have_their_ends_at_5_and_95_per_cent():
+    at = np.array([0.05, 0.95])
+    assert quantile(prior("normal", -1, 4), at) == pytest.approx([-1, 4])
+    assert quantile(prior("lognormal", 0.2, 5), at) == pytest.approx([0.2, 5])
+    assert quantile(prior("lognormal", 0.2, 5), np.array([0.5])) == pytest.approx([1.0])
+
+
+def test_tails_are_cut_at_the_hard_bounds_not_heaped_on_them():
+    item = prior("normal", -1, 1, limits=(-1.2, 1.5))
+    spread = 1 / stats.norm.ppf(0.95)
+    oracle = stats.truncnorm(-1.2 / spread, 1.5 / spread, scale=spread)
+    assert quantile(item, P) == pytest.approx(oracle.ppf(P), rel=1e-9)
+    wide = quantile(item, np.linspace(0.0001, 0.9999, 999))
+    assert (np.diff(wide) > 0).all()
+    assert wide.min() > -1.2
+    assert wide.max() < 1.5
+
+
+def test_a_choice_takes_each_setting_as_often_as_its_weight_says():
+    item = prior("choice", 0, 2, default=1, weights=(0.2, 0.5, 0.3))
+    drawn = quantile(item, (np.arange(1000) + 0.5) / 1000)
+    assert [int((drawn == k).sum()) for k in (0, 1, 2)] == [200, 500, 300]
+
+
+def test_draws_depend_on_the_seed_alone(parameters):
+    one, same, other = (sample(parameters, 16, seed) for seed in (5, 5, 6))
+    assert one.equals(same)
+    assert not one.equals(other)
+    assert one.index.name == "draw"
+    assert list(one.columns) == [item.name for item in parameters.sampled]
+
+
+def test_draws_fill_their_ranges_evenly(parameters):
+    drawn = sample(parameters, 64, 1)
+    item = parameters.find("vaccine efficacy")
+    share = (drawn[item.name] - item.low) / (item.high - item.low)
+    # A scrambled Sobol sequence has one point in each of 64 equal cells.
+    assert sorted(np.floor(share * 64).astype(int)) == list(range(64))
+
+
+@pytest.mark.parametrize("n", [0, -4, 3, 100])
+def test_the_number_of_draws_is_a_power_of_two(parameters, n):
+    with pytest.raises(RunError) as caught:
+        sample(parameters, n, 1)
+    assert caught.value.code == "R410"
+
+
+def test_settings_keep_the_model_s_spelling(sir, parameters, tmp_path):
+    path = tmp_path / "policies.toml"
+    path.write_text('[[policy]]\nname = "x"\nset = { "Vaccination_Strength" = 1 }\n')
+    assert read_settings(path, "policy", parameters)["x"].values == {"vaccination strength": 1.0}
