@@ -223,7 +223,7 @@ class Vensim:
                 raise ModelError("M109", f"{self.path.name}, line {line}: macro {section.name!r}")
             if type(part).__name__ == "SubscriptRange":
                 raise ModelError("M109", f"{self.path.name}, line {line}: subscript {part.name!r}")
-        seen: dict[str, tuple[str, int]] = {}
+        seen: dict[str, tuple[str, int]] = {"time": ("Time", 0)}
         elements = []
         for _, part, line in placed:
             if type(part).__name__ in ("Constraint", "TestInput"):
@@ -323,7 +323,7 @@ class Xmile:
         if section.subscripts:
             name = section.subscripts[0].name
             raise ModelError("M109", f"{self.path.name}: subscript {name!r}")
-        seen: dict[str, str] = {}
+        seen: dict[str, str] = {"time": "Time"}
         elements = []
         for component in section.components:
             element = component.get_abstract_element()

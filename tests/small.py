@@ -29,10 +29,10 @@ METHODS = {"euler": 0, "rk4": 5}
 
 
 def text(equations: str, start=0, end=10, step=0.125, saveper="TIME STEP", method="euler") -> str:
-    """The text of a .mdl from lines `name = expression`; a line with a ~ stands as it is."""
+    """The text of a .mdl from lines `name = expression`; a line that ends in | stands as it is."""
     lines = [
-        line if "~" in line else f"{line} ~ Dmnl ~ |"
-        for line in equations.strip().splitlines()
+        line if line.rstrip().endswith("|") else f"{line} ~ Dmnl ~ |"
+        for line in equations.strip().split("\n")
         if line.strip()
     ]
     control = CONTROL.format(start=start, end=end, step=step, saveper=saveper)

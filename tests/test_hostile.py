@@ -1,0 +1,307 @@
+"""Nothing in a model file is ever executed, on any path, and odd names come back as spelt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import numpy as np
+import pytest
+
+from sdkit import Error, compile_model, read_model, simulate
+from sdkit.errors import ModelError
+from tests.small import experiment, model, text
+
+XMILE = (
+    '<?xml version="1.0" encoding="utf-8"?>\n{before}'
+    '<xmile version="1.0" xmlns="http://docs.oasis-open.org/xmile/ns/XMILE/v1.0">'
+    "<header/><sim_specs><start>0</start><stop>2</stop><dt>1</dt></sim_specs>"
+    "<model><variables>{variables}</variables></model></xmile>"
+)
+
+
+@pytest.fixture
+def guarded(tmp_path, monkeypatch):
+    """An empty working folder; afterwards neither a marker nor any other file is there."""
+    folder, models = tmp_path / "here", tmp_path / "models"
+    folder.mkdir()
+    models.mkdir()
+    monkeypatch.chdir(folder)
+    yield models, folder / "MARKER"
+    assert list(folder.iterdir()) == [], "something was executed or written"
+
+
+def attack(path) -> list[str]:
+    """Read, compile and run a file on each path; the codes of the errors that stopped it."""
+    before = sorted(path.parent.iterdir())
+    codes = []
+    for engine in ("compiled", "pysd"):
+        try:
+            read = read_model(path)
+            if engine == "compiled":
+                program = compile_model(read)
+                exec(compile(program.source, "program", "exec"), {"__name__": "a program"})
+            simulate(read, engine=engine)
+        except Error as error:
+            codes.append(error.code)
+    assert sorted(path.parent.iterdir()) == before, "a file was written beside the model"
+    return codes
+
+
+def payloads(marker) -> list[str]:
+    return [
+        f"__import__('pathlib').Path({str(marker)!r}).touch()",
+        f'__import__("os").system("touch {marker}")',
+        f"[x for x in ().__class__.__base__.__subclasses__()] and open({str(marker)!r}, 'w')",
+    ]
+
+
+# -- the two holes of PySD's parser ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "x([(0,0)-(1,1) if {} else 0],(0,0),(1,1))",
+        "x([(0,0)-({},1)],(0,0),(1,1))",
+        "x((0,0),({},1))",
+        "x((0,0),(1,1)) + {}",
+        "x = WITH LOOKUP(Time, ([(0,0)-(1,1) if {} else 0],(0,0),(1,1)))",
+        "x = WITH LOOKUP(Time, ((0,0),({},1)))",
+        "x = {}",
+        "x = 1 + {}",
+        "x = 1, {}",
+        "x = TABBED ARRAY({})",
+        "x = 1 ~ Month [0,{}] ~ |",
+    ],
+)
+def test_code_in_a_table(guarded, equation, number):
+    folder, marker = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(equation.format(payloads(marker)[number]), step=1, end=2))
+    codes = attack(path)
+    assert len(codes) == 2
+    assert set(codes) <= {"M104", "M105", "M109", "M111", "M112", "M114"}
+
+
+def test_code_in_an_xmile_table(guarded):
+    folder, marker = guarded
+    path = folder / "hostile.xmile"
+    for code in payloads(marker):
+        code = code.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        for variables in (
+            f'<gf name="x"><xscale min="0" max="{code}"/><ypts>1,2</ypts></gf>',
+            f'<gf name="x"><xscale min="0" max="1"/><ypts>1,{code}</ypts></gf>',
+            f'<gf name="x"><xpts>0,{code}</xpts><ypts>1,2</ypts></gf>',
+            f'<gf name="x"><xscale min="0" max="1"/><ypts sep="{code}">1,2</ypts></gf>',
+            f'<aux name="x"><eqn>{code}</eqn></aux>',
+            f'<aux name="x"><eqn>1, {code}</eqn></aux>',
+            f'<aux name="x"><eqn>1</eqn><range min="{code}" max="2"/></aux>',
+            f'<stock name="x"><eqn>{code}</eqn><inflow>{code}</inflow></stock>',
+        ):
+            path.write_text(XMILE.format(before="", variables=variables))
+            assert len(attack(path)) == 2
+
+
+# -- names, comments, units -----------------------------------------------------------------
+
+NAMES = [
+    "__import__('os').system('touch MARKER')",
+    "x\\nimport os; os.system('touch MARKER')",
+    "x # a comment",
+    "'''",
+    "back\\\\slash",
+    "curly {0} {t} {__class__}",
+    "percent %s %(x)s",
+    "§ µ 変数 🜁 e\u0301",
+    "line\u2028separator and\u0085next",
+    "right\u202eto left",
+    "None", "True", "lambda", "class", "print", "t", "dt", "s", "p", "o", "d", "k", "m",
+    "x[0]", "larger", "math", "evaluate", "lanes", "TABLE_1_X", "STATES", "numba", "at", "begin",
+    "1 starts with a digit", "a.b", "a-b", "=", "(", ")", "[", "~ tilde and | bar",
+    "$(touch MARKER)", "`touch MARKER`", "a, b", "a; b", ":NA:", "a " + "very " * 60 + "long name",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_name(guarded, name):
+    folder, _ = guarded
+    quoted = f'"{name}"'
+    read = model(folder, f"{quoted} = 2 + Time\nreader = {quoted}*2\nstock = INTEG({quoted}, 1)")
+    result = simulate(read)
+    spelt = next(n for n in result if n not in ("reader", "stock"))
+    assert " ".join(spelt.strip('"').split()) == " ".join(name.split())
+    assert read.find(quoted).name == spelt
+    assert list(result["reader"].to_numpy().ravel()[:2]) == [4, 4.25]
+    assert attack(folder / "small.mdl") in ([], ["M116"])  # PySD cannot spell them all
+
+
+def test_names_that_fold_into_one_identifier(guarded):
+    folder, _ = guarded
+    names = ['"a b!"', '"a b?"', '"a_b_2"', '"a b"', '"a-b"', '"(a b)"', '"a+b"']
+    read = model(folder, "\n".join(f"{n} = {i} + Time*0" for i, n in enumerate(names)), end=1)
+    result = simulate(read)
+    assert {n: result[n].to_numpy().flat[0] for n in names} == {n: i for i, n in enumerate(names)}
+
+
+def test_a_variable_named_as_an_axis_is_still_readable(guarded):
+    folder, _ = guarded
+    read = model(folder, "policy = 3 + Time\ndraw = policy*2\nscenario = draw + 1", end=1, step=1)
+    result = simulate(read)
+    assert result.sizes == {"time": 2, "scenario": 1, "policy": 1, "draw": 1}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"""\nimport os\nos.system("touch MARKER")\n"""',
+        "'''\n__import__('os').system('touch MARKER')\n'''",
+        '\\"\\"\\"; open("MARKER", "w") #',
+        "\\N{BULLET} \\x41 \\u0041 {0} %s \\",
+        "\r\nopen('MARKER', 'w')",
+        "\u2028open('MARKER', 'w')",
+        "\x0copen('MARKER', 'w')",
+        "$(touch MARKER) `touch MARKER` <script>alert(1)</script>",
+    ],
+)
+def test_code_in_a_comment_or_a_unit(guarded, words):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    hostile = f"x = 1 ~ Dmnl ~ {words} |\ny = x + Time ~ {words} ~ |"
+    path.write_text(text("x = 1").replace("x = 1 ~ Dmnl ~ |", hostile), encoding="utf-8")
+    assert attack(path) == []
+    source = compile_model(read_model(path)).source
+    assert not [
+        line for line in source.splitlines() if line.lstrip().startswith(("open", "import os"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "it's.mdl", 'a "quoted" name.mdl', "two\nlines.mdl", "$(touch MARKER).mdl",
+        "-rf.mdl", "--help.mdl", "`touch MARKER`.mdl", "a;touch MARKER.mdl", "{0}%s.mdl",
+        '"""\nopen("MARKER", "w")\n.mdl', "ü 変.mdl", "é.mdl", " .mdl", "#.mdl",
+    ],
+)  # fmt: skip
+def test_odd_file_name(guarded, name):
+    folder, _ = guarded
+    try:
+        read = model(folder, "x = 1 + Time", name=name)
+    except OSError:
+        pytest.skip("this file system does not take the name")
+    assert attack(read.path) == []
+    (folder / name).write_text(text("x = nobody"))
+    with pytest.raises(ModelError) as caught:
+        read_model(folder / name)
+    assert caught.value.code == "M105"
+
+
+def test_code_in_the_kernel(guarded, monkeypatch):
+    folder, marker = guarded
+    monkeypatch.setenv("SDKIT_CACHE", str(folder.parent / "cache"))
+    name = f'"""{payloads(marker)[0]}"""'.replace('"', '\\"')
+    read = model(folder, f'"{name}" = 2 + Time ~ {{0}} ~ """ |\nstock = INTEG("{name}", 1)', end=1)
+    result = simulate(read, experiment(read.variables, [0, 1]))
+    assert result["stock"].to_numpy().ravel()[0] == 1
+
+
+def test_a_cell_name_with_code_in_it(guarded):
+    folder, marker = guarded
+    path = folder / "hostile.mdl"
+    for cell in ("B2", f"B2'+{payloads(marker)[0]}+'", f"B2', open('{marker}', 'w'), '"):
+        for equation in (
+            f"x = GET DIRECT CONSTANTS('a.xlsx', 'S', '{cell}')",
+            f"x = GET XLS CONSTANTS('{cell}.xlsx', 'S', 'B2')",
+            f"x := GET DIRECT DATA('a.xlsx', 'S', 'A', '{cell}')",
+        ):
+            path.write_text(text(equation))
+            assert len(attack(path)) == 2
+
+
+def test_a_macro_with_code_in_its_name(guarded):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    for name in ("twice", "../../here/MARKER", "os.system", '"a/../b"'):
+        macro = f":MACRO: {name}(x)\n{name} = x*2 ~~|\n:END OF MACRO:\ny = {name}(3) ~~|\n"
+        path.write_text(text("z = 1").replace("z = 1", macro + "z = 1"))
+        assert len(attack(path)) == 2
+
+
+# -- XML --------------------------------------------------------------------------------------
+
+
+def test_xml_entities_are_not_read(guarded):
+    folder, _ = guarded
+    secret = folder / "secret.txt"
+    secret.write_text("42")
+    bomb = "".join(
+        f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "1"}">' for i in range(12)
+    )  # a billion laughs
+    for before, equation in (
+        (f'<!DOCTYPE x [<!ENTITY a SYSTEM "file://{secret}">]>', "&a;"),
+        (f'<!DOCTYPE x [<!ENTITY % a SYSTEM "file://{secret}"> %a;]>', "1"),
+        ('<!DOCTYPE x SYSTEM "http://127.0.0.1:1/x.dtd">', "1"),
+        (f"<!DOCTYPE x [{bomb}]>", "&a11;"),
+        (f"<!doctype x [{bomb}]>", "&a11;"),
+    ):
+        path = folder / "hostile.xmile"
+        variables = f'<aux name="x"><eqn>{equation}</eqn></aux>'
+        path.write_text(XMILE.format(before=before, variables=variables))
+        assert attack(path) == ["M117", "M117"]
+    path.write_bytes(  # the same, where UTF-8 does not show it
+        XMILE.format(before=f"<!DOCTYPE x [{bomb}]>", variables="").replace(
+            "utf-8", "utf-16").encode("utf-16")
+    )  # fmt: skip
+    assert set(attack(path)) <= {"M103", "M117"}
+
+
+def test_xml_includes_are_not_followed(guarded):
+    folder, _ = guarded
+    (folder / "other.txt").write_text("7")
+    path = folder / "hostile.xmile"
+    path.write_text(
+        XMILE.format(
+            before='<?xml-stylesheet href="file:///etc/passwd"?>',
+            variables='<aux name="x"><eqn><xi:include xmlns:xi="http://www.w3.org/2001/XInclude" '
+            'href="other.txt" parse="text"/></eqn></aux>',
+        )
+    )
+    assert len(attack(path)) == 2
+
+
+def test_xmile_names_come_back_as_spelt(guarded):
+    folder, _ = guarded
+    path = folder / "odd.xmile"
+    path.write_text(
+        XMILE.format(
+            before="",
+            variables='<aux name="&quot;a &lt;b&gt; &amp; c&quot;"><eqn>TIME + 1</eqn></aux>'
+            '<aux name="Two\\nLines"><eqn>2</eqn></aux>',
+        )
+    )
+    result = simulate(read_model(path))
+    assert list(result['"a <b> & c"'].to_numpy().ravel()) == [1, 2, 3]
+    assert result["Two Lines"].to_numpy().flat[0] == 2
+
+
+def test_the_file_is_not_written(guarded):
+    folder, _ = guarded
+    read = model(folder, "x = 1 + Time\ny = INTEG(x, 0)")
+    os.chmod(read.path, 0o444)
+    before = read.path.stat().st_mtime_ns, read.path.read_bytes()
+    attack(read.path)
+    assert (read.path.stat().st_mtime_ns, read.path.read_bytes()) == before
+
+
+def test_pysd_gives_the_same_after_a_hostile_file(guarded):
+    folder, marker = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(f"x([(0,0)-(1,1) if {payloads(marker)[0]} else 0],(0,0),(1,1))"))
+    with contextlib.suppress(Error):
+        read_model(path)
+    read = model(folder, "x = INTEG(y, 1)\ny = 2*x")
+    ours, theirs = simulate(read), simulate(read, engine="pysd")
+    assert np.allclose(ours["x"], theirs["x"], rtol=1e-12)
