@@ -10,7 +10,6 @@ import importlib.util
 import os
 import stat
 import sys
-import tempfile
 import types
 from pathlib import Path
 
@@ -23,27 +22,23 @@ _FAST = {"contract", "reassoc", "arcp", "nsz"}
 _kernels: dict[str, types.ModuleType] = {}
 
 
-def cache_folder() -> Path:
-    """The folder of compiled kernels, which only the user can write.
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels; None if there is none that only the user can write.
 
-    SDKIT_CACHE names another. A folder that others could write is not used: what it holds
-    is code.
+    SDKIT_CACHE names another. What the folder holds is code, so one that belongs to somebody
+    else, or that others could write, is not used.
     """
     import platformdirs
 
     folder = Path(os.environ.get("SDKIT_CACHE") or platformdirs.user_cache_dir("sdkit", False))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid"):
-            status = folder.stat()
-            if status.st_uid != os.getuid():
-                raise PermissionError
-            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                folder.chmod(0o700)
-        (folder / ".probe").write_bytes(b"")
-        (folder / ".probe").unlink()
+        status = folder.stat()
+        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or others):
+            return None
     except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="sdkit-"))
+        return None
     return folder
 
 
@@ -56,18 +51,18 @@ def load_kernel(source: str):
     ).hexdigest()[:24]
     if name in _kernels:
         return _kernels[name].lanes
-    folder = cache_folder() / name
-    file = folder / "kernel.py"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not file.exists() or file.read_text(encoding="utf-8") != source:
-            part = folder / f"kernel.{os.getpid()}.part"
-            part.write_text(source, encoding="utf-8")
-            part.replace(file)
-        cached = True
-    except OSError:  # a full or read-only disk: compile for this process only
-        folder = Path(tempfile.gettempdir())
-        cached = False
+    folder, cached = cache_folder(), False
+    if folder is not None:
+        file = folder / name / "kernel.py"
+        try:
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            if not file.exists() or file.read_text(encoding="utf-8") != source:
+                part = file.with_name(f"kernel.{os.getpid()}.part")
+                part.write_text(source, encoding="utf-8")
+                part.replace(file)
+            cached = os.access(file.parent, os.W_OK)
+        except (OSError, UnicodeDecodeError):
+            pass  # a full or read-only disk: compile for this process only
     if cached:
         spec = importlib.util.spec_from_file_location(f"sdkit_kernel_{name}", file)
         module = importlib.util.module_from_spec(spec)
