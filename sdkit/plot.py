@@ -171,7 +171,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         f"Solid: median and 5–95 % of draws under the policy. Dashed grey: “{names[0]}”. "
         f"Number: median change over {period}. Scenario “{scenario}”."
     )
-    margins = (0.62, 0.15, 0.42, 0.25)
+    margins = (0.78, 0.15, 0.42, 0.25)
     _frame(figure, title, note, (rows, columns), margins, (0.14, 0.4))
     stem = f"fan-{slug(output.name)}"
     _save(figure, folder, stem)
@@ -350,7 +350,7 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
         "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
         "setting values. Hollow: observed, not used in setting values."
     )
-    _frame(figure, title, note, (rows, columns), (0.7, 0.15, 0.5, 0.25), (0.6, 0.75))
+    _frame(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.25), (0.72, 0.75))
     _save(figure, folder, "history")
     return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
 

@@ -62,7 +62,9 @@ def test_a_model_whose_units_are_wrong_fails(project):
     pytest.importorskip("simlin")
     path = project / "models" / "sir" / "sir.mdl"
     text = path.read_text()
-    path.write_text(text.replace("SMOOTH(prevalence, perception time)", "SMOOTH(Infected, perception time)"))
+    path.write_text(
+        text.replace("SMOOTH(prevalence, perception time)", "SMOOTH(Infected, perception time)")
+    )
     (finding,) = findings(project, '[[check]]\nname = "x"\nkind = "units"\n')
     assert not finding.passed
 
@@ -90,8 +92,8 @@ def test_the_settles_kind_sees_an_undamped_cycle(tmp_path):
     folder = tmp_path / "wave"
     folder.mkdir()
     (folder / "wave.mdl").write_text(
-        "{UTF-8}\nx = INTEG(-y*rate, start) ~ Unit ~ A swing. |\ny = INTEG(x*rate, rest) ~ Unit ~ Its"
-        " other half. |\nrate = 1 ~ 1/Year ~ Speed. |\nstart = 1 ~ Unit ~ Where it begins. |\n"
+        "{UTF-8}\nx = INTEG(-y*rate, start) ~ Unit ~ A swing. |\n"
+        "y = INTEG(x*rate, rest) ~ Unit ~ Its other half. |\nrate = 1 ~ 1/Year ~ Speed. |\nstart = 1 ~ Unit ~ Where it begins. |\n"
         "rest = 0 ~ Unit ~ Where it begins. |\n"
         "INITIAL TIME = 0 ~ Year ~ Start. |\nFINAL TIME = 40 ~ Year ~ End. |\n"
         "TIME STEP = 0.03125 ~ Year ~ Step. |\nSAVEPER = 0.25 ~ Year ~ Saved. |\n"

@@ -32,7 +32,13 @@ def test_all_and_none_are_said_only_where_they_are_meant(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1370000, "1.37 million"), (84567, "84,600"), (3.14159, "3.14"), (0, "0"), (2.5e-7, "2.5e-07")],
+    [
+        (1370000, "1.37 million"),
+        (84567, "84,600"),
+        (3.14159, "3.14"),
+        (0, "0"),
+        (2.5e-7, "2.5e-07"),
+    ],
 )
 def test_short(value, text):
     assert findings.short(value) == text
@@ -77,7 +83,9 @@ def test_a_policy_with_another_strength_is_no_part():
 def test_the_whole_is_compared_with_the_sum_within_each_draw(comparison):
     output = comparison.outputs[0]
     (whole,) = findings.wholes(comparison, output)
-    values = comparison.result["infection"].isel(scenario=0).sel(time=slice(2027, 2041)).mean("time")
+    values = (
+        comparison.result["infection"].isel(scenario=0).sel(time=slice(2027, 2041)).mean("time")
+    )
     change = (values - values.isel(policy=0)) / values.isel(policy=0)
     total = change.sel(policy="vaccination") + change.sel(policy="contact reduction")
     both = change.sel(policy="both")

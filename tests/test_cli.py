@@ -1,0 +1,182 @@
+"""The command line: exit status, messages, and no traceback whatever happens."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sdkit import __version__, results
+from sdkit.errors import CODES
+
+
+def assert_clean(code, error, expected):
+    """Status 2 and one message that begins with the code and ends with the cure."""
+    assert code == 2
+    assert error.startswith(f"{expected}: ")
+    assert CODES[expected].cure in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "U601"),
+        (["fly"], "U601"),
+        (["run"], "U601"),
+        (["run", "a", "b"], "U601"),
+        (["run", "runs/sir", "--bogus"], "U601"),
+        (["run", "runs/sir", "--draws", "many"], "U601"),
+        (["run", "runs/sir", "--threads", "0"], "U601"),
+        (["run", "models/sir", "--set", "infectivity"], "U601"),
+        (["run", "models/sir", "--set", "infectivity = high"], "U601"),
+        (["run", "models/sir", "--draws", "4"], "U601"),
+        (["run", "models/sir", "--out", "README.md"], "U601"),
+        (["run", "models/sir", "--set", "infectivity = 7"], "P308"),
+        (["run", "models/sir", "--set", "infectivity = nan"], "P308"),
+        (["run", "models/sir", "--set", "population = 7"], "P305"),
+        (["run", "runs/sir", "--set", "population = 7"], "P305"),
+        (["run", "runs/sir", "--draws", "3"], "R410"),
+        (["run", "runs/sir", "--draws", "-4"], "R410"),
+        (["run", "runs/none"], "R401"),
+        (["run", "runs"], "R401"),
+        (["run", "models/sir/README.md"], "M101"),
+        (["check"], "U601"),
+        (["check", "none"], "M101"),
+        (["check", "bare"], "R402"),
+        (["explain", "Z999"], "U602"),
+    ],
+)
+def test_bad_input_ends_with_status_2_and_a_code(arguments, expected, project, sdkit, monkeypatch):
+    monkeypatch.chdir(project)
+    (project / "README.md").write_text("x")
+    (project / "bare").mkdir()
+    (project / "bare" / "bare.mdl").write_bytes((project / "models/sir/sir.mdl").read_bytes())
+    code, _, error = sdkit(*arguments)
+    assert_clean(code, error, expected)
+
+
+def test_a_model_runs_once_with_a_changed_constant(project, sdkit, monkeypatch):
+    monkeypatch.chdir(project)
+    code, out, error = sdkit(
+        "run", "models/sir", "--set", "Infectivity = 0", "--set", "caution = 3"
+    )
+    assert (code, error) == (0, "")
+    assert out.splitlines() == [os.path.join("sir-run", n) for n in ("variables.csv", "stocks.png")]
+    rows = list(csv.DictReader((project / "sir-run" / "variables.csv").open()))
+    assert {row["infectivity"] for row in rows} == {"0"}
+    assert {row["caution"] for row in rows} == {"3"}
+
+
+def test_a_run_folder_writes_its_report(project, sdkit):
+    code, out, error = sdkit("run", project / "runs" / "sir", "--draws", 4)
+    assert (code, error) == (0, "")
+    assert "report.html" in out
+    assert (project / "runs" / "sir" / "out" / "trial" / "report.html").exists()
+
+
+def test_check_prints_a_line_a_check_and_counts(project, sdkit, monkeypatch):
+    pytest.importorskip("simlin")
+    monkeypatch.chdir(project)
+    code, out, _ = sdkit("check", "sir")
+    assert code == 0
+    assert out.count("pass  ") == 9
+    assert "9 of 9 checks passed" in out
+
+
+def test_check_ends_with_status_1_where_one_fails(project, sdkit):
+    (project / "models" / "sir" / "checks.toml").write_text(
+        '[[check]]\nname = "never"\nkind = "bound"\nvariable = "prevalence"\nmax = 0\n'
+    )
+    code, out, _ = sdkit("check", project / "models" / "sir")
+    assert code == 1
+    assert "FAIL  never" in out
+
+
+def test_explain(sdkit):
+    code, out, _ = sdkit("explain", "m104")
+    assert code == 0
+    assert CODES["M104"].cause in out
+    assert CODES["M104"].cure in out
+    assert sdkit("explain")[1].count("\n") == len(CODES)
+
+
+def test_version_and_help(sdkit):
+    assert sdkit("--version")[:2] == (0, f"sdkit {__version__}\n")
+    code, out, _ = sdkit("--help")
+    assert code == 0
+    assert all(command in out for command in ("run", "check", "explain"))
+
+
+def test_what_nobody_foresaw_is_a_defect_with_a_log(sdkit, monkeypatch, project):
+    def fail(*_args, **_kwargs):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(results, "default_run", fail)
+    code, _, error = sdkit("run", project / "models" / "sir")
+    assert code == 2
+    assert error.startswith("U699: ")
+    assert "Traceback" not in error
+    log = error.strip().rsplit("details: ", 1)[1]
+    text = open(log, encoding="utf-8").read()  # noqa: SIM115
+    assert "Traceback" in text
+    assert "secret detail" in text
+    os.unlink(log)
+
+
+def test_an_interruption_ends_with_status_130(sdkit, monkeypatch, project):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "compare", interrupt)
+    code, out, error = sdkit("run", project / "runs" / "sir")
+    assert code == 130
+    assert out == ""
+    assert "interrupted" in error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
+def test_ctrl_c_in_the_middle_of_an_ensemble(project):
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(path.read_text().replace("n = 64", "n = 65536"))
+    before = sorted(p.name for p in path.parent.iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sdkit", "run", str(path.parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        time.sleep(4)
+        assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "interrupted" in error
+    assert sorted(p.name for p in path.parent.iterdir()) == before
+
+
+def test_python_m_sdkit():
+    done = subprocess.run(
+        [sys.executable, "-m", "sdkit", "explain", "none"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("U602: ")
+
+
+def test_start_up_imports_nothing_heavy():
+    heavy = ["matplotlib", "scipy", "pysd", "numba", "pandas", "numpy", "jinja2", "rich"]
+    code = f"import sys, sdkit.cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

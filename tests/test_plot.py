@@ -1,0 +1,81 @@
+"""Figures: the same bytes for the same numbers, and titles that say what the numbers say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sdkit import plot
+from sdkit.observations import Series
+
+
+def test_the_same_numbers_give_the_same_bytes(comparison, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    plot.write_figures(comparison, one)
+    plot.write_figures(comparison, two)
+    files = sorted(p.name for p in one.iterdir())
+    assert len(files) == 2 * (4 + 3 + 1 + 1)
+    for name in files:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_a_title_names_the_best_policy_by_the_numbers(comparison, tmp_path):
+    output = comparison.outputs[0]
+    assert "best is “both”" in plot._fan(comparison, output, tmp_path).title
+    table = comparison.summary.copy()
+    rows = (table.policy == "vaccination") & (table.output == output.name)
+    table.loc[rows, "change_median"] = -0.999
+    changed = dataclasses.replace(comparison, summary=table)
+    title = plot._fan(changed, output, tmp_path).title
+    assert "best is “vaccination”" in title
+    assert "100" in title
+
+
+def test_a_policy_that_makes_it_worse_is_named(comparison, tmp_path):
+    output = comparison.outputs[0]
+    table = comparison.summary.copy()
+    rows = (table.policy == "contact reduction") & (table.output == output.name)
+    table.loc[rows, ["change_median", "share_better"]] = [0.3, 0.0]
+    changed = dataclasses.replace(comparison, summary=table)
+    assert "worst “contact reduction”" in plot._fan(changed, output, tmp_path).title
+    assert "1 worsen it" in plot._tornado(changed, output, tmp_path).title
+
+
+def test_no_text_is_cut_off(comparison, tmp_path, monkeypatch):
+    """Labels, titles and shares lie inside the page."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    inside, cut = [], []
+
+    def look(figure, folder, stem):
+        FigureCanvasAgg(figure).draw()
+        page = figure.bbox
+        for text in figure.findobj(lambda a: hasattr(a, "get_text") and a.get_text()):
+            if text.get_visible():
+                box = text.get_window_extent()
+                fits = box.x0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+                (inside if fits else cut).append((stem, text.get_text()))
+
+    monkeypatch.setattr(plot, "_save", look)
+    plot._tornado(comparison, comparison.outputs[0], tmp_path)
+    plot._claims(comparison, tmp_path)
+    plot._fan(comparison, comparison.outputs[0], tmp_path)
+    assert len(inside) > 20
+    assert cut == []
+
+
+def test_errors_of_a_history_count_the_years_of_its_check_only():
+    series = Series("s", np.arange(2000.0, 2004), np.array([1.0, 1.0, 1.0, 9.0]), "x", (), ())
+    series = dataclasses.replace(series, statuses=("",) * 4)
+    options = {"from": 2000, "to": 2002, "reduction": "year"}
+    history = plot.History("h", options, series, np.arange(2000.0, 2004), np.full((3, 4), 2.0))
+    assert plot.history_errors(history) == (pytest.approx(np.log(2)), pytest.approx(2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("Überdose / deaths", "berdose-deaths"), ("../../x", "x"), ("…", "output")]
+)
+def test_file_names_are_made_of_letters_and_digits(name, stem):
+    assert plot.slug(name) == stem

@@ -1,0 +1,172 @@
+"""Results on disk: whole or not at all, the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sdkit import report, results
+from sdkit.errors import RunError, SimulationError
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder by its path."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+@pytest.fixture
+def small(project):
+    """A run folder with eight draws."""
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(path.read_text().replace("n = 64", "n = 8"))
+    return path.parent
+
+
+@pytest.fixture
+def done(small):
+    results.compare(small)
+    return small
+
+
+def test_the_same_run_gives_the_same_bytes_whatever_the_threads(done):
+    first = tree(done)
+    results.compare(done, threads=1)
+    second = tree(done)
+    assert first.keys() == second.keys()
+    changed = [name for name in first if first[name] != second[name]]
+    assert changed == ["out/environment.json"]  # date and seconds
+
+
+def test_what_is_written_where(done):
+    names = set(tree(done))
+    assert {"summary.csv", "claims.csv", "record.json", "out/report.html", "out/series.csv"} < names
+    stems = {Path(n).stem for n in names if n.startswith("out/figures/")}
+    for stem in stems:
+        assert {f"out/figures/{stem}.png", f"out/figures/{stem}.svg"} <= names
+    assert [p.name for p in done.iterdir() if p.name.startswith(".")] == []
+
+
+def test_numbers_have_six_digits_and_missing_ones_are_empty(done):
+    rows = list(csv.DictReader((done / "summary.csv").open()))
+    assert len(rows) == 2 * 4 * 4 * 4
+    for row in rows:
+        for name in ("median", "p5", "p95", "diff_median"):
+            digits = re.sub(r"e.*|[-.]", "", row[name]).lstrip("0")
+            assert len(digits) <= 6
+        assert (row["share_better"] == "") == (
+            row["policy"] == "no programme" or row["output"] == "effort per year"
+        )
+
+
+def test_the_record_holds_what_decides_the_numbers(done, project):
+    record = json.loads((done / "record.json").read_text())
+    assert record["seed"] == 20260222
+    assert record["draws"] == {"from": "priors", "n": 8}
+    text = (project / "models" / "sir" / "sir.mdl").read_bytes()
+    assert record["sha256"]["sir/sir.mdl"] == hashlib.sha256(text).hexdigest()
+    names = {name.split("/")[-1] for name in record["sha256"]}
+    assert {"run.toml", "parameters.csv", "policies.toml", "claims.toml"} <= names
+
+
+def test_line_ends_do_not_change_the_record(done, project):
+    before = (done / "record.json").read_bytes()
+    path = project / "models" / "sir" / "policies.toml"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    results.compare(done)
+    assert (done / "record.json").read_bytes() == before
+
+
+def test_a_trial_leaves_tracked_results_alone(done):
+    before = tree(done)
+    results.compare(done, n=4)
+    after = tree(done)
+    assert {n: b for n, b in after.items() if not n.startswith("out/trial/")} == before
+    trial = json.loads(after["out/trial/record.json"])
+    assert trial["draws"]["n"] == 4
+
+
+def test_a_changed_constant_is_a_trial_too(done):
+    before = (done / "summary.csv").read_bytes()
+    results.compare(done, changed={"infectivity": 0.05})
+    assert (done / "summary.csv").read_bytes() == before
+    record = json.loads((done / "out" / "trial" / "record.json").read_text())
+    assert record["set"] == {"infectivity": 0.05}
+
+
+def test_a_folder_that_the_user_names_keeps_what_it_held(small, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    results.compare(small, out=out)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "summary.csv").exists()
+    assert (out / "figures" / "claims.png").exists()
+    assert set(tree(small)) == {"run.toml"}
+
+
+def test_lanes_that_fail_leave_failed_csv_and_earlier_results(done, project):
+    before = tree(done)
+    model = project / "models" / "sir" / "sir.mdl"
+    # Fails in the draws that are cautious, and only once people have noticed.
+    text = model.read_text().replace(
+        "population*turnover rate\n", "population*turnover rate*SQRT(immunity wanes - prevalence)\n"
+    )
+    assert text != model.read_text()
+    model.write_text(text)
+    with pytest.raises(SimulationError, match=r"failed\.csv") as caught:
+        results.compare(done)
+    assert caught.value.code == "S202"
+    after = tree(done)
+    failed = after.pop("out/failed.csv").decode()
+    assert after == before
+    rows = list(csv.DictReader(failed.splitlines()))
+    assert {row["variable"] for row in rows} == {"births"}
+    assert all("immunity wanes = 0" in row["parameters"] for row in rows)
+    assert len({row["draw"] for row in rows}) < 8
+
+
+@pytest.mark.parametrize("when", ["simulate", "write_report"])
+def test_an_interruption_leaves_nothing_behind(when, done, monkeypatch):
+    before = tree(done)
+
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    if when == "simulate":
+        monkeypatch.setattr("sdkit.run.simulate", interrupt)
+    else:
+        monkeypatch.setattr(report, "write_report", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        results.compare(done)
+    assert tree(done) == before
+
+
+def test_a_full_disk_is_said_and_leaves_earlier_results(done, monkeypatch):
+    before = tree(done)
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(report, "write_figures", full)
+    with pytest.raises(RunError, match="No space left") as caught:
+        results.compare(done)
+    assert caught.value.code == "U603"
+    assert tree(done) == before
+
+
+def test_a_default_run_writes_every_variable(sir, tmp_path):
+    table, picture = results.default_run(sir.path, {"infectivity": 0.0}, tmp_path / "x")
+    rows = list(csv.DictReader(table.open()))
+    assert set(rows[0]) == {"Time", *sir.variables}
+    assert float(rows[0]["Time"]) == 2000
+    assert float(rows[-1]["Time"]) == 2041
+    assert float(rows[-1]["transmission"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
