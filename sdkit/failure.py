@@ -36,8 +36,14 @@ def explain(program: Program, error: Exception, s, work) -> tuple[str | None, st
         return None, str(error)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename == "<sdkit program>" and frame.lineno in program.lines:
-            return program.lines[frame.lineno], str(error)
-    return None, str(error)
+            return program.lines[frame.lineno], _reason(error)
+    return None, _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OverflowError):
+        return "a number too large to hold"
+    return str(error).removeprefix("float ")
 
 
 def _state_label(program: Program, slot: int) -> str | None:

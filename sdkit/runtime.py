@@ -22,11 +22,15 @@ def larger(a, b):
     return a if a > b or a != a else b
 
 
+def finite(x):
+    """`x`; compiled code goes on with infinity where plain Python raises this by itself."""
+    if math.isinf(x):
+        raise OverflowError("a number too large")
+    return x
+
+
 def exp(x):
-    y = math.exp(x)
-    if math.isinf(y) and not math.isinf(x):
-        raise OverflowError("EXP of a number too large")
-    return y
+    return finite(math.exp(x))
 
 
 def ln(x):
@@ -59,12 +63,12 @@ def arccos(x):
 
 def power(base, exponent):
     if base > 0.0:
-        return base**exponent
+        return finite(base**exponent)
     if base < 0.0 and exponent != math.floor(exponent):
         raise ValueError("a fractional power of a negative number")
     if base == 0.0 and exponent < 0.0:
         raise ZeroDivisionError("a negative power of zero")
-    return base**exponent
+    return finite(base**exponent)
 
 
 def integer(x):
@@ -216,15 +220,19 @@ def run(p, c, x, y, s, m, work, first, last, saves, averaged, rk4, start, dt, ou
             evaluate(k, t + half, dt, p, c, y, trial, m, d3, unused)
             for i in range(STATES):
                 trial[i] = s[i] + dt * d3[i]
+            at[0] = k + 1
             drivers(later, dt, p, c, x)
+            at[0] = k
             evaluate(k, later, dt, p, c, x, trial, m, d4, unused)
             for i in range(STATES):
                 s[i] += dt / 6.0 * (d1[i] + 2.0 * d2[i] + 2.0 * d3[i] + d4[i])
         else:
+            at[0] = k + 1
             drivers(later, dt, p, c, x)
             for i in range(STATES):
                 s[i] += dt * d1[i]
         clip(s)
+        at[0] = k + 1
         for i in range(STATES):
             if math.isinf(s[i]) or (s[i] != s[i] and not MISSING_VALUES):
                 raise FloatingPointError("NaN or infinity in a state")
