@@ -16,6 +16,8 @@ from .experiment import Setting
 
 # Below this share of the baseline's median a policy is said to hardly move an output.
 HARDLY = 0.01
+# Draws that reach further than this, on both sides of nothing, are not in agreement.
+WIDE = 0.05
 SURE, LIKELY = 0.95, 0.80
 VERDICTS = {
     "better": "better in at least 95 % of draws",
@@ -85,17 +87,45 @@ def effects(comparison: Comparison, output: Output, scenario: str | None = None)
     return rows[rows.policy != comparison.policies[0].name].rename(columns=names)
 
 
-def verdict(change: float, share: float) -> str:
-    """One of VERDICTS for a median relative change and the share of draws that are better."""
-    if not np.isfinite(change) or not np.isfinite(share):
+def verdict(row) -> str:
+    """One of VERDICTS for a row of `effects`.
+
+    A policy hardly moves an output if the median is under HARDLY, unless the draws spread
+    far on both sides of nothing: then they disagree.
+    """
+    change, share_ = row.change, row.share_better
+    if not np.isfinite(change) or not np.isfinite(share_):
         return "open"
-    if abs(change) < HARDLY:
+    divided = 1 - LIKELY < share_ < LIKELY and max(-row.low, row.high) > WIDE
+    if abs(change) < HARDLY and not divided:
         return "hardly"
-    if share >= LIKELY:
-        return "better" if share >= SURE else "likely better"
-    if share <= 1 - LIKELY + 1e-12:
-        return "worse" if share <= 1 - SURE + 1e-12 else "likely worse"
+    if share_ >= LIKELY:
+        return "better" if share_ >= SURE else "likely better"
+    if share_ <= 1 - LIKELY + 1e-12:
+        return "worse" if share_ <= 1 - SURE + 1e-12 else "likely worse"
     return "open"
+
+
+def headline(comparison: Comparison, output: Output) -> str:
+    """What the numbers say about one output, in one line."""
+    rows = effects(comparison, output)
+    name = spell(output.name)
+    moved = rows[rows.change.abs() >= HARDLY]
+    if rows.change.isna().any() or moved.empty:
+        if rows.change.isna().any():
+            return f"{name}, by policy"
+        return f"{name}: no policy moves it by one per cent"
+    low, high = rows.loc[rows.change.idxmin()], rows.loc[rows.change.idxmax()]
+    if output.better == "none":
+        chosen = low if abs(low.change) > abs(high.change) else high
+        return f"{name}: most changed by “{chosen.policy}” ({percent(chosen.change)})"
+    best, worst = (low, high) if output.better == "lower" else (high, low)
+    sign = -1 if output.better == "lower" else 1
+    if best.change * sign < HARDLY:
+        return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
+    text = f"{name}: best is “{best.policy}” ({percent(best.change)})"
+    hurt = worst.change * sign <= -HARDLY
+    return text + (f", worst “{worst.policy}” ({percent(worst.change)})" if hurt else "")
 
 
 def ranked(comparison: Comparison) -> list[Output]:
@@ -121,7 +151,7 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
                 "range": f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
                 "share": f"better in {share(row.share_better)}" if row.low or row.high else "",
-                "verdict": verdict(row.change, row.share_better) if output.better != "none" else "",
+                "verdict": verdict(row) if output.better != "none" else "",
             }
             table[row.policy][output.name] = cell
     return table
@@ -135,14 +165,14 @@ def answer(comparison: Comparison, output: Output) -> list[tuple[str, str]]:
     groups: dict[str, list[str]] = {}
     for row in rows.itertuples():
         text = f"{row.policy} ({percent(row.change)}; {percent(row.low)} to {percent(row.high)})"
-        groups.setdefault(verdict(row.change, row.share_better), []).append(text)
+        groups.setdefault(verdict(row), []).append(text)
     return [(VERDICTS[name], "; ".join(groups[name])) for name in VERDICTS if name in groups]
 
 
 def in_short(comparison: Comparison, output: Output) -> list[str]:
     """The main answer in a few sentences, for one output."""
     rows = effects(comparison, output)
-    words = {r.policy: verdict(r.change, r.share_better) for r in rows.itertuples()}
+    words = {r.policy: verdict(r) for r in rows.itertuples()}
     order = rows.sort_values("change", kind="stable", ascending=output.better == "lower")
     sure = [r for r in order.itertuples() if words[r.policy] == "better"]
     lines = []
@@ -165,6 +195,7 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
             lines.append(f"{text}: {listed(names)}.")
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
     lines += [whole.sentence for whole in wholes(comparison, output) if whole.policy == largest]
+    lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
     results = claim_results(comparison)
     if results:
         counts = [
@@ -360,10 +391,7 @@ def scenario_sentence(comparison: Comparison, output: Output) -> str:
     for other in others:
         changed = []
         before, after = (
-            {
-                row.policy: verdict(row.change, row.share_better)
-                for row in effects(comparison, output, name).itertuples()
-            }
+            {row.policy: verdict(row) for row in effects(comparison, output, name).itertuples()}
             for name in (first, other)
         )
         for policy, one in before.items():

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from .compare import Comparison, History, Output
-from .findings import HARDLY, effects, percent, ranked, short, spell, verdict
+from .findings import HARDLY, effects, headline, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .observations import log_errors, running_mean
 
@@ -92,28 +92,6 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Pictur
     return made
 
 
-def _headline(comparison: Comparison, output: Output) -> str:
-    """What the numbers say about one output, in one line."""
-    rows = effects(comparison, output)
-    name = spell(output.name)
-    moved = rows[rows.change.abs() >= HARDLY]
-    if rows.change.isna().any() or moved.empty:
-        if rows.change.isna().any():
-            return f"{name}, by policy"
-        return f"{name}: no policy moves it by one per cent"
-    low, high = rows.loc[rows.change.idxmin()], rows.loc[rows.change.idxmax()]
-    if output.better == "none":
-        chosen = low if abs(low.change) > abs(high.change) else high
-        return f"{name}: most changed by “{chosen.policy}” ({percent(chosen.change)})"
-    best, worst = (low, high) if output.better == "lower" else (high, low)
-    sign = -1 if output.better == "lower" else 1
-    if best.change * sign < HARDLY:
-        return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
-    text = f"{name}: best is “{best.policy}” ({percent(best.change)})"
-    hurt = worst.change * sign <= -HARDLY
-    return text + (f", worst “{worst.policy}” ({percent(worst.change)})" if hurt else "")
-
-
 def _colour(output: Output, change: float) -> str:
     if output.better == "none" or not np.isfinite(change):
         return BLUE
@@ -138,7 +116,11 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     changes = effects(comparison, output).set_index("policy").change
     top = max(frame.p95.max() for frame in lines.values())
     bottom = min(frame.p5.min() for frame in lines.values())
+    # Limits first, and titles at a fixed height: matplotlib's search for both takes seconds.
+    axes.flat[0].set_ylim(min(0.0, bottom), top * 1.12 if top > 0 else 1.0)
+    axes.flat[0].set_xlim(first, comparison.horizon[1])
     for panel, name in zip(axes.flat, others, strict=False):
+        panel.set_autoscale_on(False)
         frame = lines[name]
         colour = _colour(output, changes[name])
         panel.fill_between(base.year, base.p5, base.p95, color=GREY, alpha=0.22, linewidth=0)
@@ -146,7 +128,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         panel.fill_between(after.year, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0)
         panel.plot(base.year, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
         panel.plot(after.year, after["median"], color=colour, linewidth=1.8)
-        panel.set_title("\n".join(textwrap.wrap(name, 27)), fontsize=8, pad=3)
+        panel.set_title("\n".join(textwrap.wrap(name, 27)), fontsize=8, pad=0, y=1.04)
         change = changes[name]
         if np.isfinite(change):
             panel.text(
@@ -157,15 +139,13 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         axes.flat[number].set_visible(False)
         axes.flat[number - columns].tick_params(labelbottom=True)
     corner = axes.flat[0]
-    corner.set_ylim(min(0.0, bottom), top * 1.12 if top > 0 else None)
-    corner.set_xlim(first, comparison.horizon[1])
     middle = comparison.horizon[0] + 5 - comparison.horizon[0] % 5
     corner.set_xticks([y for y in range(middle - 5, comparison.horizon[1] + 1, 5) if y >= first])
     corner.yaxis.set_major_formatter(_tick)
     corner.yaxis.set_major_locator(_locator(4))
     for row in range(rows):
         axes[row, 0].set_ylabel(output.unit, fontsize=7.5)
-    title = _headline(comparison, output)
+    title = headline(comparison, output)
     period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
     note = (
         f"Solid: median and 5–95 % of draws under the policy. Dashed grey: “{names[0]}”. "
@@ -278,7 +258,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
 
 def _tornado_title(output: Output, rows) -> str:
     """How many policies do what to an output, in one line."""
-    words = [verdict(row.change, row.share_better) for row in rows.itertuples()]
+    words = [verdict(row) for row in rows.itertuples()]
     counts = [
         (words.count("better"), "improve it in at least 95 % of draws"),
         (words.count("worse"), "worsen it in at least 95 %"),

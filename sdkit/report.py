@@ -114,7 +114,7 @@ def _alone(comparison: Comparison, outputs: Sequence[Output]) -> list[str]:
         moved, hardly = [], []
         for output in outputs:
             row = rows[output.name].loc[policy.name]
-            word = findings.verdict(row.change, row.share_better)
+            word = findings.verdict(row)
             if word == "hardly":
                 hardly.append(output.name)
             else:

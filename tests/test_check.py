@@ -92,8 +92,11 @@ def test_the_settles_kind_sees_an_undamped_cycle(tmp_path):
     folder = tmp_path / "wave"
     folder.mkdir()
     (folder / "wave.mdl").write_text(
-        "{UTF-8}\nx = INTEG(-y*rate, start) ~ Unit ~ A swing. |\n"
-        "y = INTEG(x*rate, rest) ~ Unit ~ Its other half. |\nrate = 1 ~ 1/Year ~ Speed. |\nstart = 1 ~ Unit ~ Where it begins. |\n"
+        "{UTF-8}\n"
+        "x = INTEG(-y*rate, start) ~ Unit ~ A swing. |\n"
+        "y = INTEG(x*rate, rest) ~ Unit ~ Its other half. |\n"
+        "rate = 1 ~ 1/Year ~ Speed. |\n"
+        "start = 1 ~ Unit ~ Where it begins. |\n"
         "rest = 0 ~ Unit ~ Where it begins. |\n"
         "INITIAL TIME = 0 ~ Year ~ Start. |\nFINAL TIME = 40 ~ Year ~ End. |\n"
         "TIME STEP = 0.03125 ~ Year ~ Step. |\nSAVEPER = 0.25 ~ Year ~ Saved. |\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -45,19 +47,23 @@ def test_short(value, text):
 
 
 @pytest.mark.parametrize(
-    ("change", "share", "word"),
+    ("change", "share", "spread", "word"),
     [
-        (-0.2, 0.99, "better"),
-        (-0.2, 0.85, "likely better"),
-        (-0.2, 0.5, "open"),
-        (0.2, 0.15, "likely worse"),
-        (0.2, 0.05, "worse"),
-        (-0.009, 1.0, "hardly"),
-        (np.nan, 1.0, "open"),
+        (-0.2, 0.99, 0.3, "better"),
+        (-0.2, 0.85, 0.3, "likely better"),
+        (-0.2, 0.5, 0.3, "open"),
+        (0.2, 0.15, 0.3, "likely worse"),
+        (0.2, 0.05, 0.3, "worse"),
+        (-0.009, 1.0, 0.02, "hardly"),
+        (-0.009, 0.99, 0.3, "hardly"),
+        (-0.009, 0.5, 0.02, "hardly"),
+        (-0.009, 0.5, 0.3, "open"),
+        (np.nan, 1.0, 0.1, "open"),
     ],
 )
-def test_verdicts(change, share, word):
-    assert findings.verdict(change, share) == word
+def test_verdicts(change, share, spread, word):
+    row = SimpleNamespace(change=change, share_better=share, low=-spread, high=spread)
+    assert findings.verdict(row) == word
 
 
 def policies(**levers):
