@@ -104,8 +104,8 @@ CODES: dict[str, Code] = {
     ),
     "M108": Code(
         "The model file is cut off: its end is missing.",
-        "Restore the file from version control, or save it again. A .mdl written by hand ends as "
-        "Vensim's own do: a sketch (it may be empty) and the settings with line 15.",
+        "Restore the file from version control, or save it again. A .mdl written by hand needs no "
+        "sketch if its time settings (INITIAL TIME and so on) stand last.",
     ),
     "M109": Code(
         "The model uses a construct that this version does not compile.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .errors import ModelError, SimulationError
 from .expressions import CONTROLS, key, walk
 from .functions import FUNCTIONS
+from .hoist import hoist, owner
 from .model import Model, Variable
 
 
@@ -53,8 +54,9 @@ class Layout:
 
     `expressions` maps keys to expressions in which states are references ("slot", i) into
     `states`; `derived` are keys that only constants decide, `drivers` those that constants
-    and time decide, both in the order of computing;
-    `slots`, `memory` and `buffers` are the sizes of what a run carries along.
+    and time decide, both in the order of computing; keys with a "~" are parts taken out of
+    equations (`hoist.py`); `slots`, `memory` and `buffers` are the sizes of what a run
+    carries along.
     """
 
     def __init__(self, model: Model, outputs: Iterable[str] | None):
@@ -82,8 +84,27 @@ class Layout:
                 self.expressions[k] = self._lift(variable.expression, variable)
         self._lay_out()
         self.derived: dict[str, int] = {}
+        self._sort_by_what_decides()
+        self._take_parts_out()
+
+    def _sort_by_what_decides(self) -> None:
+        self.derived = {}
         self.derived = self._decided_by(lambda node: _keeps_state(node) or _reads_time(node))
         self.drivers = self._decided_by(_keeps_state)
+
+    def _take_parts_out(self) -> None:
+        """Hoist from equations and from flows that are written inside an INTEG."""
+        flows = {
+            f"{self.owner(('slot', i))}~flow": state
+            for i, state in enumerate(self.states)
+            if state.kind in ("stock", "non-negative stock")
+        }
+        together = self.expressions | {k: state.parts[0] for k, state in flows.items()}
+        together = hoist(together, {*self.derived, *self.drivers})
+        for k, state in flows.items():
+            state.parts = (together.pop(k), *state.parts[1:])
+        self.expressions = together
+        self._sort_by_what_decides()
 
     def where(self, variable: Variable) -> str:
         return f"{self.model.path.name}, line {variable.line}, {variable.name!r}"
@@ -246,7 +267,7 @@ class Layout:
 
     def _refuse_circle(self, circle: list[tuple]) -> None:
         keys = [n[1] if n[0] == "name" else self.owner(n) for n in circle]
-        names = [self.by_key[k].name for k in dict.fromkeys(keys)]
+        names = [self.by_key[k].name for k in dict.fromkeys(map(owner, keys))]
         shown = " -> ".join([*names, *names[:1]])
         line = min((self.by_key[key(n)].line for n in names), default=0)
         raise ModelError("M106", f"{self.model.path.name}, line {line}: {shown}")

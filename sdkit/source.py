@@ -14,6 +14,7 @@ from . import runtime
 from .errors import ModelError
 from .expressions import key
 from .functions import FUNCTIONS, LOOKUPS
+from .hoist import owner
 from .layout import READS, REMEMBERS, Layout, State
 
 _LOCALS = (
@@ -362,9 +363,9 @@ class _Writer:
             body += ["", "", f"def {signature}:", f'    """{text}"""']
             labelled = set()
             for statement, k in statements:
-                variable = self.by_key.get(k)
+                variable = self.by_key.get(owner(k))
                 note = ""
-                if variable is not None and k not in labelled:
+                if k in self.by_key and k not in labelled:
                     unit = f" [{variable.unit}]" if variable.unit else ""
                     note = f"  # {_comment(variable.name + unit)}"
                     labelled.add(k)

@@ -87,19 +87,24 @@ class Vensim:
     def __init__(self, path: Path, text: str):
         self.path, self.text = path, text
         equations, mark, rest = text.partition(_END_OF_EQUATIONS)
-        if not mark and text.strip():
-            # A file cut at a | is whole to PySD, which would read the rest as the model.
-            last = text.rstrip().rpartition("\n")[2].strip()[-40:]
-            raise ModelError("M108", f"{path.name} ends before its sketch, with {last!r}")
-        if _END_OF_SKETCH not in rest:
+        if mark and _END_OF_SKETCH not in rest:
             raise ModelError("M108", f"{path.name} ends inside its sketch")
+        self.has_sketch = bool(mark)
         self.equations = equations
         self.settings = rest.partition(_END_OF_SKETCH)[2]
 
     def method(self) -> str:
         found = re.search(r"^15:\s*([^\n]*)$", self.settings, re.M)
         if not found:
-            raise ModelError("M108", f"{self.path.name} ends before line 15 of its settings")
+            if re.search(r"^:L", self.settings, re.M) and not self.text.endswith("\n"):
+                raise ModelError("M108", f"{self.path.name} ends inside its settings")
+            # Equations alone are a whole model to PySD, and how small models are written by
+            # hand; but a file that lost its end would lose its method with it, so say so.
+            warnings.warn(
+                f"{self.path.name} has no settings (line 15); it is integrated by Euler",
+                stacklevel=3,
+            )
+            return "euler"
         numbers = [part.strip() for part in found[1].split(",")]
         if len(numbers) < 6:
             raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
@@ -253,6 +258,14 @@ class Vensim:
         missing = [name for k, name in CONTROLS.items() if k not in seen]
         if missing:
             raise ModelError("M108", f"{self.path.name} has no {', '.join(missing)}")
+        if not self.has_sketch and key(elements[-1].name) not in CONTROLS:
+            # Cut at a |, the file would be whole to PySD. Without a sketch to end the
+            # equations, the time settings have to: Vensim writes them last.
+            raise ModelError(
+                "M108",
+                f"{self.path.name} ends with {elements[-1].name!r}, neither with a sketch nor with "
+                "its time settings",
+            )
         return elements
 
 
