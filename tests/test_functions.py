@@ -7,7 +7,8 @@ import pytest
 
 from sdkit import read_model, simulate
 from sdkit.expressions import walk
-from sdkit.functions import FUNCTIONS
+from sdkit.functions import FUNCTIONS, STATEFUL
+from tests import language
 from tests.small import FIXTURES, model
 
 PATHS = sorted(p for p in FIXTURES.iterdir() if p.suffix in (".mdl", ".xmile"))
@@ -83,6 +84,14 @@ def test_every_function_of_the_table_stands_in_a_fixture():
         "stock", "non-negative stock", "smooth", "delay", "delay n", "delay fixed", "trend",
         "sample if true", "initial",
     }  # fmt: skip
+
+
+def test_the_page_of_the_language_is_the_table():
+    assert language.STATELESS.keys() == {row.name for row in FUNCTIONS.values()}
+    assert language.STATES.keys() == set(STATEFUL)
+    page = FIXTURES.parents[1] / "docs" / "language.md"
+    again = "python -m tests.language > docs/language.md"
+    assert page.read_text(encoding="utf-8") == language.page() + "\n", again
 
 
 def test_smooth_with_a_whole_number_to_start_from(tmp_path):
