@@ -67,6 +67,8 @@ def run(
         raise UsageError("U601", f"--out {out} is a file, not a folder")
     from . import results
 
+    if path.name == "run.toml":
+        path = path.parent
     if _is_run_folder(path):
         with _Progress() as progress:
             began = time.monotonic()

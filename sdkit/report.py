@@ -52,7 +52,7 @@ def render(
     environment.filters["spell"] = spell
     outputs = ranked(comparison)
     main = outputs[0] if outputs else None
-    return environment.from_string(read_text(_TEMPLATE)).render(
+    text = environment.from_string(read_text(_TEMPLATE)).render(
         c=comparison,
         main=main,
         outputs=outputs,
@@ -85,6 +85,8 @@ def render(
         n=len(comparison.draws),
         period=f"{comparison.horizon[0]}–{comparison.horizon[1]}",
     )
+    # A line never breaks between a number and its sign.
+    return text.replace(" %", "\u00a0%")
 
 
 def _image(path: Path) -> str:

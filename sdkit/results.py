@@ -103,6 +103,12 @@ def compare(
         _write_failures(failed, error.failures)
         text = f"{error.message}; all of them: {failed}"
         raise SimulationError(error.code, text, error.failures) from None
+    except MemoryError:
+        lanes = run.n * len(run.scenarios) * len(run.policies)
+        raise RunError(
+            "R410",
+            f"{run.file}: {run.n} draws make {lanes} lanes, too many for this machine's memory",
+        ) from None
     try:
         parent = (flat or folder).parent if flat else folder
         parent.mkdir(parents=True, exist_ok=True)

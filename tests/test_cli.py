@@ -80,6 +80,21 @@ def test_a_run_folder_writes_its_report(project, sdkit):
     assert (project / "runs" / "sir" / "out" / "trial" / "report.html").exists()
 
 
+def test_a_run_toml_stands_for_its_folder(project, sdkit):
+    code, out, _ = sdkit("run", project / "runs" / "sir" / "run.toml", "--draws", 2)
+    assert code == 0
+    assert "trial" in out
+
+
+def test_too_many_draws_for_the_memory_are_bad_input(project, sdkit, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(results, "execute", fail)
+    code, _, error = sdkit("run", project / "runs" / "sir", "--draws", 1024)
+    assert_clean(code, error, "R410")
+
+
 def test_check_prints_a_line_a_check_and_counts(project, sdkit, monkeypatch):
     pytest.importorskip("simlin")
     monkeypatch.chdir(project)
