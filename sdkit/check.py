@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from .compare import read_outputs
 from .compile import compile_model
 from .errors import RunError
 from .experiment import Experiment, Setting, no_draws
@@ -28,6 +27,7 @@ from .observations import (
     read_series,
     running_mean,
 )
+from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
 from .structure import simlin_faults, unit_faults

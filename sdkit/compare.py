@@ -18,27 +18,12 @@ import xarray as xr
 from .errors import RunError
 from .experiment import Setting
 from .files import place, read_tables
-from .model import Model
 from .observations import Series
+from .outputs import Output, one_of
 from .parameters import Parameters
 
-REDUCTIONS = ("sum", "mean", "last")
-BETTER = ("lower", "higher", "none")
 DIRECTIONS = ("lower", "higher", "unchanged")
 QUANTILES = (0.05, 0.5, 0.95)
-
-
-@dataclass(frozen=True)
-class Output:
-    """One line of outputs.toml: a variable, how it is reduced over a period, and its unit."""
-
-    name: str
-    variable: str
-    reduction: str
-    unit: str
-    better: str
-    headline: bool
-    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,36 +75,6 @@ class Comparison:
     histories: tuple[History, ...]
 
 
-def _one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        known = ", ".join(repr(word) for word in allowed)
-        where = place(path, value)
-        raise RunError("R410", f"{where}: {key} = {value!r}; it has to be one of {known}")
-
-
-def read_outputs(path: Path, model: Model) -> dict[str, Output]:
-    """outputs.toml by name. Raises R407 to R412, S203 for an unknown variable."""
-    required = {"name": str, "variable": str, "reduction": str, "unit": str, "better": str}
-    outputs = {}
-    for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
-        _one_of(path, "reduction", row["reduction"], REDUCTIONS)
-        _one_of(path, "better", row["better"], BETTER)
-        row["variable"] = model.find(row["variable"]).name
-        outputs[row["name"]] = Output(
-            **{"headline": False, "description": ""} | row,
-        )
-    kinds: dict[str, bool] = {}
-    for output in outputs.values():
-        last = output.reduction == "last"
-        if kinds.setdefault(output.variable, last) != last:
-            raise RunError(
-                "R410",
-                f"{place(path, output.name)}: {output.variable!r} has the reduction last here and "
-                "another elsewhere; one variable is either averaged or read at an end",
-            )
-    return outputs
-
-
 def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
     """claims.toml in its order. Raises R407 to R412."""
     required = {
@@ -136,7 +91,7 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
     claims = []
     for row in read_tables(path, "claim", required, {}):
         where = f"{place(path, row['id'])}, claim {row['id']!r}"
-        _one_of(path, "direction", row["direction"], DIRECTIONS)
+        one_of(path, "direction", row["direction"], DIRECTIONS)
         for key in ("policy", "comparator"):
             if row[key] not in policies:
                 raise RunError("R411", f"{where}: unknown policy {row[key]!r}")

@@ -11,8 +11,9 @@ from itertools import combinations
 
 import numpy as np
 
-from .compare import Claim, Comparison, Output, reduced, yearly
+from .compare import Claim, Comparison, reduced, yearly
 from .experiment import Setting
+from .outputs import Output
 
 # Below this share of the baseline's median a policy is said to hardly move an output.
 HARDLY = 0.01

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from .compare import Comparison, History, Output
+from .compare import Comparison, History
 from .findings import HARDLY, effects, headline, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .observations import log_errors, running_mean
+from .outputs import Output
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
 _STYLE = {

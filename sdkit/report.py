@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import findings
-from .compare import Comparison, Output
+from .compare import Comparison
 from .files import read_text, write_text
 from .findings import ranked, spell
+from .outputs import Output
 from .plot import Picture, history_errors, slug, write_figures
 
 _TEMPLATE = Path(__file__).with_name("report.html")

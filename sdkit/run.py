@@ -18,11 +18,9 @@ from .compare import (
     Claim,
     Comparison,
     History,
-    Output,
     judge,
     period_years,
     read_claims,
-    read_outputs,
     series_table,
     standard_periods,
     summarise,
@@ -37,6 +35,7 @@ from .files import (
 )
 from .model import Model, read_model
 from .observations import REDUCTIONS, Series, at_observations, read_series
+from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
 

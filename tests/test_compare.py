@@ -9,7 +9,6 @@ import xarray as xr
 
 from sdkit.compare import (
     Claim,
-    Output,
     holds,
     judge,
     period_years,
@@ -19,6 +18,7 @@ from sdkit.compare import (
     summarise,
     yearly,
 )
+from sdkit.outputs import Output
 
 HORIZON = (2026, 2029)
 

@@ -1,0 +1,58 @@
+"""Headline outputs of a model: outputs.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import RunError
+from .files import place, read_tables
+from .model import Model
+
+REDUCTIONS = ("sum", "mean", "last")
+BETTER = ("lower", "higher", "none")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One line of outputs.toml: a variable, how it is reduced over a period, and its unit."""
+
+    name: str
+    variable: str
+    reduction: str
+    unit: str
+    better: str
+    headline: bool
+    description: str = ""
+
+
+def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is none of `allowed` (R410)."""
+    if value not in allowed:
+        known = ", ".join(repr(word) for word in allowed)
+        where = place(path, value)
+        raise RunError("R410", f"{where}: {key} = {value!r}; it has to be one of {known}")
+
+
+def read_outputs(path: Path, model: Model) -> dict[str, Output]:
+    """outputs.toml by name. Raises R407 to R412, S203 for an unknown variable."""
+    required = {"name": str, "variable": str, "reduction": str, "unit": str, "better": str}
+    outputs = {}
+    for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
+        one_of(path, "reduction", row["reduction"], REDUCTIONS)
+        one_of(path, "better", row["better"], BETTER)
+        row["variable"] = model.find(row["variable"]).name
+        outputs[row["name"]] = Output(
+            **{"headline": False, "description": ""} | row,
+        )
+    kinds: dict[str, bool] = {}
+    for output in outputs.values():
+        last = output.reduction == "last"
+        if kinds.setdefault(output.variable, last) != last:
+            raise RunError(
+                "R410",
+                f"{place(path, output.name)}: {output.variable!r} has the reduction last here and "
+                "another elsewhere; one variable is either averaged or read at an end",
+            )
+    return outputs
