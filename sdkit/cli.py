@@ -164,7 +164,8 @@ class _Progress:
                 self.bar = _bar()
                 self.bar.start()
                 self.task = self.bar.add_task("simulating", total=total)
-            self.bar.update(self.task, completed=done, total=total)
+            text = "simulating" if done < total else "writing results"
+            self.bar.update(self.task, completed=done, total=total, description=text)
             return
         now = time.monotonic()
         if now - self.said >= 5 and done:

@@ -105,3 +105,17 @@ def test_history_bands_are_the_means_of_quarters(comparison):
     )
     # The product of the means and the mean of the product agree: the factor is constant.
     assert at_2015 == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_main_run_holds_every_policy_claim_and_headline_output(root):
+    from sdkit.outputs import read_outputs
+
+    prepared = prepare(read_run(root / "runs" / "policies", n=2))
+    policies = {policy.name for policy in prepared.policies}
+    names = {output.name for output in prepared.outputs}
+    assert len(policies) == 15
+    for claim in prepared.claims:
+        assert {claim.policy, claim.comparator} <= policies
+        assert claim.output in names
+    known = read_outputs(prepared.model.path.parent / "outputs.toml", prepared.model)
+    assert {output.name for output in known.values() if output.headline} <= names
