@@ -170,3 +170,45 @@ def test_a_default_run_writes_every_variable(sir, tmp_path):
     assert float(rows[-1]["Time"]) == 2041
     assert float(rows[-1]["transmission"]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('{ from = "priors", n = 8 }', '{ from = "defaults" }'),
+        ('["no programme", "vaccination", "contact reduction", "both"]', '["no programme"]'),
+        ('["reference", "more travel"]', '["more travel"]'),
+        (
+            '["infections per year", "people infected", "infections to date", "effort per year"]',
+            '["effort per year"]',
+        ),
+        ("horizon = [2026, 2040]", 'horizon = [2026, 2027]\nperiods = ["2026"]'),
+        ("horizon = [2026, 2040]", "horizon = [2000, 2004]"),
+    ],
+    ids=["defaults", "one policy", "one scenario", "only effort", "short", "from the start"],
+)
+def test_small_questions_are_answered_too(change, small):
+    path = small / "run.toml"
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change))
+    page = results.compare(small).read_text(encoding="utf-8")
+    assert "What this run cannot tell" in page
+    assert "nan" not in re.sub(r'src="[^"]*"', "", page).lower().split()
+    assert len((small / "summary.csv").read_text().splitlines()) > 1
+
+
+def test_a_model_without_claims_checks_and_parameters_is_compared(small, project):
+    folder = project / "models" / "sir"
+    for name in ("claims.toml", "checks.toml", "parameters.csv"):
+        (folder / name).unlink()
+    (folder / "policies.toml").write_text('[[policy]]\nname = "no programme"\n')
+    (folder / "scenarios.toml").write_text(
+        '[[scenario]]\nname = "reference"\n\n[[scenario]]\nname = "more travel"\n'
+        'set = { "imported infections" = 2000 }\n'
+    )
+    path = small / "run.toml"
+    path.write_text(re.sub(r"policies = .*", 'policies = ["no programme"]', path.read_text()))
+    page = results.compare(small).read_text(encoding="utf-8")
+    assert "Claims of the debate" not in page
+    assert (small / "claims.csv").read_text().count("\n") == 1
