@@ -15,7 +15,7 @@ from .functions import FUNCTIONS
 
 def owner(k: str) -> str:
     """The key of the variable that a hidden variable was taken from (or `k` itself)."""
-    return k.partition("~")[0]
+    return k.partition(" ")[0]
 
 
 def hoist(expressions: dict[str, tuple], still: Container[str]) -> dict[str, tuple]:
@@ -31,7 +31,7 @@ def hoist(expressions: dict[str, tuple], still: Container[str]) -> dict[str, tup
     def name(node: tuple, k: str) -> tuple:
         if node not in taken:
             numbers[k] += 1
-            taken[node] = f"{owner(k)}~{numbers[k]}"
+            taken[node] = f"{owner(k)} {numbers[k]}"  # no key holds a blank
         return ("name", taken[node])
 
     def is_still(node: tuple) -> bool:

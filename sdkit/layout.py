@@ -54,7 +54,7 @@ class Layout:
 
     `expressions` maps keys to expressions in which states are references ("slot", i) into
     `states`; `derived` are keys that only constants decide, `drivers` those that constants
-    and time decide, both in the order of computing; keys with a "~" are parts taken out of
+    and time decide, both in the order of computing; keys with a blank are parts taken out of
     equations (`hoist.py`); `slots`, `memory` and `buffers` are the sizes of what a run
     carries along.
     """
@@ -95,7 +95,7 @@ class Layout:
     def _take_parts_out(self) -> None:
         """Hoist from equations and from flows that are written inside an INTEG."""
         flows = {
-            f"{self.owner(('slot', i))}~flow": state
+            f"{self.owner(('slot', i))} flow": state
             for i, state in enumerate(self.states)
             if state.kind in ("stock", "non-negative stock")
         }

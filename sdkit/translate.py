@@ -258,7 +258,8 @@ class Vensim:
         missing = [name for k, name in CONTROLS.items() if k not in seen]
         if missing:
             raise ModelError("M108", f"{self.path.name} has no {', '.join(missing)}")
-        if not self.has_sketch and key(elements[-1].name) not in CONTROLS:
+        whole = key(elements[-1].name) in CONTROLS and len(elements) > len(CONTROLS)
+        if not self.has_sketch and not whole:
             # Cut at a |, the file would be whole to PySD. Without a sketch to end the
             # equations, the time settings have to: Vensim writes them last.
             raise ModelError(
