@@ -324,13 +324,17 @@ class Xmile:
                 text = " ".join(component.node.itertext())
                 where = f"{path.name}, line {line}, {name!r}"
                 refuse_power(text, where)
+                equations = list(component.node.iter("{*}eqn"))
+                if not component.node.tag.endswith("gf") and not any(e.text for e in equations):
+                    raise ModelError("M104", f"{where} has no equation")
                 for table in component.node.iter("{*}gf"):
                     check_table(table, where)
             _quietly(path, f"{name!r}", line, component.parse, section.behaviors)
         return file, section
 
     def elements(self) -> list[Element]:
-        found = re.search(r"<(module|macro)\b", self.text)
+        # PySD reads a conveyor, a queue or an oven as a plain stock.
+        found = re.search(r"<(module|macro|conveyor|queue|oven)\b", self.text)
         if found:
             raise ModelError("M109", f"{self.path.name} holds a <{found[1]}>")
         _, section = self.abstract()

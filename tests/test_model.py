@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import random
 import re
 import warnings
 from pathlib import Path
@@ -50,6 +49,8 @@ FAULTS = {
     "subscript_without_a_range.mdl": ("M109", "line 2", "subscript", "'bad'"),
     "array.xmile": ("M109", "subscript", "'a'"),
     "macro.mdl": ("M109", "line 3", "macro", "'twice'"),
+    "no_equation.xmile": ("M104", "line 5", "'a'", "no equation"),
+    "conveyor.xmile": ("M109", "<conveyor>"),
     "module.xmile": ("M109", "<module>"),
     "get_direct.mdl": ("M109", "line 2", "'bad'", "GetConstants"),
     "get_xls_data.mdl": ("M109", "line 2", "'bad'", "GetData"),
