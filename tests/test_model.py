@@ -152,7 +152,7 @@ def test_nesting_that_people_write(tmp_path):
 
 
 def test_a_long_chain_of_definitions(tmp_path):
-    lines = ["x0 = Time"] + [f"x{i} = x{i - 1} + 1" for i in range(1, 3000)]
+    lines = ["x0 = Time"] + [f"x{i} = x{i - 1} + 1" for i in range(1, 1500)]
     random.Random(1).shuffle(lines)
     assert compile_model(model(tmp_path, "\n".join(lines), end=1, step=1)).outputs
 

@@ -1,0 +1,73 @@
+"""The README's answer, made from the recorded run: `python -m tests.answer` puts it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- from runs/policies/summary.csv -->\n", "<!-- end -->\n"
+SHOWN = (
+    "strikes only",
+    "strikes and supply",
+    "precursor control only",
+    "border only",
+    "domestic enforcement only",
+    "anti-corruption only",
+    "treatment only",
+    "harm reduction only",
+    "demand only",
+    "full combination",
+    "full combination without strikes",
+)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _cell(row: pd.Series) -> str:
+    low, high = _percent(row["change_p5"]), _percent(row["change_p95"])
+    return f"{_percent(row['change_median'])} ({low} to {high})"
+
+
+def answer() -> str:
+    """A table of the policies' effects and two sentences on the claims."""
+    table = pd.read_csv(ROOT / "runs/policies/summary.csv")
+    table = table[(table["scenario"] == "reference") & (table["period"] == "2026-2040")]
+    table = table.set_index(["output", "policy"])
+    claims = pd.read_csv(ROOT / "runs/policies/claims.csv")
+    shares = claims[claims["group"] == "all"]["share"]
+    draws = int(claims[claims["group"] == "scenario"]["draws"].max())
+    columns = ("overdose deaths per year", "homicides per year", "cartel capacity")
+    lines = [
+        'Change from "history continues" over 2026 to 2040 in per cent, scenario "reference": median',
+        f"of {draws:,} draws, in brackets the 5 % and 95 % points.",
+        "",
+        "| policy | overdose deaths | homicides in Mexico | cartel capacity |",
+        "| --- | --- | --- | --- |",
+    ]
+    for policy in SHOWN:
+        cells = [_cell(table.loc[(column, policy)]) for column in columns]
+        lines.append(f"| {policy} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Of the {len(shares)} claims of the debate that were written down before the first run, "
+        f"{(shares >= 0.95).sum()} hold in at",
+        f"least 95 % of draws, {(shares <= 0.05).sum()} in at most 5 %, and the rest lie between. "
+        "The report says which, overall and",
+        "under each rival explanation.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    path.write_text(before + BEGIN + answer() + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
