@@ -94,6 +94,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*integrated by Euler")
 @pytest.mark.parametrize("name", sorted(p.name for p in BROKEN.iterdir()))
 def test_broken_model(name):
     code, *named = FAULTS[name]
@@ -187,7 +188,7 @@ def test_a_cut_file_is_never_another_model(tmp_path, name):
     # Everywhere in the text, behind every |, and each byte of the last lines.
     offsets = {*range(0, end, 211), *(m.end() for m in re.finditer(rb"\|", raw[:end]))}
     if len(offsets) > 200:  # a large file takes a second a cut: a sample, the same each time
-        offsets = set(random.Random(7).sample(sorted(offsets), 24))
+        offsets = set(random.Random(7).sample(sorted(offsets), 10))
     offsets |= {m.start() for m in list(re.finditer(rb"\\\\\\---///", raw))[:2]}
     settings = raw.index(b"15:", end)
     offsets |= {*range(end - 40, settings + 20, 3 if len(raw) < 50_000 else 17)}
