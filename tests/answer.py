@@ -24,7 +24,8 @@ SHOWN = (
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def _cell(row: pd.Series) -> str:
@@ -42,8 +43,8 @@ def answer() -> str:
     draws = int(claims[claims["group"] == "scenario"]["draws"].max())
     columns = ("overdose deaths per year", "homicides per year", "cartel capacity")
     lines = [
-        'Change from "history continues" over 2026 to 2040 in per cent, scenario "reference": median',
-        f"of {draws:,} draws, in brackets the 5 % and 95 % points.",
+        'Change from "history continues" over 2026 to 2040 in per cent, scenario "reference":',
+        f"median of {draws:,} draws, in brackets the 5 % and 95 % points.",
         "",
         "| policy | overdose deaths | homicides in Mexico | cartel capacity |",
         "| --- | --- | --- | --- |",
