@@ -42,16 +42,19 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def load_kernel(source: str):
-    """The compiled `lanes` of a program, from this process, the disk or Numba."""
+def load_kernel(source: str, from_disk: bool = True):
+    """The compiled `lanes` of a program, from this process, the disk or Numba.
+
+    `from_disk` False leaves the disk alone: for a cache that is damaged or cannot be written.
+    """
     import numba
 
     name = hashlib.sha256(
         f"{__version__} {numba.__version__} {sys.version} {source}".encode()
     ).hexdigest()[:24]
-    if name in _kernels:
+    if name in _kernels and from_disk:
         return _kernels[name].lanes
-    folder, cached = cache_folder(), False
+    folder, cached = cache_folder() if from_disk else None, False
     if folder is not None:
         file = folder / name / "kernel.py"
         try:

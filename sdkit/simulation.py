@@ -319,7 +319,11 @@ class _Ensemble:
             )  # fmt: skip
             return high - low
 
-        slice_of(0, 0)  # compiles before the threads start
+        try:
+            slice_of(0, 0)  # compiles, or loads, before the threads start
+        except Exception:  # no lane ran: the cache is damaged, or its disk is full
+            self.kernel = load_kernel(program.source, from_disk=False)
+            slice_of(0, 0)
         bounds = [(low, min(low + _CHUNK, count)) for low in range(0, count, _CHUNK)]
         pool = ThreadPoolExecutor(max_workers=min(self.threads, len(bounds)) or 1)
         try:

@@ -197,6 +197,11 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert kernel.read_text(encoding="utf-8") == good
     assert not marker.exists()
 
+    # Damaged machine code is done without.
+    for index in cache.rglob("*.nbi"):
+        index.write_bytes(index.read_bytes()[:20])
+    assert in_a_process(path, cache) == 2
+
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="permissions of POSIX")
 def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
