@@ -97,13 +97,13 @@ def read_model(path: str | Path) -> Model:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
     text = _decode(path, raw)
     reader = Vensim(path, text) if path.suffix.lower() in VENSIM else Xmile(path, text)
-    method = reader.method()
     try:
         elements = reader.elements()
         variables = _variables(path, elements)
     except RecursionError:
         raise ModelError("M110", f"{path.name} is nested too deeply") from None
     _resolve(path, variables)
+    method = reader.method()
     return Model(
         path=path,
         hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from .simulation import simulate
 
 TRACKED = ("summary.csv", "claims.csv", "record.json")
 _STAGE = ".sdkit-new-"
+_LEFT_ALONE = 3600.0  # seconds
 
 
 def _hash(path: Path) -> str:
@@ -110,8 +112,11 @@ def compare(
             f"{run.file}: {run.n} draws make {lanes} lanes, too many for this machine's memory",
         ) from None
     try:
-        parent = (flat or folder).parent if flat else folder
+        parent = flat.parent if flat else folder
         parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{_STAGE}*"):  # by a run that was killed, not one under way
+            if time.time() - left.stat().st_mtime > _LEFT_ALONE:
+                shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
             stage = Path(name)
             write_results(prepared, comparison, stage, began)

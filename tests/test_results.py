@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -212,3 +213,14 @@ def test_a_model_without_claims_checks_and_parameters_is_compared(small, project
     page = results.compare(small).read_text(encoding="utf-8")
     assert "Claims of the debate" not in page
     assert (small / "claims.csv").read_text().count("\n") == 1
+
+
+def test_what_a_killed_run_left_is_cleared_and_a_run_under_way_is_not(small):
+    killed, under_way = small / ".sdkit-new-killed", small / ".sdkit-new-under-way"
+    for folder in (killed, under_way):
+        folder.mkdir()
+        (folder / "summary.csv").write_text("half", encoding="utf-8")
+    os.utime(killed, (0, 0))
+    results.compare(small)
+    assert not killed.exists()
+    assert under_way.exists()
