@@ -281,6 +281,16 @@ def history_errors(history: History) -> tuple[float, float]:
     return log_errors(running_mean(at, window), running_mean(seen.value, window))
 
 
+def _missed(history: History) -> tuple[int, int]:
+    """Of the values observed after the years used: how many lie outside the band, and how many."""
+    seen, low, high = history.series, history.bands[0], history.bands[2]
+    years = np.floor(seen.time)
+    later = (seen.time >= history.options["to"] + 1) & np.isin(years, history.years)
+    at = np.searchsorted(history.years, years[later])
+    values = seen.value[later]
+    return int(((values < low[at]) | (values > high[at])).sum()), int(later.sum())
+
+
 def _history(comparison: Comparison, folder: Path) -> Picture:
     figure_class = _pyplot()
     count = len(comparison.histories)
@@ -326,7 +336,10 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
         and history_errors(h)[1] <= h.options.get("factor", 2.0)
         for h in comparison.histories
     )
+    outside, later = np.sum([_missed(h) for h in comparison.histories], axis=0)
     title = f"The median of draws stays within the error bounds for {good} of {count} series"
+    if later:
+        title += f"; of {later} later values, not used, {outside} lie outside the band"
     note = (
         "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
         "setting values. Hollow: observed, not used in setting values."
