@@ -4,7 +4,8 @@ Expressions are tuples whose first item says what they are:
 ("number", x), ("name", key), ("negative", a), ("not", a), ("compare", op, a, b),
 ("and", a, b), ("or", a, b), ("arithmetic", op, a, b), ("call", function, (a, ...)),
 ("lookup", key, a), ("table", (x, y, mode), a) and ("state", kind, parts) with kinds
-stock, delay, delay n, delay fixed, smooth, smooth n, trend, sample if true and initial.
+stock, non-negative stock, delay, delay n, delay fixed, smooth, trend, sample if true and
+initial.
 """
 
 from __future__ import annotations
@@ -154,17 +155,20 @@ class Translator:
         return self._state("initial", node, "initial")
 
 
+def children(node: tuple) -> tuple[tuple, ...]:
+    """The expressions directly inside an expression."""
+    if node[0] in ("call", "state"):
+        return node[2]
+    return tuple(p for p in node[1:] if isinstance(p, tuple) and p and isinstance(p[0], str))
+
+
 def walk(expression: tuple):
     """Every expression inside `expression`, itself first."""
     stack = [expression]
     while stack:
         node = stack.pop()
         yield node
-        for part in node[1:]:
-            if isinstance(part, tuple) and part and isinstance(part[0], str):
-                stack.append(part)
-            elif isinstance(part, tuple) and part and isinstance(part[0], tuple):
-                stack.extend(p for p in part if p and isinstance(p[0], str))
+        stack.extend(children(node))
 
 
 def has_missing(expression: tuple) -> bool:

@@ -54,18 +54,44 @@ def _state_label(program: Program, slot: int) -> str | None:
 
 
 def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[str | None, str]:
-    """Repeat one step of a failed lane in plain Python to find the variable that failed."""
-    full = compile_model(program.model)
+    """Repeat one step of a failed lane in plain Python to find the variable that failed.
+
+    An exception names its variable in the program that ran. A value that merely became
+    infinite shows there in a state or an output only; the program of all variables shows
+    where it began.
+    """
+    found, value_only = _repeat(program, p, s, m, step, rk4, dt)
+    if found is not None and not value_only:
+        return found
+    everything, also_value = _repeat(_all_variables(program), p, s, m, step, rk4, dt)
+    if everything is not None and also_value:
+        return everything
+    return found or (None, "became NaN or infinite")
+
+
+_latest: dict[str, Program] = {}
+
+
+def _all_variables(program: Program) -> Program:
+    """The model compiled for every variable, kept while lanes of one model fail."""
+    if program.model.hash not in _latest:
+        _latest.clear()
+        _latest[program.model.hash] = compile_model(program.model)
+    return _latest[program.model.hash]
+
+
+def _repeat(program: Program, p, s, m, step, rk4, dt) -> tuple[tuple[str | None, str] | None, bool]:
+    """What stops one step of a program, if anything; and whether it was a value, no exception."""
     for i, value in enumerate(s):
         if not math.isfinite(value):
-            return _state_label(full, i), f"became {value}"
-    space = plain(full.source)
+            return (_state_label(program, i), f"became {value}"), True
+    space = plain(program.source)
     p, s, m = list(map(float, p)), list(map(float, s)), list(map(float, m))
-    c, work, at = [0.0] * full.derived, scratch(full), [-1]
-    x, y = [0.0] * full.drivers, [0.0] * full.drivers
-    out = [[0.0, 0.0] for _ in full.outputs]
+    c, work, at = [0.0] * program.derived, scratch(program), [-1]
+    x, y = [0.0] * program.drivers, [0.0] * program.drivers
+    out = [[0.0, 0.0] for _ in program.outputs]
     start = program.initial_time
-    averaged = [0.0] * len(full.outputs)
+    averaged = [0.0] * len(program.outputs)
     try:
         space["constants"](p, c, start, dt)
         space["drivers"](start + max(step, 0) * dt, dt, p, c, x)
@@ -76,5 +102,5 @@ def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[s
             p, c, x, y, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at
         )
     except (ArithmeticError, ValueError) as error:
-        return explain(full, error, s, work)
-    return None, "became NaN or infinite"
+        return explain(program, error, s, work), isinstance(error, FloatingPointError)
+    return None, True

@@ -65,7 +65,7 @@ _ROWS = (
 
 FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
 
-# Functions that keep a state; compile.py writes each as states, rates and a value.
+# Functions that keep a state; source.py writes each as states, rates and a value.
 STATEFUL = (
     "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
     "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "SAMPLE IF TRUE", "INITIAL", "GAME",

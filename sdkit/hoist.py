@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container
 
+from .expressions import children
 from .functions import FUNCTIONS
 
 
@@ -30,8 +31,8 @@ def hoist(expressions: dict[str, tuple], still: Container[str]) -> dict[str, tup
 
     def name(node: tuple, k: str) -> tuple:
         if node not in taken:
-            numbers[k] += 1
-            taken[node] = f"{owner(k)} {numbers[k]}"  # no key holds a blank
+            numbers[owner(k)] += 1
+            taken[node] = f"{owner(k)} {numbers[owner(k)]}"  # no key holds a blank
         return ("name", taken[node])
 
     def is_still(node: tuple) -> bool:
@@ -40,7 +41,7 @@ def hoist(expressions: dict[str, tuple], still: Container[str]) -> dict[str, tup
             return False
         if kind == "name":
             return node[1] in still or node[1] not in expressions
-        return all(is_still(part) for part in _children(node))
+        return all(is_still(part) for part in children(node))
 
     def take_still(k: str):
         return lambda node: name(node, k) if _costs(node) and is_still(node) else None
@@ -63,16 +64,10 @@ def _moves(function: str) -> bool:
     return function == "active_initial" or FUNCTIONS[function].held
 
 
-def _children(node: tuple) -> tuple[tuple, ...]:
-    if node[0] == "call":
-        return node[2]
-    return tuple(p for p in node[1:] if isinstance(p, tuple) and p and isinstance(p[0], str))
-
-
 def _costs(node: tuple) -> bool:
     if node[0] in ("lookup", "table", "call") or (node[0] == "arithmetic" and node[1] in "/^"):
         return True
-    return any(_costs(part) for part in _children(node))
+    return any(_costs(part) for part in children(node))
 
 
 def _is_dear(node: tuple) -> bool:

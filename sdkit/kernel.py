@@ -50,7 +50,7 @@ def load_kernel(source: str, from_disk: bool = True):
     import numba
 
     name = hashlib.sha256(
-        f"{__version__} {numba.__version__} {sys.version} {source}".encode()
+        f"{__version__} {numba.__version__} {sys.version} {sorted(_FAST)} {source}".encode()
     ).hexdigest()[:24]
     if name in _kernels and from_disk:
         return _kernels[name].lanes

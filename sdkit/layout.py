@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .errors import ModelError, SimulationError
-from .expressions import CONTROLS, key, walk
+from .expressions import CONTROLS, children, key, walk
 from .functions import FUNCTIONS
 from .hoist import hoist, owner
 from .model import Model, Variable
+
+AXES = ("time", "scenario", "policy", "draw")
 
 
 @dataclass
@@ -63,12 +66,21 @@ class Layout:
         self.model = model
         self.by_key: dict[str, Variable] = {key(n): v for n, v in model.variables.items()}
         if outputs is None:
-            self.outputs = tuple(n for n, v in model.variables.items() if v.kind != "lookup")
+            values = [n for n, v in model.variables.items() if v.kind != "lookup"]
+            self.outputs = tuple(n for n in values if n not in AXES)
+            if len(values) > len(self.outputs):
+                hidden = ", ".join(n for n in values if n in AXES)
+                warnings.warn(
+                    f"left out, since results have axes of that name: {hidden}", stacklevel=4
+                )
         else:
             self.outputs = tuple(model.find(name).name for name in outputs)
             tables = [name for name in self.outputs if model.find(name).kind == "lookup"]
             if tables:
                 raise SimulationError("S203", f"{tables[0]!r} is a table, not a variable")
+            axes = [name for name in self.outputs if name in AXES]
+            if axes:
+                raise SimulationError("S203", f"{axes[0]!r}: results have an axis of that name")
         self.parameters = (*model.constants, *CONTROLS.values())
         self.states: list[State] = []
         self.frozen: set[str] = set()
@@ -221,13 +233,8 @@ class Layout:
             for i in READS[state.kind][0]:
                 yield from self.needs(state.parts[i], start)
         else:
-            for part in node[1:]:
-                if isinstance(part, tuple) and part and isinstance(part[0], str):
-                    yield from self.needs(part, start)
-                elif isinstance(part, tuple) and part and isinstance(part[0], tuple):
-                    for inner in part:
-                        if inner and isinstance(inner[0], str):
-                            yield from self.needs(inner, start)
+            for part in children(node):
+                yield from self.needs(part, start)
 
     def order(self, wanted: Iterable[tuple], start: bool, known: Iterable[str]) -> list[tuple]:
         """Nodes in the order in which they can be computed; M106 for a circle."""

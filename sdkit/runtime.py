@@ -1,6 +1,6 @@
 """The part of every generated program that does not depend on the model.
 
-Plain Python that Numba compiles as it stands. `compile.py` copies this text behind the
+Plain Python that Numba compiles as it stands. `source.py` copies this text behind the
 model's own functions (constants, drivers, initial, evaluate, remember, clip), so that a
 program needs nothing but Python to run. Arrays are Python lists in a plain run and
 NumPy arrays in a compiled one; only operations that both have are used.
@@ -155,7 +155,7 @@ def lookup_hold_backward(x, xs, ys):
 def delay_order(order, time, dt):
     """PySD and Vensim drop stages of a delay that is shorter than order times the step."""
     left = float(order)
-    while left * dt > time and left > 0.0:
+    while left * dt > time * (1.0 + SMALL) and left > 0.0:
         left -= 1.0
     if left < 1.0:
         raise ValueError("a delay time shorter than TIME STEP")

@@ -21,14 +21,15 @@ from .errors import ParameterError, SimulationError
 from .experiment import Experiment, Setting
 from .failure import explain, plain, scratch, trace
 from .kernel import load_kernel
+from .layout import AXES
 from .model import Model, key
 from .parameters import pack
 from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
-DIMENSIONS = ("time", "scenario", "policy", "draw")
 _CHUNK = 64
 _CHECKED_DRAWS = 4
+_FEW_VALUES = 12  # a parameter with no more distinct values is a switch
 
 Progress = Callable[[int, int], None]
 
@@ -115,7 +116,11 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     space = plain(program.source)
     p = _vector(program, values, dt).tolist()
     steps = _steps(program, dt)
-    every = max(round(program.saveper / dt), 1)
+    every = round(program.saveper / dt)
+    if every < 1 or abs(program.saveper / dt - every) > 1e-6 * every:
+        raise SimulationError(
+            "S204", f"SAVEPER ({program.saveper:g}) is no multiple of the time step {dt:g}"
+        )
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in program.outputs]
     c = [0.0] * program.derived
@@ -165,12 +170,7 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _dataset(model, arrays, times, scenarios, policies, draws, rk4, dt) -> xr.Dataset:
     result = xr.Dataset(
-        {
-            name: (DIMENSIONS, values, {"units": model.find(name).unit})
-            for name, values in arrays.items()
-            # xarray cannot hold a variable that is named like one of its dimensions.
-            if name not in DIMENSIONS
-        },
+        {name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()},
         coords={"time": times, "scenario": scenarios, "policy": policies, "draw": draws},
     )
     result.attrs = {
@@ -222,7 +222,9 @@ class _Ensemble:
             self.branch = (
                 step if 0 < step < self.saves[-1] and len(experiment.policies) > 1 else None
             )
-        averaged = {key(n) for n in experiment.averaged}
+        averaged = {key(program.model.find(n).name) for n in experiment.averaged}
+        if not averaged <= {key(n) for n in program.outputs}:
+            raise SimulationError("S203", "averaged names something that is no output")
         self.averaged = np.array([float(key(n) in averaged) for n in program.outputs])
         self.kernel = load_kernel(program.source)
         shape = [len(experiment.scenarios), len(experiment.policies), len(self.draws)]
@@ -346,15 +348,24 @@ class _Ensemble:
         return p, out, s, m, failed
 
     def _shares(self, p: np.ndarray, history) -> bool:
-        """Whether a policy leaves history alone, to the last bit, in a few draws."""
-        few = slice(0, _CHECKED_DRAWS)
-        if (p[few] == history[0][few]).all():
+        """Whether a policy leaves history alone, to the last bit.
+
+        Looked at in the first draws and in one draw for each setting of each switch (a
+        column of few distinct values), since a switch can turn a lever's early effect on.
+        """
+        if np.array_equal(p, history[0]):
             return True
+        few = set(range(min(_CHECKED_DRAWS, len(p))))
+        for column in (*p.T, *history[0].T):
+            _, first = np.unique(column, return_index=True)
+            if len(first) <= _FEW_VALUES:
+                few.update(first.tolist())
+        lanes = sorted(few)
         saves = self.saves[self.saves <= self.branch]
-        own = self._lanes(np.ascontiguousarray(p[few]), 0, self.branch, saves)
+        own = self._lanes(np.ascontiguousarray(p[lanes]), 0, self.branch, saves)
         # Of the last saved time only the states count: a policy may begin to act there.
         return all(
-            np.array_equal(a, b[few], equal_nan=True)
+            np.array_equal(a, b[lanes], equal_nan=True)
             for a, b in (
                 (own[0][..., :-1], history[1][..., :-1]),
                 *zip(own[1:], history[2:], strict=True),
@@ -387,7 +398,7 @@ class _Ensemble:
         name, reason = trace(self.program, p, s, m, step, self.rk4, self.dt)
         changed = {
             n: float(v)
-            for n, v, d in zip(self.program.parameters, p, self.defaults, strict=True)
+            for n, v, d in zip(self.program.parameters, p, self.program.defaults, strict=True)
             if v != d
         }
         self.failures.append(

@@ -149,8 +149,11 @@ def test_names_that_fold_into_one_identifier(guarded):
 def test_a_variable_named_as_an_axis_is_still_readable(guarded):
     folder, _ = guarded
     read = model(folder, "policy = 3 + Time\ndraw = policy*2\nscenario = draw + 1", end=1, step=1)
-    result = simulate(read)
+    with pytest.warns(UserWarning, match="left out.*policy, draw, scenario"):
+        result = simulate(read)
     assert result.sizes == {"time": 2, "scenario": 1, "policy": 1, "draw": 1}
+    with pytest.raises(Error, match="'draw': results have an axis"):
+        compile_model(read, ["draw"])
 
 
 @pytest.mark.parametrize(

@@ -517,3 +517,63 @@ def test_nothing_but_controls(tmp_path):
     path = tmp_path / "bare.mdl"
     path.write_text(text("x = 1").replace("x = 1 ~ Dmnl ~ |\n", ""))
     assert set(value(simulate(read_model(path)), "FINAL TIME")) == {10}
+
+
+def test_a_switch_that_lets_a_lever_act_early_is_noticed(tmp_path):
+    """The lever acts before the branch in the draws 6 and 7 only."""
+    read = model(
+        tmp_path, "stock = INTEG(1 + switch*lever, 0)\nswitch = 0\nlever = 0", end=10, step=1
+    )
+    asked = experiment(
+        ["stock"],
+        [0, 5, 10],
+        draws={"switch": [0.0] * 6 + [1.0] * 2},
+        policies={"base": {}, "p": {"lever": 1.0}},
+        branch=5.0,
+    )
+    end = simulate(read, asked)["stock"].sel(policy="p", time=10)
+    assert end.values.ravel().tolist() == [10.0] * 6 + [20.0] * 2
+
+
+def test_a_failure_is_blamed_on_what_was_computed(tmp_path):
+    """A variable that nobody asked for, and that would fail too, is not named."""
+    read = model(
+        tmp_path,
+        "stock = INTEG(1, 0)\nbad = LN(5 - stock)\nresult = bad*2\nunneeded = 1/(stock - stock)",
+        end=10,
+        step=1,
+    )
+    with pytest.raises(SimulationError) as caught:
+        simulate(read, experiment(["result"], [0, 10]))
+    assert caught.value.failures[0]["variable"] == "bad"
+    assert caught.value.failures[0]["time"] == 5
+
+
+def test_averaged_names_an_output(tmp_path):
+    read = model(tmp_path, "stock = INTEG(1, 0)\nother = 2")
+    with pytest.raises(SimulationError, match="averaged"):
+        simulate(read, experiment(["stock"], [0, 10], averaged=["other"]))
+
+
+def test_a_step_that_saveper_is_no_multiple_of_is_refused(tmp_path):
+    read = model(tmp_path, "stock = INTEG(1, 0)", saveper=1)
+    with pytest.raises(SimulationError) as caught:
+        simulate(read, time_step=0.3)
+    assert caught.value.code == "S204"
+
+
+def test_parts_of_one_equation_do_not_share_a_name(tmp_path):
+    """A flow inside an INTEG inside an equation, and the rest of that equation."""
+    equations = "b = 3\nx = INTEG(Time^b, 0) + 2/(b + Time)"
+    result = simulate(model(tmp_path, equations, end=1, step=1))["x"].values.ravel()
+    assert result == pytest.approx([2 / 3, 0.5], rel=1e-12)  # by hand; Euler
+
+
+def test_a_delay_as_long_as_its_stages_keeps_them(tmp_path):
+    """3*0.1 > 0.3 in floating point."""
+    short, longer = (
+        simulate(model(tmp_path, f"y = DELAY3(STEP(1, 0.5), {time})", end=3, step=0.1, saveper=0.1))
+        for time in (0.3, 0.3000001)
+    )
+    # The two delay times differ by 1e-7; their runs by no more than that times the steps.
+    assert np.allclose(short["y"], longer["y"], atol=1e-5)
