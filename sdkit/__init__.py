@@ -19,6 +19,9 @@ _WHERE = {
     "simulate": "simulation",
     "Experiment": "experiment",
     "Setting": "experiment",
+    "no_draws": "experiment",
+    "sample": "experiment",
+    "read_parameters": "parameters",
     "Error": "errors",
 }
 __all__ = ["__version__", *_WHERE]

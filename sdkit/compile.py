@@ -56,6 +56,8 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
     Raises ModelError: M106 circular definition, M109 unsupported construct, M113 time
     settings, M114 arguments; SimulationError S203 for an unknown output.
     """
+    if isinstance(outputs, str):
+        outputs = (outputs,)
     try:
         layout = Layout(model, outputs)
         source, lines, defaults = write_source(layout)

@@ -170,6 +170,10 @@ CODES: dict[str, Code] = {
         "The integration method is unknown.",
         'Use "euler" or "rk4".',
     ),
+    "S207": Code(
+        "The engine is unknown, or cannot do what is asked.",
+        'Use "compiled", or "pysd" for single runs at the model\'s own step.',
+    ),
     "S206": Code(
         "PySD integrates by Euler only.",
         'Give method="euler", or use the compiled engine.',

@@ -143,9 +143,9 @@ class Layout:
                     "-": lambda: a - b,
                     "*": lambda: a * b,
                     "/": lambda: a / b,
-                    "^": lambda: a**b,
+                    "^": lambda: math.pow(a, b),
                 }[node[1]]()
-            except (ZeroDivisionError, OverflowError):
+            except (ZeroDivisionError, OverflowError, ValueError):
                 return math.nan
         raise ModelError("M113", f"{where} is neither a number nor arithmetic on constants")
 

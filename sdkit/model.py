@@ -125,7 +125,7 @@ def _decode(path: Path, raw: bytes) -> str:
         try:
             text = raw.removeprefix(codecs.BOM_UTF8).decode(name)
             break
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     else:
         raise ModelError("M103", f"{path} is not text in UTF-8 or cp1252")

@@ -54,7 +54,7 @@ def simulate(
 
     Returns a Dataset with dimensions (time, scenario, policy, draw).
     Raises SimulationError: S201 a value became NaN or infinite in a single run, S202 lanes
-    of an ensemble failed (`failures` lists them), S203 to S206 bad names, times or methods;
+    of an ensemble failed (`failures` lists them), S203 to S207 bad names, times, methods or engines;
     ParameterError P305, P308 and P309 for values that cannot be set.
     """
     if method is not None and method not in METHODS:
@@ -63,7 +63,7 @@ def simulate(
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, dict(set or {}), method, experiment, time_step)
     if engine != "compiled":
-        raise SimulationError("S205", f'engine {engine!r}; there are "compiled" and "pysd"')
+        raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
     if isinstance(program, Model):
         program = compile_model(program, experiment.outputs if experiment else None)
     rk4 = (method or program.model.method) == "rk4"
@@ -94,7 +94,9 @@ def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndar
         if variable.kind != "constant":
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
         if variable.name in program.frozen and value != variable.value:
-            raise ParameterError("P309", f"{variable.name!r}")
+            raise ParameterError(
+                "P309", f"{variable.name!r} is the order of a delay, or sets the time"
+            )
         if not math.isfinite(value):
             raise ParameterError("P308", f"{variable.name} = {value}")
         low, high = variable.limits
@@ -184,7 +186,7 @@ def _dataset(model, arrays, times, scenarios, policies, draws, rk4, dt) -> xr.Da
 
 def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Dataset:
     if experiment is not None or time_step is not None:
-        raise SimulationError("S205", 'engine="pysd" makes single runs at the model\'s own step')
+        raise SimulationError("S207", 'engine="pysd" makes single runs at the model\'s own step')
     if (method or model.method) != "euler":
         raise SimulationError("S206", f"{model.name} asks for {(method or model.method).upper()}")
     frame, columns = run_with_pysd(
@@ -208,7 +210,7 @@ class _Ensemble:
     def __init__(self, program, experiment, values, rk4, dt, threads):
         self.program, self.experiment, self.rk4, self.dt = program, experiment, rk4, dt
         self.start = program.initial_time
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = max(threads or os.cpu_count() or 1, 1)
         self.defaults = _vector(program, values, dt)
         self.draws = experiment.draws
         self.saves = self._save_steps()
@@ -287,11 +289,16 @@ class _Ensemble:
     def _pack(self, scenario: Setting, policy: Setting) -> np.ndarray:
         names = self.program.parameters[:-4]
         packed = pack(names, self.defaults[:-4], self.draws, scenario.values, policy.values)
+        if not np.isfinite(packed).all():
+            name = names[int(np.flatnonzero(~np.isfinite(packed).all(axis=0))[0])]
+            raise ParameterError(
+                "P308", f"{name} is not finite in {scenario.name!r}, {policy.name!r}"
+            )
         controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
         moved = [n for i, n in enumerate(names) if n in self.program.frozen
                  and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
         if moved:
-            raise ParameterError("P309", f"{moved[0]!r}")
+            raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
         return np.ascontiguousarray(np.hstack([packed, controls]))
 
     def _lanes(self, p, first, last, saves, states=None, report=None):

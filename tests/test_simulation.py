@@ -128,9 +128,9 @@ def test_time_step_override(tmp_path):
     ("arguments", "code"),
     [
         ({"method": "rk45"}, "S205"),
-        ({"engine": "vensim"}, "S205"),
+        ({"engine": "vensim"}, "S207"),
         ({"engine": "pysd", "method": "rk4"}, "S206"),
-        ({"engine": "pysd", "time_step": 0.5}, "S205"),
+        ({"engine": "pysd", "time_step": 0.5}, "S207"),
         ({"engine": "pysd", "set": {"nobody": 1}}, "S203"),
     ],
 )
