@@ -54,8 +54,8 @@ def simulate(
 
     Returns a Dataset with dimensions (time, scenario, policy, draw).
     Raises SimulationError: S201 a value became NaN or infinite in a single run, S202 lanes
-    of an ensemble failed (`failures` lists them), S203 to S207 bad names, times, methods or engines;
-    ParameterError P305, P308 and P309 for values that cannot be set.
+    of an ensemble failed (`failures` lists them), S203 to S207 bad names, times, methods or
+    engines; ParameterError P305, P308 and P309 for values that cannot be set.
     """
     if method is not None and method not in METHODS:
         raise SimulationError("S205", f"integration method {method!r}")
