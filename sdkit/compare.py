@@ -123,10 +123,15 @@ def period_years(period: str, horizon: tuple[int, int]) -> tuple[int, int]:
     return years
 
 
+def whole(horizon: tuple[int, int]) -> str:
+    """The label of the whole horizon among the periods of a summary."""
+    return f"{horizon[0]}-{horizon[1]}"
+
+
 def standard_periods(horizon: tuple[int, int]) -> list[str]:
     """Every fifth year of the horizon, its last year, and the whole of it."""
     years = sorted({y for y in range(horizon[0], horizon[1] + 1) if y % 5 == 0} | {horizon[1]})
-    return [*(str(year) for year in years), f"{horizon[0]}-{horizon[1]}"]
+    return [*(str(year) for year in years), whole(horizon)]
 
 
 def yearly(result: xr.Dataset, output: Output) -> xr.DataArray:

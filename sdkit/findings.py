@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from .compare import Claim, Comparison, reduced, yearly
+from .compare import Claim, Comparison, reduced, whole, yearly
 from .experiment import Setting
 from .outputs import Output
 
@@ -78,9 +78,7 @@ def effects(comparison: Comparison, output: Output, scenario: str | None = None)
     baseline of the same draw.
     """
     scenario = scenario or comparison.scenarios[0].name
-    whole = f"{comparison.horizon[0]}-{comparison.horizon[1]}"
-    table = comparison.summary
-    period = whole if whole in comparison.periods else comparison.periods[-1]
+    table, period = comparison.summary, whole(comparison.horizon)
     rows = table[
         (table.scenario == scenario) & (table.output == output.name) & (table.period == period)
     ]
@@ -195,7 +193,7 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
         if names:
             lines.append(f"{text}: {listed(names)}.")
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
-    lines += [whole.sentence for whole in wholes(comparison, output) if whole.policy == largest]
+    lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
     results = claim_results(comparison)
     if results:
@@ -222,14 +220,11 @@ def baseline_sentence(comparison: Comparison, output: Output) -> str:
         & (table.output == output.name)
     ].set_index("period")
     how = {"sum": "in all", "mean": "on average", "last": "at the end"}[output.reduction]
-    first, last = comparison.horizon
-    whole = f"{first}-{last}"
-    if whole not in rows.index:
-        whole = rows.index[-1]
-    row = rows.loc[whole]
+    period = whole(comparison.horizon)
+    row = rows.loc[period]
     text = (
         f"Under “{comparison.policies[0].name}”, {output.name} come to {short(row['median'])} "
-        f"{output.unit} {how} over {whole.replace('-', '–')} (5–95 % of draws: {short(row.p5)} to "
+        f"{output.unit} {how} over {period.replace('-', '–')} (5–95 % of draws: {short(row.p5)} to "
         f"{short(row.p95)})"
     )
     return text + "."
@@ -300,8 +295,8 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
             f"{percent(summed)}. In {share(max(less, 1 - less))} of draws the combination achieves "
             f"{how} than the sum of its parts."
         )
-        whole = Whole(policy.name, tuple(p.name for p in parts), change, summed, less, sentence)
-        found.append(whole)
+        names_ = tuple(p.name for p in parts)
+        found.append(Whole(policy.name, names_, change, summed, less, sentence))
     return found
 
 

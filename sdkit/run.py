@@ -24,6 +24,7 @@ from .compare import (
     series_table,
     standard_periods,
     summarise,
+    whole,
 )
 from .compile import compile_model
 from .errors import RunError
@@ -135,9 +136,11 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     if years[0] > years[1]:
         impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
     horizon = (years[0], years[1])
-    for period in data.get("periods", []):
+    periods = []
+    for period in data.get("periods", standard_periods(horizon)):
         try:
             period_years(period, horizon)
+            periods.append(whole(horizon) if period == "horizon" else period)
         except ValueError:
             impossible("periods", f"holds {period!r}, which is no year or span of the horizon")
     return Run(
@@ -151,7 +154,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         policies=tuple(data["policies"]),
         outputs=tuple(data["outputs"]),
         horizon=horizon,
-        periods=tuple(data.get("periods", standard_periods(horizon))),
+        periods=tuple(dict.fromkeys([*periods, whole(horizon)])),
     )
 
 

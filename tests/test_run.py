@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -119,3 +120,17 @@ def test_the_main_run_holds_every_policy_claim_and_headline_output(root):
         assert claim.output in names
     known = read_outputs(prepared.model.path.parent / "outputs.toml", prepared.model)
     assert {output.name for output in known.values() if output.headline} <= names
+
+
+@pytest.mark.parametrize(
+    ("given", "periods"),
+    [
+        ('["2027-2030"]', ("2027-2030", "2026-2040")),
+        ('["horizon", "2030"]', ("2026-2040", "2030")),
+    ],
+)
+def test_the_whole_horizon_is_always_a_period(given, periods, project):
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(re.sub("horizon = .*", f"horizon = [2026, 2040]\nperiods = {given}",
+                           re.sub("periods = .*", "", path.read_text())))  # fmt: skip
+    assert read_run(path.parent).periods == periods
