@@ -94,19 +94,17 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
         where = f"{place(path, row['name'])}, check {row['name']!r}"
         if any(check.name == row["name"] for check in checks):
             raise RunError("R412", f"{where} stands here twice")
-        _validate(where, row, model, parameters)
+        _validate(path, where, row, model, parameters)
         checks.append(Check(row["name"], kind, row))
     if not checks:
         raise RunError("R408", f"{path} holds no [[check]] table")
     return checks
 
 
-def _validate(where: str, row: dict, model: Model, parameters: Parameters) -> None:
+def _validate(path: Path, where: str, row: dict, model: Model, parameters: Parameters) -> None:
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise RunError("R409", f"{where}: {name} has to be a number")
-            parameters.check_value(name, value, where)
+            parameters.check_value(name, typed(path, name, value, float), where)
     for name in _variables(row):
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
@@ -229,6 +227,8 @@ def _bound(row, runs: _Runs, series):
 def _direction(row, runs: _Runs, series):
     one = runs.get(row["variable"], row["set"])
     other = runs.get(row["variable"], row.get("against"))
+    words = ("at",) if "at" in row else ("from", "to")
+    _inside(row, runs.times, words)
     if "at" in row:
         one, other = (np.interp(row["at"], runs.times, values) for values in (one, other))
     else:
@@ -285,8 +285,18 @@ def _units(row, runs: _Runs, series):
     return not faults, "; ".join(faults[:3]) + (" …" if len(faults) > 3 else "") or "no fault"
 
 
+def _inside(row, times: np.ndarray, words: Sequence[str]) -> None:
+    """C701 where one of these keys is a time that the run does not have."""
+    for word in words:
+        if not len(times) or not times[0] - 1e-9 <= row[word] <= times[-1] + 1e-9:
+            span = f"goes from {times[0]:g} to {times[-1]:g}" if len(times) else "has no time"
+            text = f"{word} = {row[word]:g} lies outside the run, which {span}"
+            raise RunError("C701", f"check {row['name']!r}: {text}")
+
+
 def _settles(row, runs: _Runs, series):
     """No variable swings about its path with swings that do not die away."""
+    _inside(row, runs.times, ("from",))
     names = row.get("variables") or [row["variable"]]
     notes, passed = [], True
     for name in names:

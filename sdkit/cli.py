@@ -7,8 +7,10 @@ the user: what nobody foresaw becomes U699, with the details in a log file.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -60,13 +62,19 @@ def run(
     ] = None,
 ) -> int:
     """Do what a run folder asks, or run a model once with its default values."""
-    changed = dict(_assignment(text) for text in set_ or ())
+    assigned = [_assignment(text) for text in set_ or ()]
     if threads is not None and threads < 1:
         raise UsageError("U601", "--threads has to be 1 or more")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError("U601", f"--out {out} is a file, not a folder")
     from . import results
+    from .model import key
 
+    changed = {}
+    for name, value in assigned:
+        if any(key(name) == key(other) for other in changed):
+            raise UsageError("U601", f"--set gives {name!r} twice")
+        changed[name] = value
     if path.name == "run.toml":
         path = path.parent
     if _is_run_folder(path):
@@ -159,6 +167,8 @@ class _Progress:
         return self
 
     def __call__(self, done: int, total: int) -> None:
+        if _asked_to_stop.is_set():
+            raise KeyboardInterrupt
         if sys.stderr.isatty():
             if self.bar is None:
                 self.bar = _bar()
@@ -227,6 +237,15 @@ def _defect(error: BaseException) -> None:
     print(f"U699: a defect of sdkit ({text}); details: {where}", file=sys.stderr)
 
 
+# Ctrl-C that Python raises inside a callback of its own is lost; what asks here finds it again.
+_asked_to_stop = threading.Event()
+
+
+def _stop(*_) -> None:
+    _asked_to_stop.set()
+    raise KeyboardInterrupt
+
+
 def status(arguments: list[str] | None = None) -> int:
     """Run one command line; returns its exit status, whatever happens."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
@@ -262,6 +281,7 @@ def status(arguments: list[str] | None = None) -> int:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, _stop)
     sys.exit(status())
 
 

@@ -6,7 +6,9 @@ raises RunError U603 when the disk does not take the file.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import hashlib
 import io
 import json
 import math
@@ -19,14 +21,24 @@ from typing import Any
 from .errors import RunError
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404)."""
+def _raw(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise RunError("R402", f"{path} does not exist") from None
     except OSError as error:
         raise RunError("R402", f"{path} cannot be read: {error.strerror}") from None
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, the same with a byte order mark or line ends of Windows (R402)."""
+    raw = _raw(path).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+    return hashlib.sha256(raw).hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404)."""
+    raw = _raw(path)
     if not raw.strip():
         raise RunError("R403", f"{path} is empty")
     try:
@@ -44,7 +56,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file (R405 if malformed)."""
     try:
         return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # malformed, or a number of more digits than Python reads
         raise RunError("R405", f"{path}: {error}") from None
     except RecursionError:
         raise RunError("R405", f"{path}: nested too deeply") from None
@@ -76,10 +88,15 @@ def typed(path: Path, key: str, value: Any, kind: type) -> Any:
         raise RunError(
             "R409", f"{place(path, key)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
         )
+    if kind is int and abs(value) >= 2**63:
+        raise RunError("R410", f"{place(path, key)}: {key} is too large a number")
     if kind is float:
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
         if not math.isfinite(value):
             raise RunError("R410", f"{place(path, key)}: {key} has to be a finite number")
-        value = float(value)
     return value
 
 
@@ -178,6 +195,11 @@ def digits(value: Any) -> str:
         value = float(value)
         return "" if math.isnan(value) else f"{value + 0.0:.6g}"
     return str(value)
+
+
+def exact(value: float) -> str:
+    """A coordinate in all its digits: six would make neighbours of a fine grid one."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def write_text(path: Path, text: str) -> None:

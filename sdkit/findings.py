@@ -20,6 +20,8 @@ HARDLY = 0.01
 # Draws that reach further than this, on both sides of nothing, are not in agreement.
 WIDE = 0.05
 SURE, LIKELY = 0.95, 0.80
+# A combination within this of the sum of its parts is their sum.
+EQUAL = 0.001
 VERDICTS = {
     "better": "better in at least 95 % of draws",
     "likely better": "better in 80 to 95 % of draws",
@@ -71,6 +73,11 @@ def short(value: float) -> str:
     return f"{value:.3g}" if size >= 1e-4 or value == 0 else f"{value:.1e}"
 
 
+def exact(value: float) -> str:
+    """A parameter's value as it is: six digits, and a year stays a year."""
+    return f"{value:.6g}"
+
+
 def effects(comparison: Comparison, output: Output, scenario: str | None = None):
     """The rows of the summary over the whole horizon, the baseline left out.
 
@@ -105,6 +112,22 @@ def verdict(row) -> str:
     return "open"
 
 
+def leaders(comparison: Comparison, output: Output) -> list[str]:
+    """The policy with the best median effect, and those that it does not beat within draws."""
+    rows = effects(comparison, output)
+    best = rows.loc[rows.change.idxmin() if output.better == "lower" else rows.change.idxmax()]
+    level = reduced(yearly(comparison.result, output), output, comparison.horizon)[0]
+    names = [policy.name for policy in comparison.policies]
+    mine = level[names.index(best.policy)]
+    found = [best.policy]
+    for name in rows.sort_values("change", ascending=output.better == "lower").policy:
+        other = level[names.index(name)]
+        wins = (mine < other if output.better == "lower" else mine > other).mean()
+        if name != best.policy and wins < LIKELY:
+            found.append(name)
+    return found
+
+
 def headline(comparison: Comparison, output: Output) -> str:
     """What the numbers say about one output, in one line."""
     rows = effects(comparison, output)
@@ -122,7 +145,10 @@ def headline(comparison: Comparison, output: Output) -> str:
     sign = -1 if output.better == "lower" else 1
     if best.change * sign < HARDLY:
         return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
-    text = f"{name}: best is “{best.policy}” ({percent(best.change)})"
+    first, *equal = leaders(comparison, output)
+    text = f"{name}: best is “{first}” ({percent(best.change)})"
+    if equal:
+        text += f", not told apart from {listed([f'“{other}”' for other in equal])}"
     hurt = worst.change * sign <= -HARDLY
     return text + (f", worst “{worst.policy}” ({percent(worst.change)})" if hurt else "")
 
@@ -183,6 +209,12 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
             f"({percent(sure[0].change)}; 5–95 % of draws: {percent(sure[0].low)} to "
             f"{percent(sure[0].high)})."
         )
+        equal = leaders(comparison, output)[1:]
+        if equal:
+            lines.append(
+                f"Within draws, “{sure[0].policy}” is not clearly better than "
+                f"{listed([f'“{name}”' for name in equal])}."
+            )
     else:
         lines.append(f"No policy {verb}s {output.name} by 1 % in at least 95 % of draws.")
     for word, text in (
@@ -286,14 +318,14 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
         if not parts:
             continue
         mine, total = effect[policy.name], sum(effect[p.name] for p in parts)
-        less = float((mine * good < total * good).mean())
+        gap = (mine - total) * good
+        less, more = float((gap < -EQUAL).mean()), float((gap > EQUAL).mean())
         change, summed = float(np.median(mine)), float(np.median(total))
-        how = "less" if less >= 0.5 else "more"
         sentence = (
             f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
             f"({listed([f'“{p.name}”' for p in parts])}), each taken alone, add up to "
-            f"{percent(summed)}. In {share(max(less, 1 - less))} of draws the combination achieves "
-            f"{how} than the sum of its parts."
+            f"{percent(summed)}. The combination is better than the sum of its parts in "
+            f"{share(more)} of draws, worse in {share(less)}, and within 0.1 points of it in the rest."
         )
         names_ = tuple(p.name for p in parts)
         found.append(Whole(policy.name, names_, change, summed, less, sentence))

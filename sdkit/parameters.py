@@ -1,8 +1,7 @@
 """The constants of a model: their roles, ranges and priors, and the only code that orders them.
 
-`read_parameters` checks parameters.csv against the model. `assemble` says which value wins:
-the .mdl's default, then the draw, then the scenario, then the policy. `pack` writes the
-same thing down as an array, one row a draw, which is what a compiled program takes.
+`read_parameters` checks parameters.csv against the model. `pack` says which value wins, in
+the array that a compiled program takes.
 """
 
 from __future__ import annotations
@@ -202,30 +201,12 @@ def _weights(text: str, count: int, wrong) -> tuple[float, ...]:
     return tuple(weight / total for weight in weights)
 
 
-def assemble(
-    defaults: Mapping[str, float],
-    draw: Mapping[str, float],
-    scenario: Mapping[str, float],
-    policy: Mapping[str, float],
-) -> dict[str, float]:
-    """The value of each constant in one lane: default, then draw, then scenario, then policy.
-
-    Names are compared as the model does; the result keeps the spelling of `defaults`.
-    """
-    spelt = {key(name): name for name in defaults}
-    values = dict(defaults)
-    for layer in (draw, scenario, policy):
-        for name, value in layer.items():
-            if key(name) not in spelt:
-                raise ParameterError("P305", f"{name!r} is no constant of the model")
-            values[spelt[key(name)]] = float(value)
-    return values
-
-
 def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenario, policy):
-    """`assemble` for every draw at once: an array (draws, constants) in the order of `names`.
+    """The values of each draw's lane: an array (draws, constants) in the order of `names`.
 
-    `scenario` and `policy` are Settings, or mappings from names to values.
+    The policy wins over the scenario, the scenario over the draw, the draw over the default.
+    Names are compared as the model compares them (P305). `scenario` and `policy` are
+    Settings, or mappings from names to values.
     """
     place = {key(name): index for index, name in enumerate(names)}
     values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)

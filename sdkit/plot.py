@@ -6,6 +6,7 @@ colour alone: the baseline is dashed and grey, what was not used to set values i
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from .compare import Comparison, History
-from .findings import HARDLY, effects, headline, percent, ranked, short, spell, verdict
+from .findings import effects, headline, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .observations import log_errors, running_mean
 from .outputs import Output
@@ -49,15 +50,24 @@ class Picture:
     alt: str
 
 
-def _pyplot():
-    """matplotlib's figure class with the house style, never a window."""
-    import matplotlib
+def _styled(draw):
+    """`draw` in the house style, which ends with it: the caller's settings stay."""
 
-    matplotlib.use("Agg", force=True)
-    matplotlib.rcParams.update(_STYLE)
+    @functools.wraps(draw)
+    def inside(*arguments):
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*arguments)
+
+    return inside
+
+
+def _figure(width: float, height: float):
+    """A figure without a window: no backend is chosen for it."""
     from matplotlib.figure import Figure
 
-    return Figure
+    return Figure(figsize=(width, height))
 
 
 def _save(figure, folder: Path, stem: str) -> None:
@@ -93,15 +103,18 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Pictur
     return made
 
 
-def _colour(output: Output, change: float) -> str:
-    if output.better == "none" or not np.isfinite(change):
+def _colour(output: Output, row) -> str:
+    """By the verdict of the report's table: what is open has no colour of its own."""
+    if output.better == "none" or not np.isfinite(row.change):
         return BLUE
-    good = change < 0 if output.better == "lower" else change > 0
-    return DARK if abs(change) < HARDLY else BLUE if good else VERMILION
+    word = verdict(row)
+    if word in ("better", "likely better"):
+        return BLUE
+    return VERMILION if word in ("worse", "likely worse") else DARK
 
 
+@_styled
 def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
-    figure_class = _pyplot()
     scenario = comparison.scenarios[0].name
     names = [policy.name for policy in comparison.policies]
     table = comparison.series
@@ -112,9 +125,10 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     base, others = lines[names[0]], names[1:]
     columns = min(5, len(others)) if len(others) != 6 else 3
     rows = -(-len(others) // columns)
-    figure = figure_class(figsize=(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75))
+    figure = _figure(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    changes = effects(comparison, output).set_index("policy").change
+    moved = effects(comparison, output).set_index("policy")
+    changes = moved.change
     top = max(frame.p95.max() for frame in lines.values())
     bottom = min(frame.p5.min() for frame in lines.values())
     # Limits first, and titles at a fixed height: matplotlib's search for both takes seconds.
@@ -123,7 +137,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     for panel, name in zip(axes.flat, others, strict=False):
         panel.set_autoscale_on(False)
         frame = lines[name]
-        colour = _colour(output, changes[name])
+        colour = _colour(output, moved.loc[name])
         panel.fill_between(base.year, base.p5, base.p95, color=GREY, alpha=0.22, linewidth=0)
         after = frame[frame.year >= comparison.horizon[0] - 1]
         panel.fill_between(after.year, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0)
@@ -206,16 +220,16 @@ def _room(labels: Sequence[str], size: float = 8.5) -> float:
     return 0.2 + longest * size * 0.0083
 
 
+@_styled
 def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
-    figure_class = _pyplot()
     scenario = comparison.scenarios[0].name
     rows = effects(comparison, output, scenario).sort_values(
         "diff_median", ascending=output.better == "higher", kind="stable"
     )
-    figure = figure_class(figsize=(7.6, 0.27 * len(rows) + 1.35))
+    figure = _figure(7.6, 0.27 * len(rows) + 1.35)
     axes = figure.subplots()
     y = np.arange(len(rows))
-    colours = [_colour(output, change) for change in rows.change]
+    colours = [_colour(output, row) for row in rows.itertuples()]
     axes.barh(y, rows.diff_median, color=colours, alpha=0.75, height=0.62)
     axes.hlines(y, rows.diff_p5, rows.diff_p95, color=DARK, linewidth=1.1)
     for end in (rows.diff_p5, rows.diff_p95):
@@ -291,12 +305,12 @@ def _missed(history: History) -> tuple[int, int]:
     return int(((values < low[at]) | (values > high[at])).sum()), int(later.sum())
 
 
+@_styled
 def _history(comparison: Comparison, folder: Path) -> Picture:
-    figure_class = _pyplot()
     count = len(comparison.histories)
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = figure_class(figsize=(max(3.2 * columns, 5.5), 2.35 * rows + 0.6))
+    figure = _figure(max(3.2 * columns, 5.5), 2.35 * rows + 0.6)
     axes = figure.subplots(rows, columns, squeeze=False)
     words = []
     for panel, history in zip(axes.flat, comparison.histories, strict=False):
@@ -355,14 +369,14 @@ def _whole_years(count: int):
     return MaxNLocator(count, integer=True)
 
 
+@_styled
 def _claims(comparison: Comparison, folder: Path) -> Picture:
-    figure_class = _pyplot()
     table = comparison.claims_table
     overall = table[table.group == "all"]
     texts = {claim.id: claim.claim for claim in comparison.claims}
     labels = [textwrap.wrap(texts[name], 66) for name in overall.id]
     heights = [0.16 * len(label) + 0.1 for label in labels]
-    figure = figure_class(figsize=(9.2, sum(heights) + 1.25))
+    figure = _figure(9.2, sum(heights) + 1.25)
     axes = figure.subplots()
     y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
     for place, row in zip(y, overall.itertuples(), strict=True):
@@ -398,13 +412,13 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
 
 
+@_styled
 def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> Path:
     """One picture of a single run: a panel for each of `names` over time."""
-    figure_class = _pyplot()
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     wide, high = 2.6 * columns + 0.4, 1.5 * rows + 0.6
-    figure = figure_class(figsize=(wide, high))
+    figure = _figure(wide, high)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     # Fixed margins, in inches: an automatic layout of forty panels takes seconds.
     figure.subplots_adjust(

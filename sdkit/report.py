@@ -50,6 +50,8 @@ def render(
     environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
     environment.filters["share"] = findings.share
     environment.filters["short"] = findings.short
+    environment.filters["exact"] = findings.exact
+    environment.filters["percent"] = findings.percent
     environment.filters["spell"] = spell
     outputs = ranked(comparison)
     main = outputs[0] if outputs else None
@@ -133,7 +135,7 @@ def _alone(comparison: Comparison, outputs: Sequence[Output]) -> list[str]:
 def weaknesses_of(folder: Path) -> tuple[str, ...]:
     """The items under the heading of a model's README.md that speaks of weaknesses."""
     path = folder / "README.md"
-    if not path.exists():
+    if not path.is_file() or not path.read_bytes().strip():
         return ()
     section = re.search(
         r"^#+[^\n]*weakness[^\n]*\n(.*?)(?=^#|\Z)", read_text(path), re.M | re.S | re.I

@@ -8,24 +8,23 @@ results untouched.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import platform
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__, plot, report
+from . import plot, report
 from .compare import Comparison
 from .compile import compile_model
 from .errors import RunError, SimulationError
-from .files import read_text, write_json, write_table
+from .files import exact, write_json, write_table
 from .model import read_model
 from .run import Prepared, execute, prepare, read_run
 from .simulation import simulate
@@ -33,27 +32,6 @@ from .simulation import simulate
 TRACKED = ("summary.csv", "claims.csv", "record.json")
 _STAGE = ".sdkit-new-"
 _LEFT_ALONE = 3600.0  # seconds
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(read_text(path).encode()).hexdigest()
-
-
-def record_of(prepared: Prepared) -> dict:
-    """What decides the numbers, for record.json."""
-    run, folder = prepared.run, prepared.model.path.parent
-    files = [prepared.model.path]
-    names = ("parameters", "scenarios", "policies", "outputs", "claims", "checks")
-    files += [f for n in names for s in ("csv", "toml") if (f := folder / f"{n}.{s}").exists()]
-    files += sorted((folder / "data").glob("*.csv"))
-    hashes = {f"{prepared.model.name}/{f.relative_to(folder).as_posix()}": _hash(f) for f in files}
-    return {
-        "sdkit": __version__,
-        "seed": run.seed,
-        "draws": {"from": run.source, "n": run.n},
-        "set": dict(prepared.changed),
-        "sha256": {"run.toml": _hash(run.file), **hashes},
-    }
 
 
 def environment_of(seconds: float) -> dict:
@@ -95,8 +73,9 @@ def compare(
     run = read_run(folder, n)
     trial = folder / "out" / "trial" if n is not None or changed else None
     flat = out or trial
-    prepared = prepare(run, changed)
     try:
+        prepared = prepare(run, changed)
+        weaknesses = report.weaknesses_of(prepared.model.path.parent)
         comparison = execute(prepared, progress, threads)
     except SimulationError as error:
         if not error.failures:
@@ -119,14 +98,20 @@ def compare(
                 shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
             stage = Path(name)
-            write_results(prepared, comparison, stage, began)
+            write_results(prepared, comparison, weaknesses, stage, began)
             _put(stage, flat, folder, replace_all=flat is not None and out is None)
     except OSError as error:
         raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
     return (flat or folder / "out") / "report.html"
 
 
-def write_results(prepared: Prepared, comparison: Comparison, stage: Path, began: float) -> None:
+def write_results(
+    prepared: Prepared,
+    comparison: Comparison,
+    weaknesses: Sequence[str],
+    stage: Path,
+    began: float,
+) -> None:
     """Every result into `stage`: the tracked files, and the rest under out/."""
     out = stage / "out"
     for name, table, place_ in (
@@ -135,41 +120,42 @@ def write_results(prepared: Prepared, comparison: Comparison, stage: Path, began
         ("series.csv", comparison.series, out),
     ):
         write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
-    record = record_of(prepared)
-    write_json(stage / "record.json", record)
-    weaknesses = report.weaknesses_of(prepared.model.path.parent)
-    report.write_report(comparison, out, record, weaknesses)
+    write_json(stage / "record.json", prepared.record)
+    report.write_report(comparison, out, prepared.record, weaknesses)
     write_json(out / "environment.json", environment_of(time.monotonic() - began))
 
 
 def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> None:
-    """Rename what stands in `stage` into place; the last step, and a short one."""
-    if flat is not None:
+    """Rename what stands in `stage` into place, all or nothing; the last step, and a short one."""
+    new = stage / "out"
+    if flat is None:
+        pairs = [(new, folder / "out"), *((stage / name, folder / name) for name in TRACKED)]
+    else:
         for name in TRACKED:
-            (stage / name).rename(stage / "out" / name)
-        if replace_all:
-            _swap(stage / "out", flat, stage / "old")
-        else:  # a folder that the user named: add to it, delete nothing else
-            for path in sorted((stage / "out").rglob("*")):
-                target = flat / path.relative_to(stage / "out")
-                if path.is_file():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(target)
-        return
-    _swap(stage / "out", folder / "out", stage / "old")
-    for name in TRACKED:
-        (stage / name).replace(folder / name)
-
-
-def _swap(new: Path, place_: Path, old: Path) -> None:
-    place_.parent.mkdir(parents=True, exist_ok=True)
-    if place_.exists():
-        place_.rename(old)
+            (stage / name).rename(new / name)
+        pairs = [(new, flat)]
+        if not replace_all:  # a folder that the user named: add to it, delete nothing else
+            files = sorted(path for path in new.rglob("*") if path.is_file())
+            pairs = [(path, flat / path.relative_to(new)) for path in files]
+            pairs.append((stage / "nothing", flat / "failed.csv"))
+    old = [stage / f"old-{number}" for number in range(len(pairs))]
+    placed = []
     try:
-        new.rename(place_)
-    except OSError:
-        if old.exists():
-            old.rename(place_)
+        for (source, target), aside in zip(pairs, old, strict=True):
+            if target.exists() and target.is_dir() == source.is_dir():
+                target.rename(aside)
+        for source, target in pairs:
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                placed.append((source, target))
+                source.rename(target)
+    except BaseException:
+        for source, target in placed:
+            if not source.exists():
+                target.rename(source)
+        for (_, target), aside in zip(pairs, old, strict=True):
+            if aside.exists():
+                aside.rename(target)
         raise
 
 
@@ -178,7 +164,8 @@ def _write_failures(path: Path, failures) -> None:
     rows = []
     for failure in failures:
         values = "; ".join(f"{k} = {v:.6g}" for k, v in failure["parameters"].items())
-        rows.append([*(failure[name] for name in names[:-1]), values])
+        cells = failure | {"time": exact(failure["time"]), "parameters": values}
+        rows.append([cells[name] for name in names])
     write_table(path, names, rows)
 
 
@@ -193,9 +180,10 @@ def default_run(
     result = simulate(compile_model(model), set=changed)
     names = list(result.data_vars)
     columns = np.column_stack([result[name].to_numpy()[:, 0, 0, 0] for name in names])
-    rows = np.column_stack([result["time"].to_numpy(), columns])
+    times = [exact(time) for time in result["time"].to_numpy()]
+    rows = [[time, *row] for time, row in zip(times, columns.tolist(), strict=True)]
     out = out or Path(f"{model.name}-run")
-    write_table(out / "variables.csv", ["Time", *names], rows.tolist())
+    write_table(out / "variables.csv", ["Time", *names], rows)
     stocks = [n for n in names if model.variables[n].kind == "stock"]
     try:
         picture = plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")

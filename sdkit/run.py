@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from . import __version__
 from .check import Check, read_checks
 from .compare import (
     Claim,
@@ -31,6 +32,7 @@ from .errors import RunError
 from .experiment import Experiment, Setting, no_draws, read_settings, sample
 from .files import (
     checked,
+    fingerprint,
     place,
     read_toml,
 )
@@ -51,6 +53,17 @@ _REQUIRED = {
     "outputs": list,
     "horizon": list,
 }
+# As many Sobol points as scipy has.
+_MOST = 2**30
+# The files beside a model that decide the numbers of a run.
+_FILES = (
+    "parameters.csv",
+    "scenarios.toml",
+    "policies.toml",
+    "outputs.toml",
+    "claims.toml",
+    "checks.toml",
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ class Prepared:
     observed: Mapping[str, Series]
     draws: pd.DataFrame
     changed: Mapping[str, float]
+    record: Mapping
 
 
 def read_run(folder: Path, n: int | None = None) -> Run:
@@ -115,11 +129,13 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         draws["n"] = 1
     elif "n" not in draws:
         raise RunError("R408", f"{place(path, 'draws')}: the key 'n' is missing in draws")
-    if n is not None and draws["from"] == "priors":
-        draws["n"] = n
-    if draws["n"] < 1 or draws["n"] & (draws["n"] - 1):
+    if n is not None and n != 1 and draws["from"] == "defaults":
+        raise RunError("R410", f'--draws has to be 1 where draws come from "defaults", not {n}')
+    draws["n"] = draws["n"] if n is None else n
+    if not 1 <= draws["n"] <= _MOST or draws["n"] & (draws["n"] - 1):
         where = "--draws" if n is not None else place(path, "n") + ": n"
-        raise RunError("R410", f"{where} has to be a power of two, not {draws['n']}")
+        text = f"has to be a power of two up to {_MOST}, not {draws['n']}"
+        raise RunError("R410", f"{where} {text}")
     for key in ("scenarios", "policies", "outputs", "periods"):
         names = data.get(key, ["horizon"])
         if not names:
@@ -133,6 +149,8 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
         raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
+    if not (0 <= years[0] <= 9999 and 0 <= years[1] <= 9999):
+        impossible("horizon", "has to lie between the years 0 and 9999")
     if years[0] > years[1]:
         impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
     horizon = (years[0], years[1])
@@ -217,8 +235,28 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         observed=observed,
         draws=draws,
         changed=values,
+        record=_record(run, model, values),
         **chosen,
     )
+
+
+def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
+    """What decides the numbers, for record.json."""
+    folder = model.path.parent
+    files = [f for name in _FILES if (f := folder / name).exists()]
+    files += sorted((folder / "data").glob("*.csv"))
+    hashes = {f"{model.name}/{f.relative_to(folder).as_posix()}": fingerprint(f) for f in files}
+    return {
+        "sdkit": __version__,
+        "seed": run.seed,
+        "draws": {"from": run.source, "n": run.n},
+        "set": dict(changed),
+        "sha256": {
+            "run.toml": fingerprint(run.file),
+            f"{model.name}/{model.path.name}": model.hash,
+            **hashes,
+        },
+    }
 
 
 def execute(
@@ -241,6 +279,7 @@ def execute(
             f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end "
             f"of {run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
         )
+    parts = _parts(prepared, program)
     first = np.ceil(start)
     times = np.arange(first, end + 0.5)
     experiment = Experiment(
@@ -273,19 +312,38 @@ def execute(
         summary=summarise(result, prepared.outputs, run.periods, run.horizon),
         series=series_table(result, prepared.outputs),
         claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, switches),
-        histories=_histories(prepared, program, end, threads),
+        histories=_histories(prepared, program, end, parts, threads),
     )
 
 
-def _histories(prepared: Prepared, program, end: float, threads) -> tuple[History, ...]:
+def _parts(prepared: Prepared, program) -> int:
+    """Into how many parts histories divide a year: four where a fiscal year is asked for."""
+    fiscal = [c for c in prepared.histories if c.options["reduction"] == "fiscal year"]
+    if not fiscal:
+        return 1
+    start, step = program.initial_time, program.time_step
+    steps = np.array([0.25, np.ceil(start * 4) / 4 - start]) / step
+    if (np.abs(steps - np.round(steps)) > 1e-6).any():
+        path = prepared.model.path
+        raise RunError(
+            "C701",
+            f"{place(path.parent / 'checks.toml', fiscal[0].name)}, check {fiscal[0].name!r}: a "
+            f"fiscal year begins on a quarter of a year, where the time step of {path.name} "
+            f"({step:g} from {start:g}) does not come",
+        )
+    return 4
+
+
+def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> tuple[History, ...]:
     """The baseline beside the observed series, as the history checks reduce them."""
     if not prepared.histories:
         return ()
     seen = [prepared.observed[c.options["series"]] for c in prepared.histories]
     latest = max(series.time.max() for series in seen) + 1
     latest = min(max(latest, prepared.run.horizon[0]), end)
-    # Quarters, so that a fiscal year can be put together from whole intervals.
-    times = np.arange(program.initial_time, np.floor(latest) + 0.125, 0.25)
+    # Quarters where a fiscal year has to be put together from whole intervals, else years.
+    first = np.ceil(program.initial_time * parts) / parts
+    times = np.arange(first, np.floor(latest) + 0.125, 1 / parts)
     points = {
         prepared.model.find(c.options["variable"]).name
         for c in prepared.histories
@@ -315,9 +373,9 @@ def _histories(prepared: Prepared, program, end: float, threads) -> tuple[Histor
         if variable in points:
             model_at = at_observations(times, values, years, "point")
         else:
-            # Each saved value is the mean of its quarter: four of them make a year.
-            ends = np.round((years + shift + 1 - times[0]) * 4).astype(int)
-            model_at = np.stack([values[e - 3 : e + 1].mean(axis=0) for e in ends])
+            # Each saved value is the mean of its part of a year.
+            ends = np.round((years + shift + 1 - times[0]) * parts).astype(int)
+            model_at = np.stack([values[e - parts + 1 : e + 1].mean(axis=0) for e in ends])
         bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
         histories.append(History(check.name, dict(row), series, years, bands))
     return tuple(histories)

@@ -110,7 +110,7 @@ def dimension(unit: str) -> Dimension:
     try:
         result = product()
         return result if position == len(tokens) else None
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return None
 
 

@@ -131,3 +131,13 @@ def test_nothing_names_a_machine():
             text = raw.decode("utf-8", "replace")
             found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in re.finditer(places, text)]
     assert found == []
+
+
+def test_the_package_data_exists_and_is_all_there_is():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["sdkit"]
+    found = [{p.name for p in (ROOT / "sdkit").glob(pattern)} for pattern in patterns]
+    assert all(found)
+    files = {p.name for p in (ROOT / "sdkit").iterdir() if p.is_file() and p.suffix != ".py"}
+    assert set().union(*found) == files
+    assert project["project"]["license"] == "MIT"

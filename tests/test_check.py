@@ -113,3 +113,26 @@ def test_the_settles_kind_sees_an_undamped_cycle(tmp_path):
     (finding,) = run_checks(model, read_parameters(model), checks)
     assert not finding.passed
     assert "x swings on" in finding.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'kind = "direction"\ndirection = "lower"\nat = 2099',
+        'kind = "direction"\ndirection = "lower"\nfrom = 2030\nto = 2099',
+        'kind = "direction"\ndirection = "lower"\nfrom = 1990\nto = 2030',
+        'kind = "settles"\nfrom = 2099',
+    ],
+)
+def test_times_outside_the_run_are_an_error(text, project):
+    values = 'set = { "vaccination strength" = 1 }\n' if "direction" in text else ""
+    with pytest.raises(RunError, match="outside the run") as caught:
+        findings(project, f'[[check]]\nname = "x"\nvariable = "infection"\n{text}\n{values}')
+    assert caught.value.code == "C701"
+
+
+def test_an_enormous_value_is_bad_input(project):
+    with pytest.raises(RunError) as caught:
+        findings(project, '[[check]]\nname = "x"\nkind = "bound"\nvariable = "infection"\n'
+                 f'min = 0\nset = {{ "infectivity" = 1{"0" * 400} }}\n')  # fmt: skip
+    assert caught.value.code == "R410"

@@ -36,6 +36,7 @@ def assert_clean(code, error, expected):
         (["run", "models/sir", "--set", "infectivity"], "U601"),
         (["run", "models/sir", "--set", "infectivity = high"], "U601"),
         (["run", "models/sir", "--draws", "4"], "U601"),
+        (["run", "models/sir", "--set", "caution = 1", "--set", "Caution = 2"], "U601"),
         (["run", "models/sir", "--out", "README.md"], "U601"),
         (["run", "models/sir", "--set", "infectivity = 7"], "P308"),
         (["run", "models/sir", "--set", "infectivity = nan"], "P308"),
@@ -195,3 +196,12 @@ def test_start_up_imports_nothing_heavy():
     code = f"import sys, sdkit.cli; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_memory_that_ends_while_drawing_is_bad_input(project, sdkit, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(results, "prepare", fail)
+    code, _, error = sdkit("run", project / "runs" / "sir", "--draws", 1024)
+    assert_clean(code, error, "R410")

@@ -9,47 +9,40 @@ import pytest
 from sdkit.errors import ParameterError
 from sdkit.experiment import Setting
 from sdkit.model import read_model
-from sdkit.parameters import assemble, pack, read_parameters
+from sdkit.parameters import pack, read_parameters
 
 DEFAULTS = {"a": 1.0, "b": 2.0, "c d": 3.0, "e": 4.0}
 
 
+def packed(draws=None, scenario=(), policy=()):
+    """One lane a draw of DEFAULTS, as mappings."""
+    frame = pd.DataFrame(draws or {}, index=None if draws else range(1))
+    values = np.array(list(DEFAULTS.values()))
+    lanes = pack(list(DEFAULTS), values, frame, Setting("s", dict(scenario)), dict(policy))
+    return [dict(zip(DEFAULTS, lane, strict=True)) for lane in lanes.tolist()]
+
+
 def test_policy_wins_over_scenario_over_draw_over_default():
-    values = assemble(
-        DEFAULTS,
-        draw={"b": 20.0, "c d": 30.0, "e": 40.0},
+    lanes = packed(
+        draws={"b": [20.0, 21.0], "c d": [30.0, 31.0], "e": [40.0, 41.0]},
         scenario={"c d": 300.0, "e": 400.0},
         policy={"e": 4000.0},
     )
-    assert values == {"a": 1.0, "b": 20.0, "c d": 300.0, "e": 4000.0}
+    assert lanes == [
+        {"a": 1.0, "b": 20.0, "c d": 300.0, "e": 4000.0},
+        {"a": 1.0, "b": 21.0, "c d": 300.0, "e": 4000.0},
+    ]
 
 
 def test_names_are_compared_as_the_model_compares_them():
-    assert assemble(DEFAULTS, {}, {"C_D": 5.0}, {})["c d"] == 5.0
+    assert packed(scenario={"C_D": 5.0})[0]["c d"] == 5.0
 
 
-def test_a_name_that_is_no_constant_is_refused():
+@pytest.mark.parametrize("layer", [{"draws": {"f": [1.0]}}, {"policy": {"f": 1.0}}])
+def test_a_name_that_is_no_constant_is_refused(layer):
     with pytest.raises(ParameterError) as caught:
-        assemble(DEFAULTS, {}, {}, {"f": 1.0})
+        packed(**layer)
     assert caught.value.code == "P305"
-    with pytest.raises(ParameterError) as caught:
-        pack(list(DEFAULTS), np.arange(4.0), pd.DataFrame({"f": [1.0]}), {}, {})
-    assert caught.value.code == "P305"
-
-
-def test_pack_says_the_same_as_assemble_lane_by_lane(parameters):
-    rng = np.random.default_rng(1)
-    names = list(parameters.names)
-    sampled = [item.name for item in parameters.sampled]
-    draws = pd.DataFrame(rng.random((5, len(sampled))), columns=sampled)
-    scenario = Setting("s", {"imported infections": 7.0})
-    policy = Setting("p", {"vaccination strength": 0.5, "vaccination_START": 2030.0})
-    packed = pack(names, parameters.defaults, draws, scenario, policy)
-    defaults = dict(zip(names, parameters.defaults, strict=True))
-    for row in range(len(draws)):
-        draw = {name: float(draws[name][row]) for name in sampled}
-        lane = assemble(defaults, draw, scenario.values, policy.values)
-        assert packed[row].tolist() == [lane[name] for name in names]
 
 
 def test_every_constant_stands_once_in_the_order_of_the_model(sir, parameters):

@@ -79,3 +79,13 @@ def test_errors_of_a_history_count_the_years_of_its_check_only():
 )
 def test_file_names_are_made_of_letters_and_digits(name, stem):
     assert plot.slug(name) == stem
+
+
+def test_the_callers_settings_stay(comparison, tmp_path):
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 31.0}):
+        before, backend = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
+        plot._claims(comparison, tmp_path)
+        assert dict(matplotlib.rcParams) == before
+        assert matplotlib.get_backend(auto_select=False) == backend

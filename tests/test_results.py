@@ -15,6 +15,8 @@ import pytest
 from sdkit import report, results
 from sdkit.errors import RunError, SimulationError
 
+from . import small as small_models
+
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file under a folder by its path."""
@@ -224,3 +226,63 @@ def test_what_a_killed_run_left_is_cleared_and_a_run_under_way_is_not(small):
     results.compare(small)
     assert not killed.exists()
     assert under_way.exists()
+
+
+def test_the_record_is_of_what_was_read_and_not_of_later_edits(small, project, monkeypatch):
+    policies = project / "models" / "sir" / "policies.toml"
+    before = hashlib.sha256(policies.read_bytes()).hexdigest()
+    execute = results.execute
+
+    def edit(*arguments):
+        policies.write_text("edited")
+        return execute(*arguments)
+
+    monkeypatch.setattr(results, "execute", edit)
+    results.compare(small)
+    record = json.loads((small / "record.json").read_text())
+    assert record["sha256"]["sir/policies.toml"] == before
+
+
+def test_a_model_in_cp1252_and_an_empty_readme_are_no_fault(small, project):
+    folder = project / "models" / "sir"
+    model = folder / "sir.mdl"
+    text = (
+        model.read_text()
+        .replace("{UTF-8}", "{cp1252}")
+        .replace("Source:", "Seen in a caf\u00e9:", 1)
+    )
+    model.write_bytes(text.encode("cp1252"))
+    (folder / "README.md").write_text("\n")
+    assert results.compare(small, n=2).exists()
+
+
+@pytest.mark.parametrize("name", ["out", "claims.csv", "record.json"])
+def test_a_rename_that_fails_half_way_puts_the_old_results_back(name, done, monkeypatch):
+    before = tree(done)
+    rename = Path.rename
+
+    def locked(self, target):
+        if Path(target) == done / name and self.name == name:
+            raise PermissionError(errno.EACCES, "locked")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", locked)
+    with pytest.raises(RunError, match="locked"):
+        results.compare(done, threads=1)
+    monkeypatch.undo()
+    assert tree(done) == before
+
+
+def test_a_named_folder_loses_the_failures_of_an_earlier_run(small, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "failed.csv").write_text("old")
+    results.compare(small, out=out)
+    assert not (out / "failed.csv").exists()
+
+
+def test_times_on_a_fine_grid_stay_apart(tmp_path):
+    model = small_models.model(tmp_path, "x = Time", start=2000, end=2001, step=1 / 128)
+    table, _ = results.default_run(model.path, {}, tmp_path / "x")
+    rows = list(csv.DictReader(table.open()))
+    assert [row["Time"] for row in rows[:2]] == ["2000", "2000.0078125"]

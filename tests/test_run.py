@@ -134,3 +134,65 @@ def test_the_whole_horizon_is_always_a_period(given, periods, project):
     path.write_text(re.sub("horizon = .*", f"horizon = [2026, 2040]\nperiods = {given}",
                            re.sub("periods = .*", "", path.read_text())))  # fmt: skip
     assert read_run(path.parent).periods == periods
+
+
+def with_step(project, step, reduction):
+    model = project / "models" / "sir" / "sir.mdl"
+    text = model.read_text()
+    model.write_text(re.sub(r"((?:TIME STEP|SAVEPER)\s*=\s*)[0-9.]+", rf"\g<1>{step}", text))
+    checks = project / "models" / "sir" / "checks.toml"
+    checks.write_text(
+        f'[[check]]\nname = "seen"\nkind = "history"\nvariable = "infection"\n'
+        f'series = "reported cases"\nfrom = 2010\nto = 2022\nreduction = "{reduction}"\n'
+    )
+    return prepare(read_run(project / "runs" / "sir", n=2))
+
+
+@pytest.mark.parametrize("reduction", ["year", "point"])
+def test_histories_need_no_quarters_where_no_fiscal_year_is_asked_for(reduction, project):
+    (history,) = execute(with_step(project, 0.1, reduction)).histories
+    assert history.years[0] == 2000
+    assert np.isfinite(history.bands).all()
+
+
+def test_a_fiscal_year_that_the_step_does_not_meet_is_refused_by_name(project):
+    with pytest.raises(RunError, match="'seen': a fiscal year") as caught:
+        execute(with_step(project, 0.1, "fiscal year"))
+    assert caught.value.code == "C701"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("seed = 20260222", "seed = 1" + "0" * 400), "R410"),
+        (("seed = 20260222", "seed = 1" + "0" * 5000), "R405"),
+        (("horizon = [2026,", "horizon = [1" + "0" * 400 + ","), "R410"),
+        (("n = 64", "n = 2147483648"), "R410"),
+    ],
+    ids=["400 digits", "5000 digits", "horizon", "draws"],
+)
+def test_enormous_numbers_are_bad_input(change, code, project):
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(RunError) as caught:
+        read_run(path.parent)
+    assert caught.value.code == code
+
+
+def test_a_number_of_draws_for_defaults_is_refused(project):
+    path = project / "runs" / "sir" / "run.toml"
+    text = path.read_text().replace('{ from = "priors", n = 64 }', '{ from = "defaults" }')
+    path.write_text(text)
+    assert read_run(path.parent, n=1).n == 1
+    with pytest.raises(RunError, match="--draws") as caught:
+        read_run(path.parent, n=512)
+    assert caught.value.code == "R410"
+
+
+@pytest.mark.parametrize(("key", "name"), [("scenarios", "reference"), ("policies", "both")])
+def test_a_name_stands_once(key, name, project):
+    path = project / "runs" / "sir" / "run.toml"
+    path.write_text(re.sub(f"{key} = .*", f'{key} = ["{name}", "{name}"]', path.read_text()))
+    with pytest.raises(RunError) as caught:
+        read_run(path.parent)
+    assert caught.value.code == "R412"

@@ -113,3 +113,7 @@ def test_without_pysimlin_the_message_gives_the_install_line(sir, monkeypatch):
     with pytest.raises(DependencyError, match=r"pip install -e '\.\[structure\]'") as caught:
         simlin_faults(sir)
     assert caught.value.code == "X501"
+
+
+def test_a_unit_of_very_many_parentheses_is_unknown():
+    assert dimension("(" * 5000 + "Person" + ")" * 5000) is None
