@@ -325,7 +325,7 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
             f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
             f"({listed([f'“{p.name}”' for p in parts])}), each taken alone, add up to "
             f"{percent(summed)}. The combination is better than the sum of its parts in "
-            f"{share(more)} of draws, worse in {share(less)}, and within 0.1 points of it in the rest."
+            f"{share(more)} of draws, worse in {share(less)}, and within 0.1 points in the rest."
         )
         names_ = tuple(p.name for p in parts)
         found.append(Whole(policy.name, names_, change, summed, less, sentence))
