@@ -146,6 +146,11 @@ def headline(comparison: Comparison, output: Output) -> str:
     if best.change * sign < HARDLY:
         return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
     first, *equal = leaders(comparison, output)
+    if worst.policy in equal:
+        return (
+            f"{name}: the draws name no best policy; medians run from “{first}” "
+            f"({percent(best.change)}) to “{worst.policy}” ({percent(worst.change)})"
+        )
     text = f"{name}: best is “{first}” ({percent(best.change)})"
     if equal:
         text += f", not told apart from {listed([f'“{other}”' for other in equal])}"
