@@ -100,9 +100,10 @@ def check(
 ) -> int:
     """Carry out the checks of a model; status 1 if one fails."""
     from .check import check_model
+    from .model import model_path
 
     with _Progress() as progress:
-        findings = check_model(_model_path(model), progress)
+        findings = check_model(model_path(model), progress)
     width = max(len(finding.check.name) for finding in findings)
     for finding in findings:
         mark = "pass" if finding.passed else "FAIL"
@@ -147,16 +148,6 @@ def _is_run_folder(path: Path) -> bool:
     if not path.is_dir():
         return False
     return not any(p.suffix.lower() in VENSIM | XMILE for p in path.iterdir())
-
-
-def _model_path(name: str) -> Path:
-    path = Path(name)
-    if path.exists():
-        return path
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "models" / name).is_dir():
-            return folder / "models" / name
-    return path
 
 
 class _Progress:
