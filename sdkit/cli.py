@@ -114,6 +114,32 @@ def check(
 
 
 @app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A model: its name, its path, or REVISION:PATH.")],
+    b: Annotated[
+        str | None,
+        typer.Argument(help="The newer one; if left out, the last commit of A is the older."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List changed units, bounds and sentences too.")
+    ] = False,
+) -> int:
+    """What changed between two versions of a model, and which outputs that moves."""
+    from .diff import diff_models
+    from .diff_text import difference_lines
+    from .revisions import find_versions
+
+    with tempfile.TemporaryDirectory(prefix="sdkit-diff-") as scratch:
+        old, new = find_versions(a, b, Path(scratch))
+        found = diff_models(old.path, new.path, (old.label, new.label))
+    print("\n".join(difference_lines(found, old.label, new.label, everything)))
+    sys.stdout.flush()
+    for fault in found.faults:
+        _complain(fault)
+    return 2 if found.faults else 0
+
+
+@app.command()
 def explain(
     code: Annotated[str | None, typer.Argument(help="An error code, such as M104.")] = None,
 ) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,9 +77,9 @@ class Model:
 def model_path(name: str) -> Path:
     """`name` as a path, or the folder of that name under the nearest models/, if there is one."""
     path = Path(name)
-    if not path.exists():
+    if not os.path.exists(path):  # False too where a name is too long to be asked for
         for folder in (Path.cwd(), *Path.cwd().parents):
-            if (folder / "models" / name).is_dir():
+            if os.path.isdir(folder / "models" / name):
                 return folder / "models" / name
     return path
 

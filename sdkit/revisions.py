@@ -41,7 +41,7 @@ def find_versions(a: str, b: str | None, scratch: Path) -> tuple[Version, Versio
     newer = _on_disk(same) if other is None else committed(other, same, scratch / "new")
     if revision is not None:
         return committed(revision, name, scratch / "old"), newer
-    if model_path(a).exists():
+    if os.path.exists(model_path(a)):
         return _on_disk(a), newer
     try:
         return committed(a, same, scratch / "old"), newer
@@ -55,12 +55,14 @@ def _split(text: str) -> tuple[str | None, str]:
     """(revision, path) of REVISION:PATH, (None, path) of anything else."""
     revision, colon, name = text.partition(":")
     drive = os.name == "nt" and len(revision) == 1
-    return (None, text) if not colon or drive or model_path(text).exists() else (revision, name)
+    return (
+        (None, text) if not colon or drive or os.path.exists(model_path(text)) else (revision, name)
+    )
 
 
 def _on_disk(name: str) -> Version:
     path = model_path(name)
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelError("M101", f"{name} does not exist")
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return Version(near.as_posix(), path)
@@ -93,8 +95,12 @@ def committed(revision: str, name: str, folder: Path) -> Version:
             continue
         for file, blob in files.items():
             target = folder / holder.name / file.relative_to(holder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_git(here, "G803", f"{file}", "cat-file", "blob", blob))
+            raw = _git(here, "G803", f"{file}", "cat-file", "blob", blob)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(raw)
+            except OSError as error:
+                raise RunError("U603", f"{target}: {error.strerror or error}") from None
         return Version(f"{revision}:{path}", folder / holder.name / path.relative_to(holder))
     raise RunError("G803", f"{revision!r} holds no model {name!r}")
 
