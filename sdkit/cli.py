@@ -140,6 +140,35 @@ def diff(
 
 
 @app.command()
+def new(
+    what: Annotated[str, typer.Argument(help='"model" or "run".')],
+    name: Annotated[str, typer.Argument(help="Letters, digits, - and _; the folder's name.")],
+    model: Annotated[
+        str | None, typer.Option(help="The model of a new run, by its name or path.")
+    ] = None,
+) -> int:
+    """Begin a model (models/NAME) or a run (runs/NAME); nothing is overwritten."""
+    if what not in ("model", "run"):
+        raise UsageError("U601", f'{what!r} is neither "model" nor "run"')
+    if what == "model" and model is not None:
+        raise UsageError("U601", "--model is for a new run")
+    from .new import new_model, new_run
+
+    written = new_model(name) if what == "model" else new_run(name, model)
+    for path in written:
+        print(path)
+    folder = written[0].parent.as_posix()
+    print("next:")
+    for line in (
+        (f"run {folder}", f"check {name}", f"new run {name} --model {name}")
+        if what == "model"
+        else (f"run {folder} --draws 16", f"run {folder}")
+    ):
+        print(f"  sdkit {line}")
+    return 0
+
+
+@app.command()
 def explain(
     code: Annotated[str | None, typer.Argument(help="An error code, such as M104.")] = None,
 ) -> int:
