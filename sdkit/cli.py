@@ -158,6 +158,7 @@ def new(
     for path in written:
         print(path)
     folder = written[0].parent.as_posix()
+    folder = f'"{folder}"' if " " in folder else folder
     print("next:")
     for line in (
         (f"run {folder}", f"check {name}", f"new run {name} --model {name}")

@@ -6,7 +6,7 @@ difference; what is shown is the text of the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,13 +184,13 @@ def _rename(node, names: Mapping[str, str]):
     return tuple(_rename(part, names) for part in node)
 
 
-def _users(model: Model) -> dict[str, set[str]]:
-    """For the key of each name, the keys of the variables whose equations use it."""
-    users: dict[str, set[str]] = {}
+def _users(model: Model) -> dict[str, list[Variable]]:
+    """For the key of each name, the variables whose equations use it."""
+    users: dict[str, list[Variable]] = {}
     for variable in model.variables.values():
         for node in walk(variable.expression):
             if node[0] in ("name", "lookup"):
-                users.setdefault(node[1], set()).add(key(variable.name))
+                users.setdefault(node[1], []).append(variable)
     return users
 
 
@@ -201,30 +201,33 @@ def _renamed(old: Model, new: Model) -> dict[str, str]:
     the documentation or the equations that use it have to be the same too.
     """
     names: dict[str, str] = {}
-    users = _users(old), _users(new)
-    any_name = dict.fromkeys(
-        (key(name) for model in (old, new) for name in (*model.variables, "Time")), ""
-    )
+    old_users, new_users = _users(old), _users(new)
+    nameless = {key(name): "" for model in (old, new) for name in (*model.variables, "Time")}
 
-    def sought(model: Model, other: Model) -> list[tuple[Variable, tuple]]:
-        own = [v for v in model.variables.values() if not other.has(v.name)]
-        return [(v, (v.kind, _meaning(v.expression, any_name))) for v in own]
+    def shape(variable: Variable) -> tuple:
+        return variable.kind, _meaning(variable.expression, nameless)
 
-    gone = sought(old, new)
+    gone = [(v, shape(v)) for v in old.variables.values() if not new.has(v.name)]
     shapes: dict[tuple, list[Variable]] = {}
-    for variable, shape in sought(new, old):
-        shapes.setdefault(shape, []).append(variable)
+    for variable in new.variables.values():
+        if not old.has(variable.name):
+            shapes.setdefault(shape(variable), []).append(variable)
+
+    def used(users: Sequence[Variable], other: Model, folded: Mapping[str, str]) -> set:
+        """Users by name, and those that may have been renamed themselves by shape."""
+        seen = {v.name: folded.get(key(v.name), key(v.name)) for v in users}
+        known = {*map(key, other.variables), *folded.values()}
+        return {seen[v.name] if seen[v.name] in known else shape(v) for v in users}
 
     def alike(a: Variable, b: Variable, folded: Mapping[str, str]) -> bool:
         if _meaning(a.expression, folded) != _meaning(b.expression):
             return False
         if a.kind != "constant":
             return True
-        used = {folded.get(name, name) for name in users[0].get(key(a.name), ())}
+        before = used(old_users.get(key(a.name), ()), new, folded)
+        after = used(new_users.get(key(b.name), ()), old, {n: n for n in folded.values()})
         told = a.documentation and a.documentation == b.documentation
-        return a.unit == b.unit and bool(
-            told or (used and used == users[1].get(key(b.name), set()))
-        )
+        return a.unit == b.unit and bool(told or (before and before == after))
 
     while True:
         # A renamed variable may stand in the equation of another, or in its own.
