@@ -47,11 +47,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Moved:
-    """An output in two default runs, at the times that both save (years).
+    """An output in two default runs, at the times that both save.
 
     `most` is the largest relative change, signed, reached `at` a time; infinite where the
-    output was zero throughout. `since` is the first time with a difference of more than
-    TOLERANCE of the largest magnitude. `old` and `new` (shape: times) are in `unit`.
+    output was zero throughout, NaN where a value (:NA:) is missing on one side only. `since`
+    is the first time with a difference of more than TOLERANCE of the largest magnitude.
+    `old` and `new` (shape: times) are in `unit`.
     """
 
     name: str
@@ -131,7 +132,7 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
                 now = results[1][new.find(after).name].to_numpy()[at_new, 0, 0, 0]
                 found = _moved(output, new.find(after).unit, shared, was, now)
                 moved.append(found) if found else unmoved.append(output.name)
-    moved.sort(key=lambda item: -abs(item.most))
+    moved.sort(key=lambda item: -np.nan_to_num(abs(item.most), nan=np.inf))
     return replace(
         difference, moved=tuple(moved), unmoved=tuple(unmoved), missing=missing,
         faults=tuple(faults), ran=True,
@@ -392,19 +393,17 @@ def _run(model: Model, names: tuple[str, ...]):
 
 
 def _moved(output: Output, unit: str, times, old, new) -> Moved | None:
-    gap = np.abs(new - old)
-    largest = max(np.abs(old).max(), np.abs(new).max())
-    beyond = np.flatnonzero(~(gap <= TOLERANCE * largest))
+    both_missing = np.isnan(old) & np.isnan(new)
+    gap = np.nan_to_num(np.where(both_missing, 0.0, np.abs(new - old)), nan=np.inf)
+    size, other = (np.abs(np.nan_to_num(values)) for values in (old, new))
+    beyond = np.flatnonzero(gap > TOLERANCE * max(size.max(), other.max()))
     if not len(beyond):
         return None
-    scale = np.abs(old).max()
-    if scale > 0:
-        change = (new - old) / np.maximum(np.abs(old), _FLOOR * scale)
-        worst = int(np.argmax(np.abs(change)))
-        most = float(change[worst])
-    else:
-        worst = int(np.argmax(gap))
-        most = float(np.copysign(np.inf, new[worst]))
+    change = gap / np.maximum(size, _FLOOR * size.max()) if size.any() else gap
+    worst = int(np.argmax(change))
+    most = float(np.copysign(change[worst] if size.any() else np.inf, new[worst] - old[worst]))
+    if np.isinf(gap[worst]):
+        most = np.nan
     return Moved(
         output.name, output.variable, unit, most, float(times[worst]), float(times[beyond[0]]),
         times, old, new,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
@@ -38,7 +39,8 @@ def difference_lines(found: Difference, old: str, new: str, everything: bool = F
         lines += ["", *_wrap("Other files that differ: ", ", ".join(files))]
     if not found.changes:
         lines += ["", "No difference in equations, constants, priors or descriptions."]
-    return lines + _runs(found)
+    # A text from a file must not steer the terminal.
+    return [re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", line) for line in lines + _runs(found)]
 
 
 def _section(title: str, body: Sequence[str]) -> list[str]:
@@ -118,8 +120,8 @@ def _table(moved: Sequence[Moved]) -> list[str]:
 
 
 def _percent(change: float) -> str:
-    if np.isinf(change):
-        return "was 0"
+    if not np.isfinite(change):
+        return "was 0" if np.isinf(change) else "missing"
     return f"x {1 + change:.3g}" if abs(change) >= 100 else f"{100 * change:+.3g} %"
 
 

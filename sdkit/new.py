@@ -96,7 +96,7 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
         # A file system may fold case where this one does not.
         for other in parent.iterdir():
             if other.name.lower() == name.lower():
-                raise UsageError("U605", f"{other} is there already")
+                raise UsageError("U605", f"{_near(other)} is there already")
         with tempfile.TemporaryDirectory(prefix=".sdkit-new-", dir=parent) as stage:
             folder = Path(stage) / name
             folder.mkdir()
@@ -105,7 +105,7 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
             folder.rename(parent / name)
         made = False
     except OSError as error:
-        raise RunError("U603", f"{parent / name}: {error.strerror or error}") from None
+        raise RunError("U603", f"{_near(parent / name)}: {error.strerror or error}") from None
     finally:
         if made and parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()

@@ -72,7 +72,7 @@ def committed(revision: str, name: str, folder: Path) -> Version:
     """A model as a revision has it, its files copied to `folder`.
 
     `name` is a path from the current folder or from the top of the repository, or the name
-    of a folder under models/. Raises RunError G801 to G803 and DependencyError X502.
+    of a folder under the nearest models/. Raises RunError G801 to G803 and DependencyError X502.
     """
     whole = Path(os.path.abspath(name))
     here = next(parent for parent in (whole, *whole.parents) if parent.is_dir())
@@ -88,7 +88,8 @@ def committed(revision: str, name: str, folder: Path) -> Version:
         if kind.startswith("100"):  # a file, neither a link nor a repository inside
             blobs[PurePosixPath(path)] = kind.split()[2]
     here_it_is = PurePosixPath(prefix) / whole.relative_to(here).as_posix()
-    for path in (here_it_is, PurePosixPath(name), PurePosixPath("models", name)):
+    named = [parent / "models" / name for parent in here_it_is.parents]
+    for path in (here_it_is, PurePosixPath(name), *named):
         holder = path.parent if path in blobs else path
         files = {p: blob for p, blob in blobs.items() if _needed(p, holder)}
         if not any(_is_model(p) for p in files):

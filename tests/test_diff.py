@@ -216,6 +216,32 @@ def test_outputs_are_sorted_by_size_and_one_from_zero_comes_first(tmp_path):
     assert (found.moved[0].name, found.moved[0].most) == ("apart", np.inf)
 
 
+@pytest.mark.filterwarnings("ignore:.*missing values")
+def test_missing_values_move_where_one_side_has_them(tmp_path):
+    gap = "gap = IF THEN ELSE(Time > 5, :NA:, Time)"
+    outputs = (
+        '[[output]]\nname = "gap"\nvariable = "gap"\nreduction = "mean"\nunit = ""\n'
+        'better = "none"\nheadline = true\n'
+    )
+    old = write(tmp_path, "a", gap + "\nrate = 1")
+    for name, equations, moved in (
+        ("b", gap + "\nrate = 2", False),
+        ("c", gap.replace("5", "4") + "\nrate = 1", True),
+    ):
+        new = write(tmp_path, name, equations)
+        (new / "outputs.toml").write_text(outputs)
+        found = diff_models(old, new)
+        assert found.unmoved == (() if moved else ("gap",))
+        assert [(np.isnan(m.most), m.since) for m in found.moved] == ([(True, 4.125)] * moved)
+
+
+def test_a_text_of_the_file_does_not_steer_the_terminal(tmp_path, sdkit):
+    new = write(tmp_path, "b", BASE.replace("rate = 2", "rate = 2 ~ Dmnl ~ \x1b[31mred\x07 |"))
+    _, out, _ = sdkit("diff", write(tmp_path, "a"), new, "--all")
+    assert "?[31mred?" in out
+    assert "\x1b" not in out
+
+
 def test_headline_outputs_of_the_newer_version(project):
     old = project / "models" / "sir"
     new = shutil.copytree(old, project / "newer" / "sir")
@@ -351,6 +377,20 @@ def test_the_working_copy_against_the_last_commit(repository, sdkit):
     path.write_text(path.read_text().replace("rate = 4 ~ Dmnl ~ |", "rate = 1 ~ Dmnl ~ Pace. |"))
     assert "1 sentences (--all lists them)" in sdkit("diff", "small")[1]
     assert "rate, documentation" in sdkit("diff", "small", "--all")[1]
+
+
+def test_a_project_below_the_top_of_its_repository(repository, sdkit, monkeypatch):
+    (repository / "inner").mkdir()
+    shutil.move(repository / "models", repository / "inner" / "models")
+    who = ["-c", "user.name=t", "-c", "user.email=t@x.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *who, "commit", "-qm", "moved"], check=True)
+    monkeypatch.chdir(repository / "inner")
+    for name in ("small", "models/small", "inner/models/small"):
+        code, out, _ = sdkit("diff", f"HEAD:{name}", "small")
+        assert code == 0
+        assert out.startswith("old  HEAD:inner/models/small\n")
+    assert sdkit("diff", "HEAD~1:small", "small")[0] == 0  # where it stood before
 
 
 def test_a_commit_leaves_nothing_behind(repository, sdkit, tmp_path, monkeypatch):
