@@ -115,16 +115,24 @@ def check(
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="A model: its name, its path, or REVISION:PATH.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A model: its name, its path, or REVISION:PATH.")
+    ],
     b: Annotated[
         str | None,
-        typer.Argument(help="The newer one; if left out, the last commit of A is the older."),
+        typer.Argument(
+            metavar="B", help="The newer one. Without it: the last commit of A, and A on disk."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="List changed units, bounds and sentences too.")
     ] = False,
 ) -> int:
-    """What changed between two versions of a model, and which outputs that moves."""
+    """Compare two versions of a model.
+
+    What changed in equations, constants and priors, and which outputs that moves. Status 0
+    whatever is found; 2 where a version cannot be read or does not run.
+    """
     from .diff import diff_models
     from .diff_text import difference_lines
     from .revisions import find_versions
@@ -141,13 +149,18 @@ def diff(
 
 @app.command()
 def new(
-    what: Annotated[str, typer.Argument(help='"model" or "run".')],
-    name: Annotated[str, typer.Argument(help="Letters, digits, - and _; the folder's name.")],
+    what: Annotated[str, typer.Argument(metavar="model|run", help="What to begin.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its folder's name: letters, digits, - and _.")
+    ],
     model: Annotated[
         str | None, typer.Option(help="The model of a new run, by its name or path.")
     ] = None,
 ) -> int:
-    """Begin a model (models/NAME) or a run (runs/NAME); nothing is overwritten."""
+    """Begin a model or a run of your own.
+
+    Writes models/NAME or runs/NAME; nothing is overwritten.
+    """
     if what not in ("model", "run"):
         raise UsageError("U601", f'{what!r} is neither "model" nor "run"')
     if what == "model" and model is not None:
