@@ -13,6 +13,8 @@ from .diff import Change, Difference, Moved
 
 WIDTH = 100
 _COLUMNS = 4
+# A longer name goes on in the line below; so wide that a line of the table stays inside WIDTH.
+_NAMES = 27
 _PARAMETER = ("default", "role", "low", "high", "distribution", "weights")
 _DESCRIPTION = ("unit", "bounds", "documentation")
 _PLURAL = {"unit": "units", "bounds": "bounds", "documentation": "sentences"}
@@ -105,27 +107,32 @@ def _runs(found: Difference) -> list[str]:
 def _table(moved: Sequence[Moved]) -> list[str]:
     times = moved[0].times
     shown = np.unique(np.linspace(0, len(times) - 1, _COLUMNS).round().astype(int))
-    width = max(len(item.name) for item in moved)
-    width = min(max(width, 12), 34)
-    head = f"  {'':<{width}} {'most':>9} {'in':>8} {'since':>8}     "
+    width = min(max(len(item.name) for item in moved), _NAMES)
+    head = f"  {'':<{width}} {'most':>9} {'in':>7} {'since':>7}     "
     lines = [head + "".join(f"{times[i]:>10g}" for i in shown)]
     for item in moved:
-        name = item.name if len(item.name) <= width else item.name[: width - 1] + "…"
-        first = f"  {name:<{width}} {_percent(item.most):>9} {item.at:>8g} {item.since:>8g}"
-        lines.append(f"{first}  old" + "".join(f"{_number(item.old[i]):>10}" for i in shown))
-        lines.append(
-            " " * len(first) + "  new" + "".join(f"{_number(item.new[i]):>10}" for i in shown)
-        )
+        name, rest = [*textwrap.wrap(item.name, width, max_lines=2, placeholder="…"), ""][:2]
+        numbers = f"{_percent(item.most):>9} {item.at:>7g} {item.since:>7g}"
+        for first, then, side, values in (
+            (name, numbers, "old", item.old),
+            (rest, " " * len(numbers), "new", item.new),
+        ):
+            cells = "".join(f"{_number(values[i]):>10}" for i in shown)
+            lines.append(f"  {first:<{width}} {then}  {side}{cells}")
     return lines
 
 
 def _percent(change: float) -> str:
     if not np.isfinite(change):
         return "was 0" if np.isinf(change) else "missing"
-    return f"x {1 + change:.3g}" if abs(change) >= 100 else f"{100 * change:+.3g} %"
+    if abs(change) >= 1e5:
+        return "over 1e5"
+    return f"x {1 + change:.0f}" if abs(change) >= 100 else f"{100 * change:+.3g} %"
 
 
 def _number(value: float) -> str:
+    """At most nine characters."""
     if abs(value) >= 1000 and -1e6 < value < 1e7:
         return f"{value:,.0f}"
-    return f"{value:.4g}"
+    text = f"{value:.4g}"
+    return text if len(text) < 10 else f"{value:.3g}"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sdkit import revisions
-from sdkit.diff import Change, diff_models
+from sdkit.diff import Change, Difference, Moved, diff_models
+from sdkit.diff_text import difference_lines
 from sdkit.errors import CODES, Error, ModelError
 from tests.small import text
 
@@ -476,6 +477,20 @@ def test_a_committed_model_that_does_not_run(repository, sdkit):
     assert code == 2
     assert "  changed  outflow" in out
     assert error.startswith("S201: models/small: outflow")
+
+
+def test_a_table_of_long_names_and_numbers_stays_inside_the_width():
+    times = np.arange(2000, 2041, 0.25)
+    values = np.full(len(times), -9.87654e-9)
+    values[0] = -999_999.0
+    name = "cumulative overdose deaths of people from 2026 until the end of the run and beyond"
+    moved = tuple(
+        Moved(name, "x", "people", most, 2027.25, 2003.75, times, values, 9.9e6 + values)
+        for most in (-12345.678, -0.123456, np.inf, np.nan)
+    )
+    lines = difference_lines(Difference((), moved, ran=True), "old", "new")
+    assert max(map(len, lines)) <= 100
+    assert all(text in "\n".join(lines) for text in ("-12.3 %", "was 0", "missing", "…"))
 
 
 def test_a_long_equation_is_wrapped(repository, sdkit):
