@@ -100,9 +100,10 @@ def check(
 ) -> int:
     """Carry out the checks of a model; status 1 if one fails."""
     from .check import check_model
+    from .model import model_path
 
     with _Progress() as progress:
-        findings = check_model(_model_path(model), progress)
+        findings = check_model(model_path(model), progress)
     width = max(len(finding.check.name) for finding in findings)
     for finding in findings:
         mark = "pass" if finding.passed else "FAIL"
@@ -110,6 +111,75 @@ def check(
     failed = sum(not finding.passed for finding in findings)
     print(f"{len(findings) - failed} of {len(findings)} checks passed")
     return 1 if failed else 0
+
+
+@app.command()
+def diff(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A model: its name, its path, or REVISION:PATH.")
+    ],
+    b: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="B", help="The newer one. Without it: the last commit of A, and A on disk."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List changed units, bounds and sentences too.")
+    ] = False,
+) -> int:
+    """Compare two versions of a model.
+
+    What changed in equations, constants and priors, and which outputs that moves. Status 0
+    whatever is found; 2 where a version cannot be read or does not run.
+    """
+    from .diff import diff_models
+    from .diff_text import difference_lines
+    from .revisions import find_versions
+
+    with tempfile.TemporaryDirectory(prefix="sdkit-diff-") as scratch:
+        old, new = find_versions(a, b, Path(scratch))
+        found = diff_models(old.path, new.path, (old.label, new.label))
+    print("\n".join(difference_lines(found, old.label, new.label, everything)))
+    sys.stdout.flush()
+    for fault in found.faults:
+        _complain(fault)
+    return 2 if found.faults else 0
+
+
+@app.command()
+def new(
+    what: Annotated[str, typer.Argument(metavar="model|run", help="What to begin.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its folder's name: letters, digits, - and _.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="The model of a new run, by its name or path.")
+    ] = None,
+) -> int:
+    """Begin a model or a run of your own.
+
+    Writes models/NAME or runs/NAME; nothing is overwritten.
+    """
+    if what not in ("model", "run"):
+        raise UsageError("U601", f'{what!r} is neither "model" nor "run"')
+    if what == "model" and model is not None:
+        raise UsageError("U601", "--model is for a new run")
+    from .new import new_model, new_run
+
+    written = new_model(name) if what == "model" else new_run(name, model)
+    for path in written:
+        print(path)
+    folder = written[0].parent.as_posix()
+    folder = f'"{folder}"' if " " in folder else folder
+    print("next:")
+    for line in (
+        (f"run {folder}", f"check {name}", f"new run {name} --model {name}")
+        if what == "model"
+        else (f"run {folder} --draws 16", f"run {folder}")
+    ):
+        print(f"  sdkit {line}")
+    return 0
 
 
 @app.command()
@@ -147,16 +217,6 @@ def _is_run_folder(path: Path) -> bool:
     if not path.is_dir():
         return False
     return not any(p.suffix.lower() in VENSIM | XMILE for p in path.iterdir())
-
-
-def _model_path(name: str) -> Path:
-    path = Path(name)
-    if path.exists():
-        return path
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "models" / name).is_dir():
-            return folder / "models" / name
-    return path
 
 
 class _Progress:

@@ -285,6 +285,25 @@ CODES: dict[str, Code] = {
         "An optional package is missing.",
         "Install the extra that the message names.",
     ),
+    "X502": Code(
+        "git is needed to read a commit, and cannot be started.",
+        "Install git (git-scm.com), or give two models by their paths.",
+    ),
+    # -- G: versions that git keeps ------------------------------------------------------
+    "G801": Code(
+        "The path lies in no git repository that git will read.",
+        "Give two models by their paths, or call the command inside a clone.",
+    ),
+    "G802": Code(
+        "git knows no such revision.",
+        "`git log --oneline` lists commits, `git tag` and `git branch` names; HEAD is the latest "
+        "commit, HEAD~1 the one before.",
+    ),
+    "G803": Code(
+        "The revision holds no model at this path.",
+        "`git ls-tree -r --name-only REV` lists what it holds. A model that was moved had its old "
+        "path then; a new one has no version before its first commit.",
+    ),
     # -- U: the command line -----------------------------------------------------------
     "U601": Code(
         "The command line is wrong.",
@@ -297,6 +316,15 @@ CODES: dict[str, Code] = {
     "U603": Code(
         "A file or a folder cannot be written.",
         "Check that the folder exists, that it can be written and that the disk is not full.",
+    ),
+    "U604": Code(
+        "A name cannot be used for a new folder.",
+        "Begin with a letter and go on with letters, digits, - and _, 60 at most; names of devices "
+        "(con, nul, com1) do not work on Windows.",
+    ),
+    "U605": Code(
+        "Something of this name is there already, and nothing is overwritten.",
+        "Choose another name, or move what is there.",
     ),
     "U699": Code(
         "A defect of sdkit itself, not of what you gave it.",

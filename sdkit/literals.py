@@ -1,4 +1,4 @@
-"""The parts of a model's text that PySD would evaluate, mistake or read in part."""
+"""The parts of a model's text that PySD would evaluate, mistake, read in part or not keep."""
 
 from __future__ import annotations
 
@@ -52,3 +52,28 @@ def check_table(table, where: str) -> None:
         raise ModelError("M112", f"{where}: a table with {lengths or 'no'} points")
     if table.get("type", "continuous") not in ("continuous", "extrapolate", "discrete"):
         raise ModelError("M109", f"{where}: a graphical function of type {table.get('type')!r}")
+
+
+_LEFT_SIDE = re.compile(r'\s*("(\\.|[^"\\])*"|[^=(\[:"])*:?=?=?\s*')
+
+
+def right_side(equation: str) -> str:
+    """What stands behind the name and the equals sign of a Vensim entry."""
+    return _LEFT_SIDE.sub("", equation, count=1).strip()
+
+
+def xmile_text(node) -> str:
+    """An XMILE variable's equation in one line: a stock's flows, and a table's points, with it."""
+    if node is None:
+        return ""
+
+    def said(tag: str) -> list[str]:
+        return [" ".join("".join(found.itertext()).split()) for found in node.iter(f"{{*}}{tag}")]
+
+    points = [f"{tag} {' '.join(said(tag))}" for tag in ("xpts", "ypts") if said(tag)]
+    points += [str(dict(scale.attrib)) for scale in node.iter("{*}xscale")]
+    equation = " ".join([*said("eqn"), *points])
+    if not node.tag.endswith("stock"):
+        return equation
+    flows = " + ".join(said("inflow")) + "".join(f" - {flow}" for flow in said("outflow"))
+    return f"INTEG({flows.strip() or 0}, {equation})"

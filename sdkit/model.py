@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from .expressions import CONTROLS, Translator, has_missing, key, walk
 from .functions import FUNCTIONS
 from .translate import VENSIM, XMILE, Element, Vensim, Xmile
 
-__all__ = ["Model", "Variable", "find_model_file", "key", "read_model"]
+__all__ = ["Model", "Variable", "find_model_file", "key", "model_path", "read_model"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Variable:
 
     `kind` is constant, auxiliary, stock, lookup or control; `value` is the number of a
     constant, else None; `limits` are the bounds in brackets after the unit, None where
-    open; `line` counts from 1 (0 where the file does not tell).
+    open; `line` counts from 1 (0 where the file does not tell); `text` is the right-hand
+    side as the file has it, in one line.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Variable:
     line: int
     expression: tuple
     value: float | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,16 @@ class Model:
     def constants(self) -> tuple[str, ...]:
         """Names of the constants, in the order of the file."""
         return tuple(n for n, v in self.variables.items() if v.kind == "constant")
+
+
+def model_path(name: str) -> Path:
+    """`name` as a path, or the folder of that name under the nearest models/, if there is one."""
+    path = Path(name)
+    if not os.path.exists(path):  # False too where a name is too long to be asked for
+        for folder in (Path.cwd(), *Path.cwd().parents):
+            if os.path.isdir(folder / "models" / name):
+                return folder / "models" / name
+    return path
 
 
 def find_model_file(path: str | Path) -> Path:
@@ -160,6 +173,7 @@ def _variables(path: Path, elements: list[Element]) -> dict[str, Variable]:
             element.line,
             expression,
             value,
+            element.text,
         )
     return variables
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import Error, ModelError, SimulationError
 from .expressions import CONTROLS, key
-from .literals import check_table, limits, literal, refuse_power
+from .literals import check_table, limits, literal, refuse_power, right_side, xmile_text
 
 VENSIM = {".mdl"}
 XMILE = {".xmile", ".xml", ".stmx", ".itmx"}
@@ -47,6 +47,7 @@ class Element:
     documentation: str
     line: int
     abstract: Any
+    text: str = ""
 
 
 def _quietly(path: Path, what: str, line: int, action, *arguments):
@@ -213,9 +214,9 @@ class Vensim:
                 parsed.append((part, line))
             kinds = {"SubscriptRange": [], "Constraint": [], "TestInput": []}
             components = []
-            for part, line in parsed:
+            for (part, line), element in zip(parsed, visitor.entries, strict=True):
                 kinds.get(type(part).__name__, components).append(part)
-                placed.append((section, part, line))
+                placed.append((section, part, line, right_side(element.equation)))
             section.subscripts = kinds["SubscriptRange"]
             section.components = components
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
@@ -223,14 +224,14 @@ class Vensim:
 
     def elements(self) -> list[Element]:
         _, placed = self.abstract()
-        for section, part, line in placed:
+        for section, part, line, _ in placed:
             if section.type == "macro":
                 raise ModelError("M109", f"{self.path.name}, line {line}: macro {section.name!r}")
             if type(part).__name__ == "SubscriptRange":
                 raise ModelError("M109", f"{self.path.name}, line {line}: subscript {part.name!r}")
         seen: dict[str, tuple[str, int]] = {"time": ("Time", 0)}
         elements = []
-        for _, part, line in placed:
+        for _, part, line, text in placed:
             if type(part).__name__ in ("Constraint", "TestInput"):
                 continue
             if part.subscripts and part.subscripts[0]:
@@ -253,6 +254,7 @@ class Vensim:
                     part.documentation or "",
                     line,
                     part.get_abstract_component(),
+                    text,
                 )
             )
         missing = [name for k, name in CONTROLS.items() if k not in seen]
@@ -363,6 +365,7 @@ class Xmile:
                     element.documentation or "",
                     line,
                     element.components[0],
+                    xmile_text(getattr(component, "node", None)),
                 )
             )
         missing = [name for k, name in CONTROLS.items() if k not in seen]

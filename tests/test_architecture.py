@@ -136,8 +136,9 @@ def test_nothing_names_a_machine():
 def test_the_package_data_exists_and_is_all_there_is():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["sdkit"]
-    found = [{p.name for p in (ROOT / "sdkit").glob(pattern)} for pattern in patterns]
+    found = [set((ROOT / "sdkit").glob(pattern)) for pattern in patterns]
     assert all(found)
-    files = {p.name for p in (ROOT / "sdkit").iterdir() if p.is_file() and p.suffix != ".py"}
+    files = {p for p in (ROOT / "sdkit").rglob("*") if p.is_file()}
+    files = {p for p in files if p.suffix not in (".py", ".pyc")}
     assert set().union(*found) == files
     assert project["project"]["license"] == "MIT"

@@ -1,8 +1,12 @@
-"""The README's numbers and code are those of this tree."""
+"""The README's numbers and code are those of this tree; what the how-to says to do works."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +22,9 @@ def test_the_answer_is_that_of_the_recorded_run():
 
 @pytest.mark.parametrize("text", [README, HOW_TO], ids=["README", "how-to"])
 def test_code_runs_as_printed(text):
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert blocks
-    for block in blocks:
+    found = [body for kind, body in blocks(text) if kind == "python"]
+    assert found
+    for block in found:
         done = subprocess.run(
             [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -28,15 +32,21 @@ def test_code_runs_as_printed(text):
 
 
 def commands(text: str) -> list[str]:
-    lines = "\n".join(re.findall(r"```\n(.*?)```", text, re.S)).splitlines()
+    lines = [line for kind, body in blocks(text) if not kind for line in body.splitlines()]
     return [line.split("#")[0].strip() for line in lines if line.startswith("sdkit ")]
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Fenced blocks as (what stands behind the fence, body without its indent)."""
+    found = re.findall(r"^(?:\d\. )? *```([^`\n]*)\n(.*?)^ *```$", text, re.S | re.M)
+    return [(kind.strip(), textwrap.dedent(body)) for kind, body in found]
 
 
 def test_every_command_shown_is_one_that_exists():
     from sdkit.cli import status
 
     shown = {line.split()[1] for line in commands(README) + commands(HOW_TO)}
-    assert shown == {"run", "check", "explain"}
+    assert shown == {"run", "check", "diff", "new", "explain"}
     for command in shown:
         assert status([command, "--help"]) == 0
 
@@ -50,3 +60,65 @@ def test_small_commands_run_as_printed(tmp_path):
     assert status(["run", str(ROOT / model), "--set", assignment, "--out", str(out)]) == 0
     header = (out / "variables.csv").read_text(encoding="utf-8").splitlines()[0]
     assert "Infected" in header
+
+
+def edit(model: Path, kind: str, body: str) -> None:
+    """Do to a model folder what a block of the how-to says."""
+    if kind == "mdl":
+        path = model / f"{model.name}.mdl"
+        content = path.read_text(encoding="utf-8")
+        for entry in re.findall(r"^\S.*?^\t\|$", body, re.S | re.M):
+            name = entry.partition("=")[0]
+            start = re.search(rf"^{name}=", content, re.M)
+            if start:
+                end = content.index("\t|", start.start()) + 2
+                content = content[: start.start()] + entry + content[end:]
+            else:
+                head, mark, rest = content.partition(f"{'*' * 56}\n\t.Control")
+                content = f"{head}{entry}\n\n{mark}{rest}"
+        path.write_text(content, encoding="utf-8")
+        return
+    path = model / kind.split()[1]
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    gap = "\n" if kind.startswith("toml") else ""
+    path.write_text(before + gap + body, encoding="utf-8")
+
+
+def test_the_how_to_takes_a_modeler_by_the_hand(tmp_path, monkeypatch, sdkit):
+    """Every edit and command from a new model to a data series, with the answers it promises."""
+    if not shutil.which("git"):
+        pytest.skip("no git")
+    monkeypatch.chdir(tmp_path)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "a modeler")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "modeler@example.org")
+    subprocess.run(["git", "init", "-q"], check=True)
+    walk = HOW_TO[HOW_TO.index("## Start a model") : HOW_TO.index("## Add a policy")]
+    said, count = "", 0
+    for kind, body in blocks(walk):
+        if kind:
+            edit(tmp_path / "models" / "mine", kind, body)
+            continue
+        for line in body.splitlines():
+            if line.startswith("git "):
+                subprocess.run(shlex.split(line), check=True, capture_output=True)
+            elif line.startswith("sdkit "):
+                _, out, error = sdkit(*shlex.split(line)[1:])
+                said = " ".join((out + error).split())
+                assert "U699" not in said
+                count += 1
+            else:
+                assert " ".join(line.split()) in said, f"{line!r} is not in {said!r}"
+    assert count > 15
+    assert "report.html" in said
+
+
+def test_the_difference_shown_is_the_one_that_comes(project, monkeypatch, sdkit):
+    monkeypatch.chdir(project)
+    shutil.copytree(project / "models" / "sir", project / "older" / "sir")
+    path = project / "models" / "sir" / "sir.mdl"
+    changed = path.read_text(encoding="utf-8").replace("\t0.1\n", "\t0.09\n")
+    path.write_text(changed, encoding="utf-8")
+    _, out, _ = sdkit("diff", "older/sir", "models/sir")
+    shown = next(body for kind, body in blocks(HOW_TO) if kind == "text")
+    assert out.splitlines()[1:] == shown.splitlines()[1:]

@@ -1,0 +1,165 @@
+"""Folders to begin with: a model that runs at once, a run filled in from its model.
+
+A folder is written beside its place and renamed at the end, whole or not at all, and never
+over anything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from .compile import compile_model
+from .errors import RunError, UsageError
+from .experiment import Setting, read_settings
+from .files import read_text, write_text
+from .model import Model, key, model_path, read_model
+from .outputs import read_outputs
+from .parameters import Parameters, read_parameters
+from .run import prepare, read_run
+from .translate import VENSIM, XMILE
+
+TEMPLATES = Path(__file__).with_name("templates")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.I)
+_DRAWS = 64
+
+
+def new_model(name: str) -> list[Path]:
+    """Write models/`name`: one stock, one lever, and all the files that a model may have.
+
+    It stands in the nearest models/ here or above, else in a new one here. Returns the files
+    written. Raises UsageError U604 for a name that is none, U605 where something of that
+    name is there, RunError U603 where the disk does not take it.
+    """
+    root = _root() or Path.cwd()
+
+    def fill(folder: Path) -> None:
+        for path in sorted(p for p in TEMPLATES.rglob("*") if p.is_file() and p.name != "run.toml"):
+            text = read_text(path).replace("@NAME@", name)
+            inside = path.relative_to(TEMPLATES)
+            write_text(folder / (f"{name}.mdl" if path.name == "model.mdl" else inside), text)
+
+    return _write(root / "models", name, fill)
+
+
+def new_run(name: str, model: str | None = None) -> list[Path]:
+    """Write runs/`name`/run.toml: a comparison of all policies of a model under all its scenarios.
+
+    `model` is a name or a path, and may be left out where models/ holds one only. Outputs are
+    the headline ones; the horizon begins with the first lever and lies inside the model's
+    time. Raises what `new_model` does, U601 where it has to be said which model, R413 where
+    the model lies outside the folder that holds models/, R410 where its time has no whole
+    year, and whatever is wrong in the model's own files.
+    """
+    root = _root()
+    if root is None:
+        raise RunError("R413", f"no folder models in {Path.cwd()} or above it")
+    path = model_path(model) if model else _only_model(root)
+    read = read_model(path)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise RunError("R413", f"{path} lies outside {root}, where the run would look for it")
+    text = _run_text(read, path.resolve().relative_to(root.resolve()).as_posix())
+
+    def fill(folder: Path) -> None:
+        write_text(folder / "run.toml", text)
+        prepare(read_run(folder))
+
+    return _write(root / "runs", name, fill)
+
+
+def _root() -> Path | None:
+    """The nearest folder, here or above, that holds models/."""
+    return next((f for f in (Path.cwd(), *Path.cwd().parents) if (f / "models").is_dir()), None)
+
+
+def _only_model(root: Path) -> Path:
+    found = sorted({p.parent for p in root.glob("models/*/*") if p.suffix in VENSIM | XMILE})
+    if len(found) != 1:
+        known = ", ".join(path.name for path in found) or "no model"
+        raise UsageError("U601", f"--model is needed: {root / 'models'} holds {known}")
+    return found[0]
+
+
+def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
+    """Fill a new folder `name` in `parent`, all or nothing; its files, sorted."""
+    if not _NAME.fullmatch(name) or _DEVICE.fullmatch(name):
+        raise UsageError("U604", f"{name!r} is no name for a folder")
+    made = not parent.exists()
+    try:
+        parent.mkdir(exist_ok=True)
+        # A file system may fold case where this one does not.
+        for other in parent.iterdir():
+            if other.name.lower() == name.lower():
+                raise UsageError("U605", f"{_near(other)} is there already")
+        with tempfile.TemporaryDirectory(prefix=".sdkit-new-", dir=parent) as stage:
+            folder = Path(stage) / name
+            folder.mkdir()
+            fill(folder)
+            inside = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+            folder.rename(parent / name)
+        made = False
+    except OSError as error:
+        raise RunError("U603", f"{_near(parent / name)}: {error.strerror or error}") from None
+    finally:
+        if made and parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+    return [_near(parent / name / path) for path in inside]
+
+
+def _near(path: Path) -> Path:
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+
+
+def _run_text(model: Model, where: str) -> str:
+    folder = model.path.parent
+    parameters = read_parameters(model)
+    scenarios = read_settings(folder / "scenarios.toml", "scenario", parameters)
+    policies = read_settings(folder / "policies.toml", "policy", parameters)
+    outputs = read_outputs(folder / "outputs.toml", model)
+    headlines = [o.name for o in outputs.values() if o.headline] or list(outputs)
+    draws = (
+        f'{{ from = "priors", n = {_DRAWS} }}' if parameters.sampled else '{ from = "defaults" }'
+    )
+    text = read_text(TEMPLATES / "run.toml")
+    for word, value in (
+        ("QUESTION", json.dumps(f"What do the policies of the model {model.name} change?")),
+        ("MODEL", json.dumps(where, ensure_ascii=False)),
+        ("DRAWS", draws),
+        ("SCENARIOS", _list(list(scenarios))),
+        ("POLICIES", _list(list(policies))),
+        ("OUTPUTS", _list(headlines)),
+        ("HORIZON", str(list(_horizon(model, parameters, policies.values())))),
+    ):
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def _list(names: Sequence[str]) -> str:
+    """A TOML list of texts, one a line where they are many."""
+    quoted = [json.dumps(name, ensure_ascii=False) for name in names]
+    line = f"[{', '.join(quoted)}]"
+    return line if len(line) < 80 else "[\n" + "".join(f"    {q},\n" for q in quoted) + "]"
+
+
+def _horizon(model: Model, parameters: Parameters, policies: Iterable[Setting]) -> tuple[int, int]:
+    """From the first year in which a lever starts, or the model's first, to its last whole year."""
+    program = compile_model(model, ())
+    first, last = math.ceil(program.initial_time), math.floor(program.final_time + 1e-9) - 1
+    steps = [(first - program.initial_time) / program.time_step, 1 / program.time_step]
+    if not 0 <= first <= last <= 9999 or any(abs(n - round(n)) > 1e-6 for n in steps):
+        raise RunError(
+            "R410",
+            f"{model.path.name} goes from {program.initial_time:g} to {program.final_time:g} in "
+            f"steps of {program.time_step:g}; a comparison needs whole years on steps",
+        )
+    levers = {p.name: p.default for p in parameters.of_role("lever")}
+    values = [levers, *(policy.values for policy in policies)]
+    starts = [v for mapping in values for n, v in mapping.items() if key(n).endswith("_start")]
+    inside = [math.floor(v) for v in starts if first <= v < last + 1]
+    return min(inside, default=first), last
