@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdkit.check import KINDS, check_model, read_checks, run_checks, swings_of
+from sdkit.check import check_model, run_checks, swings_of
+from sdkit.checks import KINDS, read_checks
 from sdkit.errors import RunError
 from sdkit.model import read_model
 
