@@ -24,8 +24,8 @@ from .observations import Series
 from .parameters import Parameters
 from .simulation import simulate
 
-# Lanes x variables x steps of one slice stay under about 100 MB for 600 variables.
-SLICE = 32
+# One slice holds 50 MB for 600 variables and 656 steps.
+SLICE = 16
 # What counts as rounding: 1e-9 of the largest magnitude that a variable has. RK4 adds
 # some hundred terms a step in 1e-16 each; a real fault is orders of magnitude larger.
 ROUNDING = 1e-9
@@ -185,8 +185,9 @@ class Runs:
             raise SimulationError("S202", f"the default run failed: {self.failed[0]}")
 
     def _hold(self, lane: int, name: str, low: float, high: float, values: np.ndarray) -> None:
-        empty = np.full((2, len(self.program.outputs)), np.nan)
-        self._extremes.setdefault(lane, empty)[:, self._place[name]] = low, high
+        if lane not in self._extremes:
+            self._extremes[lane] = np.full((2, len(self.program.outputs)), np.nan)
+        self._extremes[lane][:, self._place[name]] = low, high
         if name in self._keep[lane]:
             self._series.setdefault(lane, {})[name] = np.array(values)
 
