@@ -38,8 +38,14 @@ class Finding:
     detail: str
 
 
-def check_model(path: Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Carry out the checks.toml of a model, watching the variables of its headline outputs."""
+def check_model(
+    path: Path, progress: Callable[[int, int], None] | None = None, plain: bool = False
+) -> list[Finding]:
+    """Carry out the checks.toml of a model, watching the variables of its headline outputs.
+
+    `plain` runs plain Python, which is quicker where a few checks need a few runs.
+    Raises what `read_checks` and `run_checks` raise.
+    """
     model = read_model(path)
     folder = model.path.parent
     parameters = read_parameters(model)
@@ -48,7 +54,7 @@ def check_model(path: Path, progress: Callable[[int, int], None] | None = None) 
     if (folder / "outputs.toml").exists():
         outputs = read_outputs(folder / "outputs.toml", model)
         headlines = [output.variable for output in outputs.values() if output.headline]
-    return run_checks(model, parameters, checks, headlines, progress)
+    return list(findings(checks, Runs(model, parameters, headlines, progress, plain)))
 
 
 def run_checks(

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import RunError
+from .errors import ParameterError, RunError
 from .experiment import read_settings
 from .files import checked, place, read_toml, typed
 from .model import Model
 from .observations import REDUCTIONS
 from .parameters import Parameters
 
+# How the expression of a stock begins.
+STOCKS = (("state", "stock"), ("state", "non-negative stock"))
 _RUN = {"set": dict, "under": str}
 _SPAN = {"at": float, "from": float, "to": float}
 # kind -> (keys it needs, keys it may have)
@@ -69,6 +71,8 @@ _WORDS = {
     "extremum": ("max", "min"),
     "range": ("bounds", "prior"),
 }
+# Draws of one check: more are the business of a run folder.
+_MOST = 2**16
 _LISTS = ("sum", "variables", "stocks", "inflows", "outflows")
 
 
@@ -151,6 +155,8 @@ def _settings(path: Path, data: Mapping, parameters: Parameters) -> dict[str, di
 def _policies(path: Path, where: str, names: Sequence, parameters: Parameters) -> dict:
     known = read_settings(path.parent / "policies.toml", "policy", parameters)
     for name in names:
+        if not isinstance(name, str):
+            raise RunError("R409", f"{where}: {name!r} is no name of a policy")
         if name not in known:
             raise RunError("R411", f"{where}: no policy {name!r}; known: {', '.join(known)}")
     return {name: known[name].values for name in names}
@@ -164,6 +170,10 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
         if model.find(name).expression[:2] not in STOCKS and stock:
             raise RunError("R410", f"{where}: {name!r} is no stock")
+
+    def constant(name: str):
+        if not model.has(name) or model.find(name).kind != "constant":
+            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model")
 
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
@@ -180,15 +190,11 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
         variable(name, stock=True)
         typed(path, name, value, float)
     for name in row.get("except", ()):
+        variable(name, stock=row["kind"] == "zero stocks")
         if row["kind"] == "inputs":
-            parameters.find(name)
-        else:
-            variable(name, stock=row["kind"] == "zero stocks")
+            constant(name)
     if "scale" in row:
-        parameters.find(row["scale"])
-
-
-STOCKS = (("state", "stock"), ("state", "non-negative stock"))
+        constant(row["scale"])
 
 
 def _values(where: str, row: dict) -> None:
@@ -203,8 +209,10 @@ def _values(where: str, row: dict) -> None:
         if word in row and row[word] not in allowed:
             raise RunError("R410", f"{where}: {word} has to be one of {', '.join(allowed)}")
     for word in ("n", "draws"):
-        if word in row and (row[word] < 1 or row[word] & (row[word] - 1)):
-            raise RunError("R410", f"{where}: {word} has to be a power of two, not {row[word]}")
+        count = row.get(word, 1)
+        if not 1 <= count <= _MOST or count & (count - 1):
+            text = f"has to be a power of two up to {_MOST}, not {count}"
+            raise RunError("R410", f"{where}: {word} {text}")
     for word in ("seed", "tolerance", "within", "window", "margin", "max_shift", "max_change"):
         if row.get(word, 1) < 0:
             raise RunError("R410", f"{where}: {word} has to be zero or more")
