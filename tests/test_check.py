@@ -96,7 +96,8 @@ def test_what_runs_below_zero_is_named(keys, project):
     kind = {"": "inputs", "n = 8": "draws"}.get(keys, "extreme")
     text = f'[[check]]\nname = "x"\nkind = "{kind}"\n{keys}\n'
     assert findings(project, text)[0].passed
-    broken(project, "immunity wanes*Recovered/", "400*imported infections + initial recovered/")
+    broken(project, "immunity wanes*Recovered/", "initial recovered/")
+    broken(project, "contacts per person*infectivity*", "0*contacts per person*infectivity*")
     (finding,) = findings(project, text)
     assert not finding.passed
     assert "Recovered falls to -" in finding.detail
