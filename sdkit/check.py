@@ -169,8 +169,9 @@ def _history(check: Check, runs: Runs):
         values = values * runs.get(row["scale"], lane)
     modelled = at_observations(runs.times, values, seen.time, row["reduction"])
     window = row.get("window", 1)
+    gaps = np.diff(seen.time)
     # Half a month is more than any rounding of a time.
-    if row["reduction"] == "month" and window > 1 and np.ptp(np.diff(seen.time)) > 1 / 24:
+    if row["reduction"] == "month" and window > 1 and len(gaps) and np.ptp(gaps) > 1 / 24:
         _refuse(check, "a month is missing, so there is no running mean")
     modelled, observed = running_mean(modelled, window), running_mean(seen.value, window)
     if not len(observed) or np.isnan(modelled).any():

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import STOCKS, Check
-from .compile import compile_model
+from .compile import Program, compile_model
 from .errors import SimulationError
 from .experiment import Experiment, Setting, sample
 from .expressions import key, walk
@@ -86,9 +86,14 @@ class Runs:
         return [self.lane(row, *layers) for row in table.to_dict("records")]
 
     @cached_property
+    def _bare(self) -> Program:
+        """The model as it stands, without an output: how it saves, what is fixed in it."""
+        return compile_model(self.model, ())
+
+    @property
     def frozen(self) -> frozenset[str]:
         """Constants that no lane can change: they decide the size of the program."""
-        return compile_model(self.model, ()).frozen
+        return self._bare.frozen
 
     @property
     def stocks(self) -> list[str]:
@@ -153,7 +158,6 @@ class Runs:
 
         Raises SimulationError S202 where the default run fails; other lanes may.
         """
-        saveper = compile_model(self.model, ()).saveper
         reads = [n[1] for v in self._variables.values() for n in walk(v.expression)
                  if n[0] == "name"]  # fmt: skip
         if "saveper" not in reads:  # every step is looked at
@@ -165,7 +169,9 @@ class Runs:
         outputs = [n for n, v in self._variables.items() if v.kind not in skipped
                    and n not in AXES and (self.everything or n in self._wanted)]  # fmt: skip
         self.program = program = compile_model(copy, outputs)
-        self.every = max(round(saveper / program.saveper), 1)  # steps between saved times
+        self.every = max(
+            round(self._bare.saveper / program.saveper), 1
+        )  # steps between saved times
         steps = int((program.final_time - program.initial_time) / program.saveper + 1e-6)
         self.times = program.initial_time + program.saveper * np.arange(steps + 1)
         self._place = {name: i for i, name in enumerate(program.outputs)}

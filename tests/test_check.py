@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +294,22 @@ def test_a_check_that_cannot_be_carried_out_says_why(text, why, project):
     with pytest.raises(RunError, match=why) as caught:
         findings(project, f'[[check]]\nname = "x"\nvariable = "infection"\n{text}\n')
     assert caught.value.code == "C701"
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "checks.md").read_text(encoding="utf-8")
+EXAMPLES = [b for b in re.findall(r"```toml\n(.*?)```", PAGE, re.S) if b.startswith("[[check]]")]
+
+
+def test_every_example_of_the_page_passes(project):
+    pytest.importorskip("simlin")
+    found = findings(project, "\n".join(EXAMPLES))
+    assert {f.check.kind for f in found} == set(KINDS)
+    assert [f.check.name for f in found if not f.passed] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_names_every_key_of_a_kind(kind):
+    section = re.search(rf"^## {kind}\n(.*?)(?=^## )", PAGE, re.M | re.S)[1]
+    # `rule` is a note from before `note`.
+    words = set().union(*KINDS[kind]) - {"set", "under", "source", "rule"}
+    assert [word for word in words if not re.search(rf"`{word}[` ]", section)] == []
