@@ -1,65 +1,32 @@
 """What a model must do: checks.toml, carried out.
 
-Every check asks something of runs with the default values, or with a few changed. All the
-runs that a file asks for are simulated in one experiment.
+A judge asks for its runs, waits while all runs of all checks are simulated together, and
+then says what came of them: a generator that yields twice. docs/checks.md explains the kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .compile import compile_model
-from .errors import RunError
-from .experiment import Experiment, Setting, no_draws
-from .files import checked, place, read_toml, typed
-from .model import Model, key, read_model
-from .observations import (
-    REDUCTIONS,
-    Series,
-    at_observations,
-    log_errors,
-    read_series,
-    running_mean,
-)
+from .checks import Check, read_checks
+from .errors import RunError, SimulationError
+from .model import Model, read_model
+from .observations import Series, at_observations, log_errors, read_series, running_mean
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
-from .simulation import simulate
+from .probe import ROUNDING, Runs
 from .structure import simlin_faults, unit_faults
 
-# kind -> (keys it needs, keys it may have)
-KINDS: dict[str, tuple[dict, dict]] = {
-    "bound": ({"variable": str}, {"min": float, "max": float, "set": dict}),
-    "direction": (
-        {"set": dict, "variable": str, "direction": str},
-        {"against": dict, "at": float, "from": float, "to": float, "margin": float},
-    ),
-    "history": (
-        {"variable": str, "series": str, "from": float, "to": float, "reduction": str},
-        {"rms_log_ratio": float, "factor": float, "window": int, "scale": str},
-    ),
-    "conservation": ({"sum": list, "equals": str}, {"tolerance": float}),
-    "step": ({}, {"max_shift": float}),
-    "units": ({}, {}),
-    "settles": ({"from": float}, {"variable": str, "variables": list, "rule": str}),
-}
 # A swing counts as undamped when it is over 2 % of the level and the last one is not
 # smaller than the first.
 SWING = 0.02
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: its name, its kind and the keys of that kind."""
-
-    name: str
-    kind: str
-    options: Mapping[str, Any]
+# How many offenders a detail names.
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -71,62 +38,23 @@ class Finding:
     detail: str
 
 
-def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]:
-    """checks.toml; every name in it is known to the model (S203, P305, P308), R407 to R412."""
-    data = read_toml(path)
-    for word in data:
-        if word != "check":
-            raise RunError("R407", f"{place(path, word)}: unknown key {word!r}; known: [[check]]")
-    checks: list[Check] = []
-    for number, table in enumerate(typed(path, "check", data.get("check", []), list), 1):
-        where = f"[[check]] number {number}"
-        kind = table.get("kind") if isinstance(table, dict) else None
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise RunError("C701", f"{path}, {where}: kind {kind!r}; known: {', '.join(KINDS)}")
-        required, optional = KINDS[kind]
-        row = checked(
-            path,
-            table,
-            {"name": str, "kind": str, **required},
-            {"source": str, "note": str, "description": str, **optional},
-            where,
-        )
-        where = f"{place(path, row['name'])}, check {row['name']!r}"
-        if any(check.name == row["name"] for check in checks):
-            raise RunError("R412", f"{where} stands here twice")
-        _validate(path, where, row, model, parameters)
-        checks.append(Check(row["name"], kind, row))
-    if not checks:
-        raise RunError("R408", f"{path} holds no [[check]] table")
-    return checks
+def check_model(
+    path: Path, progress: Callable[[int, int], None] | None = None, plain: bool = False
+) -> list[Finding]:
+    """Carry out the checks.toml of a model, watching the variables of its headline outputs.
 
-
-def _validate(path: Path, where: str, row: dict, model: Model, parameters: Parameters) -> None:
-    for word in ("set", "against"):
-        for name, value in row.get(word, {}).items():
-            parameters.check_value(name, typed(path, name, value, float), where)
-    for name in _variables(row):
-        if not isinstance(name, str):
-            raise RunError("R409", f"{where}: {name!r} is no name of a variable")
-        model.find(name)
-    if "scale" in row:
-        parameters.find(row["scale"])
-    if row["kind"] == "direction":
-        if row["direction"] not in ("higher", "lower"):
-            raise RunError("R410", f"{where}: direction has to be higher or lower")
-        if "at" not in row and not ("from" in row and "to" in row):
-            raise RunError("R408", f"{where}: it needs `at`, or `from` and `to`")
-    if row["kind"] == "history" and row["reduction"] not in REDUCTIONS:
-        raise RunError("R410", f"{where}: reduction has to be one of {', '.join(REDUCTIONS)}")
-    if row["kind"] == "bound" and not {"min", "max"} & row.keys():
-        raise RunError("R408", f"{where}: it needs `min` or `max`")
-    if row["kind"] == "settles" and not {"variable", "variables"} & row.keys():
-        raise RunError("R408", f"{where}: it needs `variables`")
-
-
-def _variables(row: Mapping[str, Any]) -> list[str]:
-    found = [row[word] for word in ("variable", "equals") if word in row]
-    return [*found, *row.get("sum", ()), *row.get("variables", ())]
+    `plain` runs plain Python, which is quicker where a few checks need a few runs.
+    Raises what `read_checks` and `run_checks` raise.
+    """
+    model = read_model(path)
+    folder = model.path.parent
+    parameters = read_parameters(model)
+    checks = read_checks(folder / "checks.toml", model, parameters)
+    headlines: list[str] = []
+    if (folder / "outputs.toml").exists():
+        outputs = read_outputs(folder / "outputs.toml", model)
+        headlines = [output.variable for output in outputs.values() if output.headline]
+    return list(findings(checks, Runs(model, parameters, headlines, progress, plain)))
 
 
 def run_checks(
@@ -138,174 +66,176 @@ def run_checks(
 ) -> list[Finding]:
     """Carry out the checks. `headlines` are the variables that a step check watches.
 
-    Raises RunError C701 for a check that cannot be carried out, SimulationError where a run
-    fails, DependencyError X501 where a unit check lacks pysimlin.
+    Raises RunError C701 for a check that cannot be carried out, SimulationError where the
+    default run fails (a check whose own run fails has not passed), DependencyError X501
+    where a unit check lacks pysimlin.
     """
-    runs = _Runs(model, parameters, checks, headlines, progress)
-    series = read_series(model.path.parent / "data")
-    findings = []
-    for check in checks:
-        judge = globals()[f"_{check.kind}"]
-        passed, detail = judge(check.options, runs, series)
-        findings.append(Finding(check, bool(passed), detail))
-    return findings
+    return list(findings(checks, Runs(model, parameters, headlines, progress)))
 
 
-def check_model(path: Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Carry out the checks.toml of a model, watching the variables of its headline outputs."""
-    model = read_model(path)
-    folder = model.path.parent
-    parameters = read_parameters(model)
-    checks = read_checks(folder / "checks.toml", model, parameters)
-    headlines: list[str] = []
-    if (folder / "outputs.toml").exists():
-        outputs = read_outputs(folder / "outputs.toml", model)
-        headlines = [output.variable for output in outputs.values() if output.headline]
-    return run_checks(model, parameters, checks, headlines, progress)
+def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
+    """The findings one by one, for a caller that may stop at the first that has not passed."""
+    runs.data = read_series(runs.model.path.parent / "data")
+    judges = [JUDGES[check.kind](check, runs) for check in checks]
+    for judge in judges:
+        next(judge)
+    runs.simulate()
+    for check, judge in zip(checks, judges, strict=True):
+        try:
+            passed, detail = next(judge)
+        except SimulationError as error:
+            if error.code != "S202" or 0 in runs.failed:
+                raise
+            passed, detail = False, error.message
+        yield Finding(check, bool(passed), detail)
 
 
-class _Runs:
-    """Every run that the checks need: one lane a distinct setting, at SAVEPER."""
-
-    def __init__(self, model, parameters, checks, headlines, progress):
-        self.model, self.parameters = model, parameters
-        names = {model.find(name).name for c in checks for name in _variables(c.options)}
-        self.headlines = [model.find(name).name for name in headlines]
-        outputs = tuple(n for n in model.variables if n in names | set(self.headlines))
-        constants = set(parameters.names)
-        # A constant is known without a run.
-        self.outputs = tuple(n for n in outputs if n not in constants)
-        self.settings = {frozenset(): Setting("default", {})}
-        for check in checks:
-            for word in ("set", "against"):
-                values = _values(check.options.get(word, {}))
-                self.settings.setdefault(values, Setting(f"run {len(self.settings)}", dict(values)))
-        self.step_wanted = any(check.kind == "step" for check in checks)
-        self.program = compile_model(model, self.outputs) if self.outputs else None
-        if self.program is None:
-            self.times, self.result = np.array([]), {}
-            return
-        program = self.program
-        count = int((program.final_time - program.initial_time) / program.saveper + 1e-6)
-        self.times = program.initial_time + program.saveper * np.arange(count + 1)
-        self.result = simulate(program, self._experiment(self.settings.values()), progress=progress)
-
-    def _experiment(self, settings) -> Experiment:
-        nothing = (Setting("none", {}),)
-        return Experiment(tuple(settings), nothing, no_draws(), self.outputs, self.times)
-
-    def get(self, name: str, values: Mapping[str, float] | None = None) -> np.ndarray:
-        """A variable over time in the run with these values."""
-        name = self.model.find(name).name
-        setting = self.settings[_values(values or {})]
-        if name not in self.outputs:
-            held = {key(n): v for n, v in setting.values.items()}
-            default = self.parameters.find(name).default
-            return np.full(len(self.times), held.get(key(name), default))
-        return self.result[name].sel(scenario=setting.name).to_numpy()[:, 0, 0]
-
-    def half(self) -> dict[str, np.ndarray]:
-        """The headline variables in a default run with half the step."""
-        default = self._experiment([self.settings[frozenset()]])
-        result = simulate(self.program, default, time_step=self.program.time_step / 2)
-        return {name: result[name].to_numpy()[:, 0, 0, 0] for name in self.headlines}
+# -- windows of time -----------------------------------------------------------------------
 
 
-def _values(values: Mapping[str, float]) -> frozenset:
-    return frozenset((key(name), float(value)) for name, value in values.items())
+def _refuse(check: Check, text: str):
+    raise RunError("C701", f"check {check.name!r}: {text}")
 
 
-def _bound(row, runs: _Runs, series):
-    values = runs.get(row["variable"], row.get("set"))
+def _inside(check: Check, times: np.ndarray, words: Sequence[str]) -> None:
+    """C701 where one of these keys is a time that the run does not have."""
+    for word in words:
+        value = check.options.get(word)
+        if value is not None and not times[0] - 1e-9 <= value <= times[-1] + 1e-9:
+            span = f"goes from {times[0]:g} to {times[-1]:g}"
+            _refuse(check, f"{word} = {value:g} lies outside the run, which {span}")
+
+
+def _span(check: Check, times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The values at `at`, or between `from` and `to` (each may be open)."""
+    row = check.options
+    _inside(check, times, ("at", "from", "to"))
+    if "at" in row:
+        return np.array([np.interp(row["at"], times, values)])
+    first, last = row.get("from", times[0]), row.get("to", times[-1])
+    keep = (times >= first - 1e-9) & (times <= last + 1e-9)
+    if not keep.any():
+        _refuse(check, f"no time from {first:g} to {last:g}")
+    return values[keep]
+
+
+# -- the judges ------------------------------------------------------------------------------
+
+
+def _bound(check: Check, runs: Runs):
+    lane = runs.lane(*check.layers, keep=[check.options["variable"]])
+    yield
+    yield _held(check, runs, lane)
+
+
+def _held(check: Check, runs: Runs, lane: int) -> tuple[bool, str]:
+    row = check.options
+    values = _span(check, runs.times, runs.get(row["variable"], lane))
     low, high = values.min(), values.max()
-    # Rounding on the way to a bound is no fault: 1e-9 of the largest magnitude.
-    slack = 1e-9 * max(abs(low), abs(high))
+    slack = ROUNDING * max(abs(low), abs(high))
     passed = low >= row.get("min", -np.inf) - slack and high <= row.get("max", np.inf) + slack
     return passed, f"from {low:.4g} to {high:.4g}"
 
 
-def _direction(row, runs: _Runs, series):
-    one = runs.get(row["variable"], row["set"])
-    other = runs.get(row["variable"], row.get("against"))
-    words = ("at",) if "at" in row else ("from", "to")
-    _inside(row, runs.times, words)
-    if "at" in row:
-        one, other = (np.interp(row["at"], runs.times, values) for values in (one, other))
-    else:
-        keep = (runs.times >= row["from"]) & (runs.times <= row["to"])
-        if not keep.any():
-            span = f"from {row['from']} to {row['to']}"
-            raise RunError("C701", f"check {row['name']!r}: no time {span}")
-        one, other = one[keep].mean(), other[keep].mean()
+def _direction(check: Check, runs: Runs):
+    row = check.options
+    keep = [row["variable"]]
+    one = runs.lane(*check.layers, keep=keep)
+    other = runs.lane(check.base, row.get("against", {}), keep=keep)
+    yield
+    one, other = (
+        _span(check, runs.times, runs.get(row["variable"], lane)).mean() for lane in (one, other)
+    )
     gap = (one - other) / max(abs(other), 1e-300)
     wanted = 1 if row["direction"] == "higher" else -1
-    return gap * wanted > max(row.get("margin", 0.0), 1e-9), f"{other:.4g} becomes {one:.4g}"
+    passed = gap * wanted > max(row.get("margin", 0.0), ROUNDING)
+    yield passed, f"{other:.4g} becomes {one:.4g}"
 
 
-def _history(row, runs: _Runs, series: Mapping[str, Series]):
-    if row["series"] not in series:
-        raise RunError("R411", f"check {row['name']!r}: no series {row['series']!r} in data")
-    seen = series[row["series"]].between(row["from"], row["to"])
-    values = runs.get(row["variable"])
+def _series(check: Check, runs: Runs) -> Series:
+    row = check.options
+    if row["series"] not in runs.data:
+        raise RunError("R411", f"check {check.name!r}: no series {row['series']!r} in data")
+    return runs.data[row["series"]].between(row["from"], row["to"])
+
+
+def _history(check: Check, runs: Runs):
+    row = check.options
+    lane = runs.lane(*check.layers, keep=[row["variable"]])
+    seen = _series(check, runs)
+    yield
+    values = runs.get(row["variable"], lane)
     if "scale" in row:
-        values = values * runs.get(row["scale"])
+        values = values * runs.get(row["scale"], lane)
     modelled = at_observations(runs.times, values, seen.time, row["reduction"])
     window = row.get("window", 1)
+    gaps = np.diff(seen.time)
+    # Half a month is more than any rounding of a time.
+    if row["reduction"] == "month" and window > 1 and len(gaps) and np.ptp(gaps) > 1 / 24:
+        _refuse(check, "a month is missing, so there is no running mean")
     modelled, observed = running_mean(modelled, window), running_mean(seen.value, window)
     if not len(observed) or np.isnan(modelled).any():
-        raise RunError("C701", f"check {row['name']!r}: the run and the series share too few years")
+        _refuse(check, "the run and the series share too few years")
     rms, worst = log_errors(modelled, observed)
     passed = rms <= row.get("rms_log_ratio", 0.35) and worst <= row.get("factor", 2.0)
-    return passed, f"rms log ratio {rms:.3f}, worst year off by {worst:.2f}, {len(observed)} values"
+    unit = "month" if row["reduction"] == "month" else "year"
+    text = f"rms log ratio {rms:.3f}, worst {unit} off by {worst:.2f}, {len(observed)} values"
+    yield passed, text
 
 
-def _conservation(row, runs: _Runs, series):
-    total = sum(runs.get(name) for name in row["sum"])
-    whole = runs.get(row["equals"])
-    gap = np.abs(total - whole).max() / max(np.abs(whole).max(), 1e-300)
-    return gap <= row.get("tolerance", 1e-9), f"largest gap {gap:.2g} of the whole"
+def _conservation(check: Check, runs: Runs):
+    row = check.options
+    if "draws" in row:
+        lanes = runs.draws(row["draws"], row.get("seed", 1), *check.layers)
+    else:
+        lanes = [runs.lane(*check.layers)]
+    gap, whole = runs.balance(check)
+    yield
+    worst = 0.0
+    for lane in lanes:
+        worst = max(worst, runs.largest(gap, lane) / max(runs.largest(whole, lane), 1e-300))
+    of = f" in {len(lanes)} draws" if len(lanes) > 1 else ""
+    yield worst <= row.get("tolerance", ROUNDING), f"largest gap {worst:.2g} of the whole{of}"
 
 
-def _step(row, runs: _Runs, series):
+def _step(check: Check, runs: Runs):
     if not runs.headlines:
-        raise RunError("C701", f"check {row['name']!r}: outputs.toml names no headline output")
-    worst, where = 0.0, ""
-    for name, finer in runs.half().items():
-        values = runs.get(name)
-        # Where an output has almost vanished, a relative shift says nothing.
-        kept = np.abs(values) > 0.01 * np.abs(values).max()
-        shift = (np.abs(finer - values)[kept] / np.abs(values)[kept]).max(initial=0.0)
-        if shift >= worst:
-            worst, where = shift, name
-    return worst <= row.get("max_shift", 0.005), f"largest shift {worst:.3%} ({where})"
+        _refuse(check, "outputs.toml names no headline output")
+    lane = runs.lane(*check.layers, keep=runs.headlines)
+    yield
+    runs.need(lane)
+    shift, name = runs.shifts([lane])[lane]
+    yield shift <= check.options.get("max_shift", 0.005), f"largest shift {shift:.3%} ({name})"
 
 
-def _units(row, runs: _Runs, series):
+def _units(check: Check, runs: Runs):
+    yield
     faults = [*simlin_faults(runs.model), *unit_faults(runs.model)]
-    return not faults, "; ".join(faults[:3]) + (" …" if len(faults) > 3 else "") or "no fault"
+    yield not faults, "; ".join(faults[:3]) + (" …" if len(faults) > 3 else "") or "no fault"
 
 
-def _inside(row, times: np.ndarray, words: Sequence[str]) -> None:
-    """C701 where one of these keys is a time that the run does not have."""
-    for word in words:
-        if not len(times) or not times[0] - 1e-9 <= row[word] <= times[-1] + 1e-9:
-            span = f"goes from {times[0]:g} to {times[-1]:g}" if len(times) else "has no time"
-            text = f"{word} = {row[word]:g} lies outside the run, which {span}"
-            raise RunError("C701", f"check {row['name']!r}: {text}")
-
-
-def _settles(row, runs: _Runs, series):
-    """No variable swings about its path with swings that do not die away."""
-    _inside(row, runs.times, ("from",))
+def _settles(check: Check, runs: Runs):
+    """No variable swings about its path for ever; with `max_change` it comes to rest too."""
+    row = check.options
     names = row.get("variables") or [row["variable"]]
-    notes, passed = [], True
+    lane = runs.lane(*check.layers, keep=names)
+    yield
+    _inside(check, runs.times, ("from", "until"))
+    last = row.get("until", runs.times[-1])
+    # Turning points at the resolution of what is saved: rounding would add some at every step.
+    every = runs.every
+    keep = (runs.times >= row["from"] - 1e-9) & (runs.times <= last + 1e-9)
+    notes = []
     for name in names:
-        values = runs.get(name)[runs.times >= row["from"] - 1e-9]
-        swings = swings_of(values)
+        values = runs.get(name, lane)
+        swings = swings_of(values[::every][keep[::every]])
         if len(swings) >= 3 and swings[-1] > SWING and swings[-1] >= swings[0]:
-            passed = False
             notes.append(f"{name} swings on: {swings[0]:.1%} to {swings[-1]:.1%} of its level")
-    return passed, "; ".join(notes) or "no swing that lasts"
+        before, after = np.interp([max(last - 1, row["from"]), last], runs.times, values)
+        change = abs(after - before) / max(abs(before), abs(after), 1e-300)
+        if change > row.get("max_change", np.inf):
+            notes.append(f"{name} still changes by {change:.2%} a year")
+    yield not notes, "; ".join(notes) or "no swing that lasts"
 
 
 def swings_of(values: np.ndarray) -> list[float]:
@@ -318,3 +248,153 @@ def swings_of(values: np.ndarray) -> list[float]:
     turns = [i + 1 for i in range(len(steps) - 1) if steps[i] * steps[i + 1] < 0]
     scale = max(np.abs(values).mean(), 1e-300)
     return [abs(values[b] - values[a]) / scale for a, b in pairwise(turns)]
+
+
+def _extreme(check: Check, runs: Runs):
+    row = check.options
+    keep = [row["variable"]] if "variable" in row else []
+    lane = runs.lane(*check.layers, runs.starts(row.get("start", {})), keep=keep)
+    runs.everything = True
+    yield
+    passed, detail = _held(check, runs, lane) if keep else (True, "nothing negative, all finite")
+    faults = list(runs.outside(lane).values())
+    yield passed and not faults, _shown([detail, *faults] if keep else faults or [detail])
+
+
+def _zero_stocks(check: Check, runs: Runs):
+    spared = {runs.model.find(name).name for name in check.options.get("except", ())}
+    lanes = {
+        f"{name} = 0": runs.lane(*check.layers, runs.starts({name: 0.0}))
+        for name in runs.stocks
+        if name not in spared
+    }
+    runs.everything = True
+    yield
+    yield _sound(runs, lanes)
+
+
+def _sound(runs: Runs, lanes: Mapping[str, int]) -> tuple[bool, str]:
+    """Whether nothing in these labelled lanes is negative or not finite; the worst first."""
+    faults = {label: list(runs.outside(lane).values()) for label, lane in lanes.items()}
+    faults = {label: found for label, found in faults.items() if found}
+    order = sorted(faults, key=lambda label: -len(faults[label]))
+    told = [f"{label}: {_shown(faults[label], 1)}" for label in order]
+    return not told, _shown(told) or f"nothing negative, all finite in {len(lanes)} runs"
+
+
+def _shown(texts: Sequence[str], most: int = NAMED) -> str:
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + rest
+
+
+def _inputs(check: Check, runs: Runs):
+    row = check.options
+    spared = {runs.parameters.find(name).name for name in row.get("except", ())}
+    watched = runs.headlines if "max_shift" in row else ()
+    if "max_shift" in row and not watched:
+        _refuse(check, "outputs.toml names no headline output")
+    lanes = {}
+    for item in runs.parameters.of_role("fitted", "uncertain", "structural", "lever"):
+        ends = item.limits if row.get("range", "bounds") == "bounds" else (item.low, item.high)
+        if item.name not in spared and item.name not in runs.frozen:
+            for value in ends:
+                if value is not None:
+                    lane = runs.lane(*check.layers, {item.name: value}, keep=watched)
+                    lanes[f"{item.name} = {value:g}"] = lane
+    runs.everything = True
+    yield
+    passed, detail = _sound(runs, lanes)
+    if watched:
+        found = runs.shifts(list(dict.fromkeys(lanes.values())))
+        moved = {label: found[lane] for label, lane in lanes.items() if lane in found}
+        moved = {label: m for label, m in moved.items() if m[0] > row["max_shift"]}
+        order = sorted(moved, key=lambda label: -moved[label][0])
+        told = [f"{n}: half the step moves {moved[n][1]} by {moved[n][0]:.2%}" for n in order]
+        if told:
+            passed, detail = False, "; ".join([detail] * (not passed) + [_shown(told)])
+    yield passed, detail
+
+
+def _draws(check: Check, runs: Runs):
+    row = check.options
+    spared = {runs.model.find(name).name for name in row.get("except", ())}
+    policies = row.get("policies") or {"": {}}
+    lanes = [
+        lane
+        for values in policies.values()
+        for lane in runs.draws(row["n"], row.get("seed", 1), *check.layers, values)
+    ]
+    runs.everything = True
+    yield
+    left: dict[str, list[str]] = {}
+    for lane in lanes:
+        for name, text in runs.outside(lane, hard=True).items():
+            if name not in spared:
+                left.setdefault(name, []).append(text)
+    order = sorted(left, key=lambda name: -len(left[name]))
+    told = [f"{left[name][0]} (in {len(left[name])} of {len(lanes)} runs)" for name in order]
+    yield not told, _shown(told) or f"all inside their bounds in {len(lanes)} runs"
+
+
+def _published(check: Check, runs: Runs):
+    row = check.options
+    names = [row[word] for word in ("variable", "per") if word in row]
+    lane = runs.lane(*check.layers, keep=names)
+    yield
+    _inside(check, runs.times, ("relative_to",))
+    values = [runs.get(name, lane) for name in names]
+    parts = [_span(check, runs.times, one).mean() for one in values]
+    if "relative_to" in row:
+        bases = [np.interp(row["relative_to"], runs.times, one) for one in values]
+        parts = [part / base if base else np.nan for part, base in zip(parts, bases, strict=True)]
+    value = parts[0] if len(parts) == 1 else parts[0] / parts[1] if parts[1] else np.nan
+    low, high = row.get("low", -np.inf), row.get("high", np.inf)
+    if "value" in row:
+        room = abs(row["value"]) * row["within"]
+        low, high = max(low, row["value"] - room), min(high, row["value"] + room)
+    yield low <= value <= high, f"{value:.4g}, published {low:.4g} to {high:.4g}"
+
+
+def _turning_point(check: Check, runs: Runs):
+    row = check.options
+    lane = runs.lane(*check.layers, keep=[row["variable"]])
+    pick = np.argmax if row["extremum"] == "max" else np.argmin
+
+    def turn(years: np.ndarray, values: np.ndarray) -> float | None:
+        """The year of the extremum; None at an edge, where nothing turns."""
+        if not len(years) or np.isnan(values).any():
+            _refuse(check, "the run or the series does not have these years")
+        at = int(pick(values))
+        return float(years[at]) if 0 < at < len(years) - 1 else None
+
+    seen = row.get("at")
+    if "series" in row:
+        series = _series(check, runs)
+        seen = turn(np.floor(series.time), series.value)
+        if seen is None:
+            _refuse(check, f"the series has no {row['extremum']} inside these years")
+    yield
+    years = np.arange(np.ceil(row["from"]), np.floor(row["to"]) + 1)
+    values = at_observations(runs.times, runs.get(row["variable"], lane), years, "year")
+    found = turn(years, values)
+    if found is None:
+        yield False, f"no {row['extremum']} inside these years; observed {seen:g}"
+    else:
+        yield abs(found - seen) <= row["within"], f"in {found:g}, observed in {seen:g}"
+
+
+JUDGES = {
+    "bound": _bound,
+    "direction": _direction,
+    "history": _history,
+    "conservation": _conservation,
+    "step": _step,
+    "units": _units,
+    "settles": _settles,
+    "extreme": _extreme,
+    "zero stocks": _zero_stocks,
+    "inputs": _inputs,
+    "draws": _draws,
+    "published": _published,
+    "turning point": _turning_point,
+}

@@ -262,9 +262,9 @@ CODES: dict[str, Code] = {
         "The message says what is allowed.",
     ),
     "R411": Code(
-        "A scenario, policy, output or series is named that its file does not hold.",
-        "Correct the spelling, or add the table to scenarios.toml, policies.toml or "
-        "outputs.toml of the model (a series: to its data folder).",
+        "A scenario, policy, output, setting or series is named that its file does not hold.",
+        "Correct the spelling, or add the table to scenarios.toml, policies.toml, outputs.toml or "
+        "checks.toml of the model (a series: to its data folder).",
     ),
     "R412": Code(
         "One name stands twice.",
@@ -278,7 +278,7 @@ CODES: dict[str, Code] = {
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",
-        "The message says which check and why; docs/how-to.md lists the kinds and their keys.",
+        "The message says which check and why; docs/checks.md lists the kinds and their keys.",
     ),
     # -- X: a missing package ----------------------------------------------------------
     "X501": Code(

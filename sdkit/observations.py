@@ -2,7 +2,8 @@
 
 Series stand in data/*.csv of a model: series, time, value, unit, status, source. A year's
 value is a mean over the year (for a flow a year that is its sum), a fiscal year's runs from
-October of the year before to September.
+October of the year before to September. A month's value is the mean over the month that holds
+its time (the middle of the month, as a decimal year), flows as a rate a year.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .errors import RunError
 from .files import number, read_rows
 
 COLUMNS = ("series", "time", "value", "unit", "status", "source")
-REDUCTIONS = {"year": 0.0, "fiscal year": -0.25, "point": None}
+# How long before its calendar year the first period of a year begins; None for no period.
+REDUCTIONS = {"year": 0.0, "fiscal year": -0.25, "month": 0.0, "point": None}
 
 
 @dataclass(frozen=True)
@@ -70,28 +72,57 @@ def read_series(folder: Path) -> dict[str, Series]:
     return series
 
 
+def yearly(series: Series) -> Series:
+    """The calendar years of a monthly series of which all twelve months are known, averaged."""
+    years = np.floor(series.time + 0.001)
+    whole = np.array([y for y in np.unique(years) if (years == y).sum() == 12])
+    return Series(
+        series.name,
+        whole,
+        np.array([series.value[years == y].mean() for y in whole]),
+        series.unit,
+        series.sources,
+        tuple(series.statuses[int(np.flatnonzero(years == y)[-1])] for y in whole),
+    )
+
+
 def at_observations(
     times: np.ndarray, values: np.ndarray, when: np.ndarray, reduction: str
 ) -> np.ndarray:
     """What a model says at the times `when` of a series.
 
     `values` (time, ...) are values at `times`; a year's is the mean by the trapezoidal rule
-    from its first to its last day. Times that the run does not reach give NaN.
+    from its first to its last day, a month's likewise. Times that the run does not reach
+    give NaN.
     """
     shift = REDUCTIONS[reduction]
     flat = values.reshape(len(times), -1)
     result = np.full((len(when), flat.shape[1]), np.nan)
-    if shift is None:
-        inside = (when >= times[0]) & (when <= times[-1])
-        for column in range(flat.shape[1]):
-            result[inside, column] = np.interp(when[inside], times, flat[:, column])
+    if reduction == "month":
+        # A hundredth of a month, for times that are written with few digits.
+        first = np.floor(12 * when + 0.01) / 12
+        last = first + 1 / 12
+    elif shift is not None:
+        first = np.floor(when) + shift
+        last = first + 1
     else:
-        for row, year in enumerate(np.floor(when)):
-            first, last = year + shift, year + shift + 1
-            keep = (times >= first - 1e-9) & (times <= last + 1e-9)
-            if first >= times[0] - 1e-9 and last <= times[-1] + 1e-9 and keep.sum() > 1:
-                result[row] = np.trapezoid(flat[keep], times[keep], axis=0) / np.ptp(times[keep])
+        first = last = when
+    inside = (first >= times[0] - 1e-9) & (last <= times[-1] + 1e-9)
+    for column in range(flat.shape[1]):
+        if shift is None:
+            result[inside, column] = np.interp(when[inside], times, flat[:, column])
+        else:
+            total = _integral(times, flat[:, column], np.array([first[inside], last[inside]]))
+            result[inside, column] = (total[1] - total[0]) / (last - first)[inside]
     return result.reshape(len(when), *values.shape[1:])
+
+
+def _integral(times: np.ndarray, values: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The integral from the first time to each of `ends`, values linear between times."""
+    steps = np.diff(times)
+    known = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2 * steps)])
+    at = np.clip(np.searchsorted(times, ends, side="right") - 1, 0, max(len(times) - 2, 0))
+    return known[at] + (values[at] + np.interp(ends, times, values)) / 2 * (ends - times[at])
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:

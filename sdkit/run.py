@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import __version__
-from .check import Check, read_checks
+from .checks import Check, read_checks
 from .compare import (
     Claim,
     Comparison,
@@ -37,7 +37,7 @@ from .files import (
     read_toml,
 )
 from .model import Model, read_model
-from .observations import REDUCTIONS, Series, at_observations, read_series
+from .observations import REDUCTIONS, Series, at_observations, read_series, yearly
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
@@ -199,7 +199,8 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         claims = read_claims(folder / "claims.toml", outputs, tuple(policies))
     if (folder / "checks.toml").exists():
         checks = read_checks(folder / "checks.toml", model, parameters)
-        histories = [check for check in checks if check.kind == "history"]
+        # A history under other values is no history of the baseline.
+        histories = [c for c in checks if c.kind == "history" and not any(c.layers)]
     observed = read_series(folder / "data") if histories else {}
     for check in histories:
         name = check.options["series"]
@@ -335,7 +336,10 @@ def _parts(prepared: Prepared, program) -> int:
 
 
 def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> tuple[History, ...]:
-    """The baseline beside the observed series, as the history checks reduce them."""
+    """The baseline beside the observed series, as the history checks reduce them.
+
+    A monthly series is shown by its calendar years.
+    """
     if not prepared.histories:
         return ()
     seen = [prepared.observed[c.options["series"]] for c in prepared.histories]
@@ -377,5 +381,10 @@ def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> 
             ends = np.round((years + shift + 1 - times[0]) * parts).astype(int)
             model_at = np.stack([values[e - parts + 1 : e + 1].mean(axis=0) for e in ends])
         bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
-        histories.append(History(check.name, dict(row), series, years, bands))
+        if row["reduction"] == "month":
+            series = yearly(series)
+            span = {"from": np.ceil(row["from"] - 1 / 12), "to": np.floor(row["to"])}
+            row = dict(row) | {"reduction": "year", "window": 1} | span
+        if len(series.time):
+            histories.append(History(check.name, dict(row), series, years, bands))
     return tuple(histories)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdkit.observations import at_observations, log_errors, read_series, running_mean
+from sdkit.observations import at_observations, log_errors, read_series, running_mean, yearly
 
 TIMES = np.arange(2000, 2004.01, 0.25)
 
@@ -20,6 +20,30 @@ def test_a_fiscal_year_begins_in_october_of_the_year_before():
     line = 10 * (TIMES - 2000)
     assert at_observations(TIMES, line, np.array([2001.0]), "fiscal year") == pytest.approx([12.5])
     assert np.isnan(at_observations(TIMES, line, np.array([2000.0]), "fiscal year")).all()
+
+
+def test_a_month_is_the_mean_of_its_days_between_saved_times_too():
+    line = 12 * (TIMES - 2000)
+    when = np.array([2001 + 0.5 / 12, 2001.042, 2002 + 11.5 / 12, 2001 + 1 / 12, 2004.5])
+    got = at_observations(TIMES, line, when, "month")
+    assert got[:4] == pytest.approx([12.5, 12.5, 35.5, 13.5])
+    assert np.isnan(got[4])
+
+
+def test_twelve_months_make_the_year():
+    curve = np.exp((TIMES - 2000) / 2)
+    months = at_observations(TIMES, curve, 2001 + (np.arange(12) + 0.5) / 12, "month")
+    assert months.mean() == pytest.approx(
+        at_observations(TIMES, curve, np.array([2001.0]), "year")[0], rel=1e-12
+    )
+
+
+def test_whole_years_of_a_monthly_series(sir):
+    series = read_series(sir.path.parent / "data")["reported cases by month"]
+    years = yearly(series.between(2021.5, 2023))
+    assert years.time.tolist() == [2022.0]
+    assert years.value[0] == pytest.approx(series.value[12:].mean())
+    assert len(years.statuses) == 1
 
 
 def test_a_point_lies_between_saved_times():

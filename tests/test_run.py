@@ -155,6 +155,24 @@ def test_histories_need_no_quarters_where_no_fiscal_year_is_asked_for(reduction,
     assert np.isfinite(history.bands).all()
 
 
+def test_a_monthly_series_is_shown_by_its_years(project):
+    prepared = prepare(read_run(project / "runs" / "sir", n=2))
+    (monthly,) = (h for h in execute(prepared).histories if h.name == "monthly cases")
+    assert monthly.series.time.tolist() == [2021, 2022]
+    assert (monthly.options["reduction"], monthly.options["window"]) == ("year", 1)
+    assert (monthly.options["from"], monthly.options["to"]) == (2021, 2023)
+    assert monthly.bands.shape == (3, len(monthly.years))
+
+
+def test_a_history_under_other_values_is_none_of_the_baseline(project):
+    path = project / "models" / "sir" / "checks.toml"
+    path.write_text(
+        '[[check]]\nname = "seen"\nkind = "history"\nvariable = "infection"\nfrom = 2010\n'
+        'to = 2022\nseries = "reported cases"\nreduction = "year"\nset = { "caution" = 6 }\n'
+    )
+    assert prepare(read_run(project / "runs" / "sir", n=2)).histories == ()
+
+
 def test_a_fiscal_year_that_the_step_does_not_meet_is_refused_by_name(project):
     with pytest.raises(RunError, match="'seen': a fiscal year") as caught:
         execute(with_step(project, 0.1, "fiscal year"))
