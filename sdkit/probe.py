@@ -164,9 +164,10 @@ class Runs:
         # The hash tells compiled copies apart.
         hidden = sorted(set(self._variables) - set(self.model.variables))
         copy = replace(self.model, variables=self._variables, hash=f"{self.model.hash} {hidden}")
-        skipped = ("constant", "lookup", "control")
-        outputs = [n for n, v in self._variables.items() if v.kind not in skipped
-                   and n not in AXES and (self.everything or n in self._wanted)]  # fmt: skip
+        skipped = {*AXES} if self.everything else {*self._variables}
+        skipped |= {n for n, v in self._variables.items() if v.kind in ("lookup", "control")}
+        outputs = [n for n, v in self._variables.items()
+                   if v.kind != "constant" and (n in self._wanted or n not in skipped)]  # fmt: skip
         self.program = program = compile_model(copy, outputs)
         self.every = max(round(self._bare.saveper / program.saveper), 1)
         steps = int((program.final_time - program.initial_time) / program.saveper + 1e-6)
