@@ -274,10 +274,13 @@ def _zero_stocks(check: Check, runs: Runs):
 
 
 def _sound(runs: Runs, lanes: Mapping[str, int]) -> tuple[bool, str]:
-    """Whether nothing in these labelled lanes is negative or not finite; the worst first."""
+    """Whether nothing in these labelled lanes is negative or not finite.
+
+    Told first: lanes that failed, then those with the most variables at fault.
+    """
     faults = {label: list(runs.outside(lane).values()) for label, lane in lanes.items()}
     faults = {label: found for label, found in faults.items() if found}
-    order = sorted(faults, key=lambda label: -len(faults[label]))
+    order = sorted(faults, key=lambda n: (lanes[n] not in runs.failed, -len(faults[n])))
     told = [f"{label}: {_shown(faults[label], 1)}" for label in order]
     return not told, _shown(told) or f"nothing negative, all finite in {len(lanes)} runs"
 
@@ -309,7 +312,12 @@ def _inputs(check: Check, runs: Runs):
         moved = {label: found[lane] for label, lane in lanes.items() if lane in found}
         moved = {label: m for label, m in moved.items() if m[0] > row["max_shift"]}
         order = sorted(moved, key=lambda label: -moved[label][0])
-        told = [f"{n}: half the step moves {moved[n][1]} by {moved[n][0]:.2%}" for n in order]
+        told = [
+            f"{n}: half the step moves {moved[n][1]} by {moved[n][0]:.2%}"
+            if np.isfinite(moved[n][0])
+            else f"{n}: with half the step, {moved[n][1]}"
+            for n in order
+        ]
         if told:
             passed, detail = False, "; ".join([detail] * (not passed) + [_shown(told)])
     yield passed, detail
@@ -329,7 +337,7 @@ def _draws(check: Check, runs: Runs):
     left: dict[str, list[str]] = {}
     for lane in lanes:
         for name, text in runs.outside(lane, hard=True).items():
-            if name not in spared:
+            if name not in spared or lane in runs.failed:
                 left.setdefault(name, []).append(text)
     order = sorted(left, key=lambda name: -len(left[name]))
     told = [f"{left[name][0]} (in {len(left[name])} of {len(lanes)} runs)" for name in order]

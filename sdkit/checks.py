@@ -168,7 +168,10 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
     def variable(name, stock: bool = False):
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
-        if model.find(name).expression[:2] not in STOCKS and stock:
+        found = model.find(name)
+        if found.kind == "lookup":
+            raise RunError("R410", f"{where}: {name!r} is a table, no variable")
+        if stock and found.expression[:2] not in STOCKS:
             raise RunError("R410", f"{where}: {name!r} is no stock")
 
     def constant(name: str):

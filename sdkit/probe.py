@@ -34,7 +34,8 @@ ROUNDING = 1e-9
 class Runs:
     """Lanes asked for first (`lane`, `starts`, `balance`), then simulated, then read.
 
-    `headlines` are the variables that a test of the step watches. With `plain` nothing is
+    `headlines` are the variables that a test of the step watches, `data` the observed series
+    by name, `failed` what stopped a lane. With `plain` nothing is
     compiled by Numba: a lane runs in plain Python when it is first read, which is quicker
     where a model is run a few times only.
     """
@@ -106,7 +107,8 @@ class Runs:
             stock = self.model.find(name).name
             share, fixed = f"start share of {stock}", f"start value of {stock}"
             if share not in self._variables:
-                head, (flow, start) = self._variables[stock].expression[:2], self._parts(stock)
+                *head, (flow, start) = self._variables[stock].expression
+                # One and nought by default, so that the default run keeps its bits.
                 kept = ("arithmetic", "*", self._add(share, 1.0), start)
                 start = ("arithmetic", "+", kept, self._add(fixed, 0.0))
                 self._replace(stock, (*head, (flow, start)))
@@ -119,7 +121,6 @@ class Runs:
         The whole of `stocks` is what a hidden stock holds that takes their inflows and
         outflows; the method of integration makes it equal to their sum, whatever the step.
         """
-
         row, label = check.options, f"of check {check.name}"
 
         def total(word: str):
@@ -137,9 +138,6 @@ class Runs:
         self._wanted |= {f"gap {label}", f"whole {label}"}
         return f"gap {label}", f"whole {label}"
 
-    def _parts(self, stock: str) -> tuple:
-        return self._variables[stock].expression[2]
-
     def _replace(self, name: str, expression: tuple) -> None:
         self._variables[name] = replace(self._variables[name], expression=expression)
 
@@ -156,7 +154,8 @@ class Runs:
     def simulate(self) -> None:
         """Compile the copy, and carry out every lane (`plain`: none yet).
 
-        Raises SimulationError S202 where the default run fails; other lanes may.
+        Sets `times` (every step, in years) and `every` (steps from one saved time to the
+        next). Raises SimulationError S202 where the default run fails; other lanes may.
         """
         reads = [n[1] for v in self._variables.values() for n in walk(v.expression)
                  if n[0] == "name"]  # fmt: skip
@@ -165,17 +164,16 @@ class Runs:
         # The hash tells compiled copies apart.
         hidden = sorted(set(self._variables) - set(self.model.variables))
         copy = replace(self.model, variables=self._variables, hash=f"{self.model.hash} {hidden}")
-        skipped = ("constant", "lookup", "control")
-        outputs = [n for n, v in self._variables.items() if v.kind not in skipped
-                   and n not in AXES and (self.everything or n in self._wanted)]  # fmt: skip
+        skipped = {*AXES} if self.everything else {*self._variables}
+        skipped |= {n for n, v in self._variables.items() if v.kind in ("lookup", "control")}
+        outputs = [n for n, v in self._variables.items()
+                   if v.kind != "constant" and (n in self._wanted or n not in skipped)]  # fmt: skip
         self.program = program = compile_model(copy, outputs)
-        self.every = max(
-            round(self._bare.saveper / program.saveper), 1
-        )  # steps between saved times
+        self.every = max(round(self._bare.saveper / program.saveper), 1)
         steps = int((program.final_time - program.initial_time) / program.saveper + 1e-6)
         self.times = program.initial_time + program.saveper * np.arange(steps + 1)
         self._place = {name: i for i, name in enumerate(program.outputs)}
-        limits = [(copy.variables[n].limits) for n in program.outputs]
+        limits = [copy.variables[n].limits for n in program.outputs]
         self._floor = np.array([-np.inf if low is None else low for low, _ in limits])
         self._ceiling = np.array([np.inf if high is None else high for _, high in limits])
         if not outputs or self.plain:

@@ -139,6 +139,34 @@ def test_a_lane_that_fails_fails_its_check_and_no_other(plain, project):
     assert other.passed
 
 
+@pytest.mark.parametrize(
+    "keys",
+    ['kind = "bound"\nvariable = "curve"\nmin = 0',
+     'kind = "conservation"\nsum = ["curve"]\nequals = "population"'],
+)  # fmt: skip
+def test_a_table_is_no_variable(keys, project):
+    broken(project, "births=\n\tpop", "curve((0,0),(1,1))\n~ Dmnl\n~ A table.\n|\nbirths=\n\tpop")
+    with pytest.raises(RunError, match="'curve' is a table") as caught:
+        findings(project, f'[[check]]\nname = "x"\n{keys}\n')
+    assert caught.value.code == "R410"
+
+
+def test_a_time_setting_may_be_looked_at(project):
+    (finding,) = findings(
+        project, '[[check]]\nname = "x"\nkind = "bound"\nvariable = "TIME STEP"\nmax = 0.05\n'
+    )
+    assert finding.passed
+
+
+def test_a_draw_that_stops_counts_whatever_is_left_out(project):
+    logarithm = "births=\n\tLN(infectivity - 0.0999)*0 + population"
+    broken(project, "births=\n\tpopulation", logarithm)
+    text = '[[check]]\nname = "x"\nkind = "draws"\nn = 8\nexcept = ["births"]\n'
+    (finding,) = findings(project, text)
+    assert not finding.passed
+    assert finding.detail.startswith("births at time 2000: LN of zero")
+
+
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_default_run_that_fails_is_an_error(plain, project):
     broken(project, "births=\n\tpopulation", "births=\n\t1/(Time - 2010) + population")
