@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sdkit import compile_model, read_model, simulate
+from sdkit import compile_model, read_model, read_parameters, simulate
 from sdkit.expressions import key, walk
 from tests.answer import ROOT
 
 FOLDER = ROOT / "models" / "fentanyl"
+HISTORY = key("history time")
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 # Every table that is read at Time: observed series, and dated phases and events.
@@ -21,30 +22,48 @@ TABLES_OF_TIME = {
     "waivered providers table",
     "naloxone kits table",
     "population table",
-    "scanner coverage table",
+    "commercial scanning table",
+    "passenger scanning table",
     "first removal list table",
     "second removal list table",
     "non opioid overdose table",
     "campaign table",
     "first contest table",
     "second contest table",
+    "other homicides table",
     "covid stress table",
-    "precursor control table",
+    "direct control table",
+    "preprecursor control table",
     "mail control table",
     "unassigned shock table",
+    "safer use table",
     "designation policy table",
 }
+# Unit windows for the growth disturbance, one a year.
+WINDOWS = {f"window of {year}" for year in range(2023, 2041)}
+HEALTH = (
+    "treatment capacity",
+    "treatment outreach",
+    "treatment retention",
+    "harm reduction",
+    "community investment",
+)
 LEVERS = (
     "leadership strikes",
     "intelligence sharing",
+    "group designation",
+    "member incapacitation",
+    "recruitment prevention",
+    "state presence",
+    "anticorruption",
     "precursor diplomacy",
+    "pill press control",
     "border inspection",
     "canine and postal inspection",
-    "anticorruption",
-    "domestic enforcement",
-    "treatment access",
-    "harm reduction",
-    "community investment",
+    "border closure",
+    "dealer enforcement",
+    "user arrests",
+    *HEALTH,
 )
 
 
@@ -111,17 +130,20 @@ def test_every_table_of_time_is_listed(model):
     found = set()
     for variable in model.variables.values():
         for node in walk(variable.expression):
-            if node[0] == "lookup" and ("name", "time") in walk(node[2]):
+            if node[0] == "lookup" and any(n[1:] in (("time",), (HISTORY,)) for n in walk(node[2])):
                 found.add(model.find(node[1]).name)
             assert node[0] != "table", f"{variable.name}: a table without a name"
-    assert found == TABLES_OF_TIME
+    assert found == TABLES_OF_TIME | WINDOWS
     for name in TABLES_OF_TIME:
         assert name in README or name.removesuffix(" table") in README, name
 
 
 def test_time_acts_through_tables_levers_and_dates_only(model):
     """No variable is a function of Time that no table or date explains."""
-    dates = re.compile("start|year of mass production|trend starts|counting")
+    dates = re.compile(
+        "start|year of mass production|year pills spread|trend starts|counting|history stops"
+        "|membership released|reference year of conflict"
+    )
     for variable in model.variables.values():
         outside = [n for n in walk(variable.expression) if n[0] != "lookup"]
         tables = [n for n in walk(variable.expression) if n[0] == "lookup"]
@@ -141,17 +163,46 @@ def test_no_number_stands_in_an_equation(model):
 
 @pytest.mark.parametrize("lever", LEVERS)
 def test_a_lever_acts_after_its_start_only(program, history, lever):
-    strong = simulate(program, set={f"{lever} strength": 1.0})
-    before = history.time <= 2026
+    always = {"violence response to strikes": 1, "recruitment can be prevented": 1}
+    plain = simulate(program, set=always)
+    strong = simulate(program, set={**always, f"{lever} strength": 1.0})
+    before = plain.time <= 2026
     moved = []
-    for name in history:
+    for name in plain:
         if name.startswith(lever):
             continue
-        assert np.array_equal(history[name].values[before], strong[name].values[before]), name
-        if not np.allclose(history[name].values, strong[name].values, rtol=1e-6):
+        assert np.array_equal(plain[name].values[before], strong[name].values[before]), name
+        if not np.allclose(plain[name].values, strong[name].values, rtol=1e-6):
             moved.append(name)
     assert "Overdose Deaths" in moved, "the lever reaches the people who use drugs"
     assert "effort per year" in moved
+
+
+def test_coordination_acts_through_health_programmes(program):
+    """Coordination widens the reach of other programmes and does nothing alone."""
+    alone = simulate(program, set={"treatment coordination strength": 1.0})
+    plain = simulate(program)
+    assert np.array_equal(alone["Overdose Deaths"], plain["Overdose Deaths"])
+    for lever in HEALTH:
+        one = simulate(program, set={f"{lever} strength": 1.0})
+        both = simulate(
+            program, set={f"{lever} strength": 1.0, "treatment coordination strength": 1.0}
+        )
+        force = f"{lever} in force"
+        assert both[force].values[-1] > one[force].values[-1], lever
+
+
+def test_the_published_weights_and_disturbances(model):
+    """Every switch states its weights; the disturbance is one standard normal number a year."""
+    parameters = read_parameters(model)
+    for item in parameters.of_role("structural"):
+        assert item.note, f"{item.name}: what each setting means"
+        assert len(item.weights) == item.high - item.low + 1
+    for year in range(2023, 2041):
+        item = parameters.find(f"disturbance of {year}")
+        assert (item.role, item.default, item.distribution) == ("uncertain", 0.0, "normal")
+        # The 5 % and 95 % points of the standard normal distribution.
+        assert (item.low, item.high) == (-1.644854, 1.644854)
 
 
 def chains() -> list[list[str]]:
