@@ -72,6 +72,8 @@ class Comparison:
     summary: pd.DataFrame
     series: pd.DataFrame
     claims_table: pd.DataFrame
+    main: tuple[Output, ...]
+    switches: pd.DataFrame
     histories: tuple[History, ...]
 
 
@@ -157,6 +159,19 @@ def floor_of(values: xr.DataArray) -> float:
     return 1e-9 * float(np.ptp(values.to_numpy()))
 
 
+def differences(level: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Differences from the first policy within each draw, and the same relative to it.
+
+    All (scenario, policy, draw). Differences under `floor` are none; the relative one is NaN
+    where the first policy's value is nothing.
+    """
+    difference = level - level[:, :1]
+    difference[np.abs(difference) < floor] = 0.0
+    base = np.abs(level[:, :1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return difference, np.where(base > floor, difference / base, np.nan)
+
+
 SUMMARY = (
     "scenario",
     "policy",
@@ -196,14 +211,9 @@ def summarise(
         floor = floor_of(values)
         for period in periods:
             level = reduced(values, output, period_years(period, horizon))
-            difference = level - level[:, :1]
-            difference[np.abs(difference) < floor] = 0.0
+            difference, ratio = differences(level, floor)
             at = np.quantile(level, QUANTILES, axis=-1)
             change = np.quantile(difference, QUANTILES, axis=-1)
-            # Relative within each draw; none where the baseline of some draw is nothing.
-            base = np.abs(level[:, :1])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(base > floor, difference / base, np.nan)
             relative = np.quantile(ratio, QUANTILES, axis=-1)
             sign = {"lower": -1.0, "higher": 1.0, "none": np.nan}[output.better]
             better = (difference * sign > 0).mean(axis=-1)

@@ -194,8 +194,9 @@ def answer(comparison: Comparison, output: Output) -> list[tuple[str, str]]:
         rows = rows[::-1]
     groups: dict[str, list[str]] = {}
     for row in rows.itertuples():
-        text = f"{row.policy} ({percent(row.change)}; {percent(row.low)} to {percent(row.high)})"
-        groups.setdefault(verdict(row), []).append(text)
+        word = verdict(row)
+        span = "" if word == "hardly" else f"; {percent(row.low)} to {percent(row.high)}"
+        groups.setdefault(word, []).append(f"{row.policy} ({percent(row.change)}{span})")
     return [(VERDICTS[name], "; ".join(groups[name])) for name in VERDICTS if name in groups]
 
 
@@ -228,7 +229,8 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     ):
         names = [f"“{name}”" for name, found in words.items() if found == word]
         if names:
-            lines.append(f"{text}: {listed(names)}.")
+            told = listed(names) if len(names) <= 6 else f"{len(names)} policies, named below"
+            lines.append(f"{text}: {told}.")
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
@@ -389,6 +391,12 @@ class ClaimResult:
         if self.share > 1 - LIKELY:
             return "open"
         return "mostly fails" if self.share > 1 - SURE else "fails"
+
+    @property
+    def telling(self) -> dict[str, dict[str, float]]:
+        """Switches between whose settings the share differs by ten points or more, widest first."""
+        gaps = {n: max(s.values()) - min(s.values()) for n, s in self.switches.items()}
+        return {n: self.switches[n] for n in sorted(gaps, key=gaps.get)[::-1] if gaps[n] >= 0.1}
 
     @property
     def turns(self) -> list[str]:

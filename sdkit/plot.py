@@ -50,7 +50,7 @@ class Picture:
     alt: str
 
 
-def _styled(draw):
+def styled(draw):
     """`draw` in the house style, which ends with it: the caller's settings stay."""
 
     @functools.wraps(draw)
@@ -63,14 +63,14 @@ def _styled(draw):
     return inside
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float):
     """A figure without a window: no backend is chosen for it."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
 
 
-def _save(figure, folder: Path, stem: str) -> None:
+def save(figure, folder: Path, stem: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": "sdkit"})
     figure.savefig(folder / f"{stem}.png", dpi=110, metadata={"Software": "sdkit"})
@@ -113,7 +113,7 @@ def _colour(output: Output, row) -> str:
     return VERMILION if word in ("worse", "likely worse") else DARK
 
 
-@_styled
+@styled
 def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     scenario = comparison.scenarios[0].name
     names = [policy.name for policy in comparison.policies]
@@ -125,7 +125,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     base, others = lines[names[0]], names[1:]
     columns = min(5, len(others)) if len(others) != 6 else 3
     rows = -(-len(others) // columns)
-    figure = _figure(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75)
+    figure = new_figure(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     moved = effects(comparison, output).set_index("policy")
     changes = moved.change
@@ -167,9 +167,9 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
         f"Number: median change over {period}. Scenario “{scenario}”."
     )
     margins = (0.78, 0.15, 0.42, 0.25)
-    _frame(figure, title, note, (rows, columns), margins, (0.14, 0.4))
+    framed(figure, title, note, (rows, columns), margins, (0.14, 0.4))
     stem = f"fan-{slug(output.name)}"
-    _save(figure, folder, stem)
+    save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
     alt = f"Fan charts of {output.name} by policy. Median change over {period}: {words}."
     return Picture(stem, title, alt)
@@ -181,7 +181,7 @@ def _locator(count: int):
     return MaxNLocator(count)
 
 
-def _frame(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 0.3), gaps=(0, 0)):
+def framed(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 0.3), gaps=(0, 0)):
     """Title at the top, a note at the foot, and panels between, with all room in inches.
 
     `shape` is (rows, columns), `margins` left, right, top and bottom of the panels without
@@ -214,19 +214,19 @@ def _frame(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 
     )
 
 
-def _room(labels: Sequence[str], size: float = 8.5) -> float:
+def room(labels: Sequence[str], size: float = 8.5) -> float:
     """Inches that the longest line of these labels takes, about."""
     longest = max(len(line) for label in labels for line in label.split("\n"))
     return 0.2 + longest * size * 0.0083
 
 
-@_styled
+@styled
 def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     scenario = comparison.scenarios[0].name
     rows = effects(comparison, output, scenario).sort_values(
         "diff_median", ascending=output.better == "higher", kind="stable"
     )
-    figure = _figure(7.6, 0.27 * len(rows) + 1.35)
+    figure = new_figure(7.6, 0.27 * len(rows) + 1.35)
     axes = figure.subplots()
     y = np.arange(len(rows))
     colours = [_colour(output, row) for row in rows.itertuples()]
@@ -260,9 +260,9 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     title = _tornado_title(output, rows)
     note = f"Bar: median of paired differences; line: 5–95 % of draws. Scenario “{scenario}”"
     note += f"; diamond: median in “{other[0]}”." if other else "."
-    _frame(figure, title, note, margins=(_room(list(rows.policy)), 0.65, 0.3, 0.45))
+    framed(figure, title, note, margins=(room(list(rows.policy)), 0.65, 0.3, 0.45))
     stem = f"tornado-{slug(output.name)}"
-    _save(figure, folder, stem)
+    save(figure, folder, stem)
     words = "; ".join(
         f"{r.policy} {short(r.diff_median)} ({short(r.diff_p5)} to {short(r.diff_p95)}), better in "
         f"{share_text(r.share_better)}"
@@ -305,12 +305,12 @@ def _missed(history: History) -> tuple[int, int]:
     return int(((values < low[at]) | (values > high[at])).sum()), int(later.sum())
 
 
-@_styled
+@styled
 def _history(comparison: Comparison, folder: Path) -> Picture:
     count = len(comparison.histories)
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = _figure(max(3.2 * columns, 5.5), 2.35 * rows + 0.6)
+    figure = new_figure(max(3.2 * columns, 5.5), 2.35 * rows + 0.6)
     axes = figure.subplots(rows, columns, squeeze=False)
     words = []
     for panel, history in zip(axes.flat, comparison.histories, strict=False):
@@ -358,8 +358,8 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
         "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
         "setting values. Hollow: observed, not used in setting values."
     )
-    _frame(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.25), (0.72, 0.75))
-    _save(figure, folder, "history")
+    framed(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.25), (0.72, 0.75))
+    save(figure, folder, "history")
     return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
 
 
@@ -369,14 +369,14 @@ def _whole_years(count: int):
     return MaxNLocator(count, integer=True)
 
 
-@_styled
+@styled
 def _claims(comparison: Comparison, folder: Path) -> Picture:
     table = comparison.claims_table
     overall = table[table.group == "all"]
     texts = {claim.id: claim.claim for claim in comparison.claims}
     labels = [textwrap.wrap(texts[name], 66) for name in overall.id]
     heights = [0.16 * len(label) + 0.1 for label in labels]
-    figure = _figure(9.2, sum(heights) + 1.25)
+    figure = new_figure(9.2, sum(heights) + 1.25)
     axes = figure.subplots()
     y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
     for place, row in zip(y, overall.itertuples(), strict=True):
@@ -405,20 +405,20 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
         "Filled: holds in half of the draws or more; hollow: in fewer. Grey: range over the "
         "settings of the switches between rival explanations."
     )
-    margins = (_room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
-    _frame(figure, title, note, margins=margins)
-    _save(figure, folder, "claims")
+    margins = (room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
+    framed(figure, title, note, margins=margins)
+    save(figure, folder, "claims")
     words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
     return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
 
 
-@_styled
+@styled
 def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> Path:
     """One picture of a single run: a panel for each of `names` over time."""
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     wide, high = 2.6 * columns + 0.4, 1.5 * rows + 0.6
-    figure = _figure(wide, high)
+    figure = new_figure(wide, high)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     # Fixed margins, in inches: an automatic layout of forty panels takes seconds.
     figure.subplots_adjust(

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import findings
+from . import findings, rivals
 from .compare import Comparison
 from .files import read_text, write_text
 from .findings import ranked, spell
+from .heatmap import write_heatmaps
 from .outputs import Output
 from .plot import Picture, history_errors, slug, write_figures
 
@@ -29,8 +30,9 @@ def write_report(
     """Figures and report.html into `out`; `weaknesses` are the model's own, as its README has
     them. Returns the path of the report."""
     pictures = write_figures(comparison, out / "figures")
+    heatmaps = write_heatmaps(comparison, out / "figures")
     path = out / "report.html"
-    write_text(path, render(comparison, out / "figures", pictures, record, weaknesses))
+    write_text(path, render(comparison, out / "figures", pictures, heatmaps, record, weaknesses))
     return path
 
 
@@ -38,6 +40,7 @@ def render(
     comparison: Comparison,
     figures: Path,
     pictures: Mapping[str, Sequence[Picture]],
+    heatmaps: Mapping[str, Sequence[Picture]],
     record: Mapping,
     weaknesses: Sequence[str],
 ) -> str:
@@ -61,7 +64,7 @@ def render(
         outputs=outputs,
         others=[o for o in comparison.outputs if o not in outputs],
         short=findings.in_short(comparison, main) if main else [],
-        chunks=[outputs[i : i + 6] for i in range(0, len(outputs), 6)],
+        chunks=_chunks(outputs, 6),
         answers=[_answer(comparison, output) for output in outputs],
         alone=_alone(comparison, outputs),
         additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
@@ -69,6 +72,10 @@ def render(
         legend=findings.VERDICTS,
         claims=findings.claim_results(comparison),
         untested=findings.untested(comparison),
+        rivals=rivals.section(comparison),
+        rival_others=rivals.others(comparison),
+        switches=rivals.weights(comparison, [r["output"] for r in rivals.section(comparison)]),
+        heatmaps=heatmaps,
         fans=_paired(pictures["fan"], comparison.outputs),
         tornados=_paired(pictures["tornado"], outputs),
         histories=[(h, history_errors(h)) for h in comparison.histories],
@@ -90,6 +97,12 @@ def render(
     )
     # A line never breaks between a number and its sign.
     return text.replace(" %", "\u00a0%")
+
+
+def _chunks(items: Sequence, most: int) -> list[Sequence]:
+    """Cut into pieces of about one length, none longer than `most`."""
+    size = -(-len(items) // max(-(-len(items) // most), 1)) or 1
+    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
 def _image(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Results on disk: carried out, written to a folder of their own, renamed into place.
 
 What decides the numbers is tracked beside the question (summary.csv, claims.csv,
-record.json); the rest stands in out/. A run that fails or is interrupted leaves earlier
-results untouched.
+switches.csv in its main part, record.json); the rest stands in out/. A run that fails or
+is interrupted leaves earlier results untouched.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from .files import exact, write_json, write_table
 from .model import read_model
 from .run import Prepared, execute, prepare, read_run
 from .simulation import simulate
+from .switches import tracked
 
-TRACKED = ("summary.csv", "claims.csv", "record.json")
+TRACKED = ("summary.csv", "claims.csv", "switches.csv", "record.json")
 _STAGE = ".sdkit-new-"
 _LEFT_ALONE = 3600.0  # seconds
 
@@ -117,6 +118,8 @@ def write_results(
     for name, table, place_ in (
         ("summary.csv", comparison.summary, stage),
         ("claims.csv", comparison.claims_table, stage),
+        ("switches.csv", tracked(comparison.switches, comparison.main), stage),
+        ("switches.csv", comparison.switches, out),
         ("series.csv", comparison.series, out),
     ):
         write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
@@ -132,7 +135,8 @@ def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> Non
         pairs = [(new, folder / "out"), *((stage / name, folder / name) for name in TRACKED)]
     else:
         for name in TRACKED:
-            (stage / name).rename(new / name)
+            if not (new / name).exists():  # the whole switches.csv stands for its main part
+                (stage / name).rename(new / name)
         pairs = [(new, flat)]
         if not replace_all:  # a folder that the user named: add to it, delete nothing else
             files = sorted(path for path in new.rglob("*") if path.is_file())

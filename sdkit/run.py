@@ -41,6 +41,7 @@ from .observations import REDUCTIONS, Series, at_observations, read_series, year
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
+from .switches import by_switch, main_outputs
 
 _REQUIRED = {
     "do": str,
@@ -81,6 +82,7 @@ class Run:
     outputs: tuple[str, ...]
     horizon: tuple[int, int]
     periods: tuple[str, ...]
+    main: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -111,7 +113,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     if not path.exists():
         what = "holds no run.toml" if folder.is_dir() else "does not exist"
         raise RunError("R401", f"{folder} {what}")
-    data = checked(path, read_toml(path), _REQUIRED, {"periods": list})
+    data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list})
 
     def impossible(key: str, text: str):
         raise RunError("R410", f"{place(path, key)}: {key} {text}")
@@ -136,7 +138,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         where = "--draws" if n is not None else place(path, "n") + ": n"
         text = f"has to be a power of two up to {_MOST}, not {draws['n']}"
         raise RunError("R410", f"{where} {text}")
-    for key in ("scenarios", "policies", "outputs", "periods"):
+    for key in ("scenarios", "policies", "outputs", "periods", "main"):
         names = data.get(key, ["horizon"])
         if not names:
             impossible(key, "is empty")
@@ -146,6 +148,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise RunError("R412", f"{place(path, key)}: {key} holds {twice!r} twice")
+    for name in data.get("main", []):
+        if name not in data["outputs"]:
+            impossible("main", f"holds {name!r}, which is none of outputs")
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
         raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
@@ -173,6 +178,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         outputs=tuple(data["outputs"]),
         horizon=horizon,
         periods=tuple(dict.fromkeys([*periods, whole(horizon)])),
+        main=tuple(data.get("main", ())),
     )
 
 
@@ -217,6 +223,10 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
                 )
         return tuple(known[name] for name in names)
 
+    for name in run.main:
+        if name in outputs and outputs[name].better == "none":
+            where = place(run.file, "main")
+            raise RunError("R410", f"{where}: main holds {name!r}, of which no direction is better")
     chosen = {
         "scenarios": choose("scenario", run.scenarios, scenarios),
         "policies": choose("policy", run.policies, policies),
@@ -293,9 +303,13 @@ def execute(
         branch=float(run.horizon[0]),
     )
     result = simulate(program, experiment, progress=progress, threads=threads)
-    structural = [p.name for p in prepared.parameters.of_role("structural")]
-    switches = [name for name in structural if name in prepared.draws]
+    structural = prepared.parameters.of_role("structural")
+    switches = [switch for switch in structural if switch.name in prepared.draws]
+    names = [switch.name for switch in switches]
     by_name = {o.name: o for o in prepared.outputs}
+    summary = summarise(result, prepared.outputs, run.periods, run.horizon)
+    main = [by_name[name] for name in run.main]
+    main = main or main_outputs(prepared.outputs, summary, whole(run.horizon))
     return Comparison(
         name=run.folder.resolve().name,
         question=run.question,
@@ -310,9 +324,11 @@ def execute(
         changed=prepared.changed,
         model=model.name,
         claims=prepared.claims,
-        summary=summarise(result, prepared.outputs, run.periods, run.horizon),
+        summary=summary,
         series=series_table(result, prepared.outputs),
-        claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, switches),
+        claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, names),
+        main=tuple(main),
+        switches=by_switch(result, prepared.outputs, run.horizon, prepared.draws, switches),
         histories=_histories(prepared, program, end, parts, threads),
     )
 

@@ -58,7 +58,7 @@ def test_no_text_is_cut_off(comparison, tmp_path, monkeypatch):
                 fits = box.x0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
                 (inside if fits else cut).append((stem, text.get_text()))
 
-    monkeypatch.setattr(plot, "_save", look)
+    monkeypatch.setattr(plot, "save", look)
     plot._tornado(comparison, comparison.outputs[0], tmp_path)
     plot._claims(comparison, tmp_path)
     plot._fan(comparison, comparison.outputs[0], tmp_path)

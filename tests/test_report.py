@@ -56,7 +56,7 @@ def test_it_is_one_well_formed_file_that_loads_nothing(text):
 
 def test_every_picture_says_in_words_what_it_shows(text):
     images = Parser(text).images
-    assert len(images) == 4 + 3 + 1 + 1
+    assert len(images) == 4 + 3 + 1 + 1 + 2
     for image in images:
         assert len(image["alt"]) > 60
         assert re.search(r"\d", image["alt"])

@@ -51,6 +51,7 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_threads(done):
 def test_what_is_written_where(done):
     names = set(tree(done))
     assert {"summary.csv", "claims.csv", "record.json", "out/report.html", "out/series.csv"} < names
+    assert {"switches.csv", "out/switches.csv"} < names
     stems = {Path(n).stem for n in names if n.startswith("out/figures/")}
     for stem in stems:
         assert {f"out/figures/{stem}.png", f"out/figures/{stem}.svg"} <= names
@@ -92,6 +93,8 @@ def test_a_trial_leaves_tracked_results_alone(done):
     results.compare(done, n=4)
     after = tree(done)
     assert {n: b for n, b in after.items() if not n.startswith("out/trial/")} == before
+    whole = after["out/trial/switches.csv"].splitlines()
+    assert len(whole) > len(after["switches.csv"].splitlines())
     trial = json.loads(after["out/trial/record.json"])
     assert trial["draws"]["n"] == 4
 
