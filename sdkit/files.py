@@ -71,7 +71,7 @@ def place(path: Path, word: str) -> str:
     # a key at the start of its line or table counts before a mention elsewhere
     for pattern in (rf"(^\s*|[{{,]\s*)\"?{re.escape(word)}\"?\s*=", rf"\"{re.escape(word)}\""):
         for number, line in enumerate(lines, 1):
-            if re.search(pattern, line):
+            if word in line and re.search(pattern, line):
                 return f"{path}, line {number}"
     return str(path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,16 @@ class Parameters:
     def of_role(self, *roles: str) -> tuple[Parameter, ...]:
         return tuple(item for item in self.items if item.role in roles)
 
+    @cached_property
+    def _by_key(self) -> dict[str, Parameter]:
+        return {key(item.name): item for item in self.items}
+
     def find(self, name: str) -> Parameter:
         """The constant of this name, however it is spelt (P305)."""
-        for item in self.items:
-            if key(item.name) == key(name):
-                return item
-        raise ParameterError("P305", f"{name!r} is no constant of the model")
+        item = self._by_key.get(key(name))
+        if item is None:
+            raise ParameterError("P305", f"{name!r} is no constant of the model")
+        return item
 
     def check_value(self, name: str, value: float, where: str) -> Parameter:
         """The constant, if `value` is finite and inside its hard bounds (P305, P308)."""

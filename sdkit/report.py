@@ -58,6 +58,7 @@ def render(
     environment.filters["spell"] = spell
     outputs = ranked(comparison)
     main = outputs[0] if outputs else None
+    entries = rivals.section(comparison)
     text = environment.from_string(read_text(_TEMPLATE)).render(
         c=comparison,
         main=main,
@@ -72,9 +73,9 @@ def render(
         legend=findings.VERDICTS,
         claims=findings.claim_results(comparison),
         untested=findings.untested(comparison),
-        rivals=rivals.section(comparison),
+        rivals=entries,
         rival_others=rivals.others(comparison),
-        switches=rivals.weights(comparison, [r["output"] for r in rivals.section(comparison)]),
+        switches=rivals.weights(comparison, [entry["output"] for entry in entries]),
         heatmaps=heatmaps,
         fans=_paired(pictures["fan"], comparison.outputs),
         tornados=_paired(pictures["tornado"], outputs),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -32,24 +33,24 @@ class Shift:
     switch: Parameter
     rows: pd.DataFrame
 
-    @property
+    @cached_property
     def low(self) -> pd.Series:
         return self.rows.loc[self.rows.change_median.idxmin()]
 
-    @property
+    @cached_property
     def high(self) -> pd.Series:
         return self.rows.loc[self.rows.change_median.idxmax()]
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """Between the two medians, a share (0.01 is one point)."""
         return self.high.change_median - self.low.change_median
 
-    @property
+    @cached_property
     def moved(self) -> bool:
         return self.gap >= HARDLY and self.low.median_high < self.high.median_low
 
-    @property
+    @cached_property
     def turned(self) -> bool:
         """Whether the sign hangs on the switch: both medians are more than nothing."""
         ends = self.low.change_median, self.high.change_median
@@ -70,6 +71,7 @@ def drawn(comparison: Comparison) -> list[Parameter]:
     return [s for s in comparison.parameters.of_role("structural") if counts.get(s.name, 0) > 1]
 
 
+@lru_cache(maxsize=64)  # a report asks for those of an output many times
 def shifts(comparison: Comparison, output: Output) -> list[Shift]:
     """Every switch and policy with two settings to compare: those that move first, by gap."""
     table = rows_of(comparison, output)
