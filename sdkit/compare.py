@@ -52,7 +52,7 @@ class History:
     bands: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)  # equal only to itself, so that what is drawn from it is kept
+@dataclass(frozen=True)
 class Comparison:
     """All that came of comparing policies; what the report and the figures are made from."""
 
