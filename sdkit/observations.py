@@ -72,7 +72,7 @@ def read_series(folder: Path) -> dict[str, Series]:
     return series
 
 
-def yearly(series: Series) -> Series:
+def calendar_years(series: Series) -> Series:
     """The calendar years of a monthly series of which all twelve months are known, averaged."""
     years = np.floor(series.time + 0.001)
     whole = np.array([y for y in np.unique(years) if (years == y).sum() == 12])

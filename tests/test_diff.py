@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 
@@ -316,10 +317,13 @@ def repository(tmp_path, monkeypatch):
     top = tmp_path / "project"
 
     def git(*arguments):
-        who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *who, *arguments], cwd=top, check=True, capture_output=True)
+        subprocess.run(["git", *arguments], cwd=top, check=True, capture_output=True)
 
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # no signing, no hooks of the user
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "t@example.org")
     top.mkdir()
     git("init", "-q")
     slower = BASE.replace("rate = 2", "rate = 1")
@@ -383,9 +387,8 @@ def test_the_working_copy_against_the_last_commit(repository, sdkit):
 def test_a_project_below_the_top_of_its_repository(repository, sdkit, monkeypatch):
     (repository / "inner").mkdir()
     shutil.move(repository / "models", repository / "inner" / "models")
-    who = ["-c", "user.name=t", "-c", "user.email=t@x.org", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "add", "-A"], check=True)
-    subprocess.run(["git", *who, "commit", "-qm", "moved"], check=True)
+    subprocess.run(["git", "commit", "-qm", "moved"], check=True)
     monkeypatch.chdir(repository / "inner")
     for name in ("small", "models/small", "inner/models/small"):
         code, out, _ = sdkit("diff", f"HEAD:{name}", "small")
@@ -462,10 +465,7 @@ def test_a_committed_model_that_does_not_parse(repository, sdkit):
     code, out, error = sdkit("diff", "small")
     assert (code, out) == (2, "")
     assert error.startswith("M104: models/small: small.mdl, line 4")
-    subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@x.org", "commit", "-qam", "broken"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    subprocess.run(["git", "commit", "-qam", "broken"], check=True)
     error = sdkit("diff", "HEAD:small", "HEAD~1:small")[2]
     assert error.startswith("M104: HEAD:models/small: small.mdl, line 4")
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdkit.observations import at_observations, log_errors, read_series, running_mean, yearly
+from sdkit.observations import (
+    at_observations,
+    calendar_years,
+    log_errors,
+    read_series,
+    running_mean,
+)
 
 TIMES = np.arange(2000, 2004.01, 0.25)
 
@@ -40,7 +46,7 @@ def test_twelve_months_make_the_year():
 
 def test_whole_years_of_a_monthly_series(sir):
     series = read_series(sir.path.parent / "data")["reported cases by month"]
-    years = yearly(series.between(2021.5, 2023))
+    years = calendar_years(series.between(2021.5, 2023))
     assert years.time.tolist() == [2022.0]
     assert years.value[0] == pytest.approx(series.value[12:].mean())
     assert len(years.statuses) == 1

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sdkit import heatmap, report, rivals
+from sdkit import heatmap, rivals
 from sdkit.compare import summarise, whole
 from sdkit.experiment import Setting
 from sdkit.outputs import Output
@@ -220,22 +220,3 @@ def test_main_outputs_have_a_direction_and_effects_of_their_own():
     one.loc[one.output == "third", "change_median"] += 0.01
     found = main_outputs(outputs, one, whole(HORIZON))
     assert [output.name for output in found] == ["deaths", "third"]
-
-
-def test_the_report_has_the_section_with_switches_only(comparison_, tmp_path):
-    record = {"sdkit": "0", "seed": 1, "draws": {"from": "priors", "n": 8}}
-    text = report.write_report(comparison_, tmp_path / "a", record).read_text(encoding="utf-8")
-    assert 'id="rivals"' in text
-    assert text.count("too few draws") > 2
-    none = dataclasses.replace(
-        comparison_, switches=comparison_.switches.iloc[:0], draws=comparison_.draws.iloc[:, :0]
-    )
-    text = report.write_report(none, tmp_path / "b", record).read_text(encoding="utf-8")
-    assert "rivals" not in text
-    assert "Under each rival explanation" not in text
-
-
-@pytest.fixture
-def comparison_(request):
-    """The shared comparison of runs/sir; `comparison` is a function here."""
-    return request.getfixturevalue("comparison")
