@@ -57,7 +57,6 @@ class Moved:
     """
 
     name: str
-    variable: str
     unit: str
     most: float
     at: float
@@ -407,6 +406,6 @@ def _moved(output: Output, unit: str, times, old, new) -> Moved | None:
     if np.isinf(gap[worst]):
         most = np.nan
     return Moved(
-        output.name, output.variable, unit, most, float(times[worst]), float(times[beyond[0]]),
+        output.name, unit, most, float(times[worst]), float(times[beyond[0]]),
         times, old, new,
     )  # fmt: skip

@@ -485,7 +485,7 @@ def test_a_table_of_long_names_and_numbers_stays_inside_the_width():
     values[0] = -999_999.0
     name = "cumulative overdose deaths of people from 2026 until the end of the run and beyond"
     moved = tuple(
-        Moved(name, "x", "people", most, 2027.25, 2003.75, times, values, 9.9e6 + values)
+        Moved(name, "people", most, 2027.25, 2003.75, times, values, 9.9e6 + values)
         for most in (-12345.678, -0.123456, np.inf, np.nan)
     )
     lines = difference_lines(Difference((), moved, ran=True), "old", "new")
