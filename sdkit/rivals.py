@@ -34,23 +34,32 @@ class Shift:
     rows: pd.DataFrame
 
     @cached_property
-    def low(self) -> pd.Series:
-        return self.rows.loc[self.rows.change_median.idxmin()]
+    def _ends(self) -> tuple[int, int]:
+        """Places of the lowest and the highest median."""
+        medians = self.rows.change_median.to_numpy()
+        return int(medians.argmin()), int(medians.argmax())
 
-    @cached_property
+    @property
+    def low(self) -> pd.Series:
+        return self.rows.iloc[self._ends[0]]
+
+    @property
     def high(self) -> pd.Series:
-        return self.rows.loc[self.rows.change_median.idxmax()]
+        return self.rows.iloc[self._ends[1]]
 
     @cached_property
     def gap(self) -> float:
         """Between the two medians, a share (0.01 is one point)."""
-        return self.high.change_median - self.low.change_median
+        medians = self.rows.change_median.to_numpy()
+        return float(medians[self._ends[1]] - medians[self._ends[0]])
 
     @cached_property
     def moved(self) -> bool:
-        return self.gap >= HARDLY and self.low.median_high < self.high.median_low
+        low, high = self._ends
+        apart = self.rows.median_high.to_numpy()[low] < self.rows.median_low.to_numpy()[high]
+        return bool(self.gap >= HARDLY and apart)
 
-    @cached_property
+    @property
     def turned(self) -> bool:
         """Whether the sign hangs on the switch: both medians are more than nothing."""
         ends = self.low.change_median, self.high.change_median

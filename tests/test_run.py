@@ -108,18 +108,27 @@ def test_history_bands_are_the_means_of_quarters(comparison):
     assert at_2015 == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_main_run_holds_every_policy_claim_and_headline_output(root):
+def test_the_recorded_runs_hold_every_policy_claim_and_headline_output(root):
+    from sdkit.experiment import read_settings
     from sdkit.outputs import read_outputs
 
-    prepared = prepare(read_run(root / "runs" / "policies", n=2))
-    policies = {policy.name for policy in prepared.policies}
-    names = {output.name for output in prepared.outputs}
-    assert len(policies) == 15
-    for claim in prepared.claims:
-        assert {claim.policy, claim.comparator} <= policies
-        assert claim.output in names
-    known = read_outputs(prepared.model.path.parent / "outputs.toml", prepared.model)
-    assert {output.name for output in known.values() if output.headline} <= names
+    runs = [prepare(read_run(root / "runs" / name, n=2)) for name in ("policies", "levers")]
+    main = runs[0]
+    assert len(main.policies) == 15
+    judged = {
+        claim.id
+        for run in runs
+        for claim in run.claims
+        if {claim.policy, claim.comparator} <= {policy.name for policy in run.policies}
+        and claim.output in {output.name for output in run.outputs}
+    }
+    assert judged == {claim.id for claim in main.claims}
+    folder = main.model.path.parent
+    known = read_outputs(folder / "outputs.toml", main.model)
+    headlines = {output.name for output in known.values() if output.headline}
+    assert headlines <= {output.name for output in main.outputs}
+    policies = read_settings(folder / "policies.toml", "policy", main.parameters)
+    assert set(policies) == {policy.name for run in runs for policy in run.policies}
 
 
 @pytest.mark.parametrize(

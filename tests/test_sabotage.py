@@ -55,11 +55,6 @@ def test_the_checks_of_the_teaching_model_notice_five_faults_in_six(teaching):
     assert len(found) <= 2, "\n".join(found)
 
 
-@pytest.mark.xfail(
-    reason="the checks of this version of the model hold few accounts and rates",
-    raises=AssertionError,
-    strict=True,
-)
 def test_the_checks_of_the_fentanyl_model_notice_four_faults_in_five(root):
     found = missed(Trial(root / "models" / "fentanyl"), 30)
     assert len(found) <= 6, "\n".join(found)
