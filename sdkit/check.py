@@ -15,10 +15,10 @@ import numpy as np
 
 from .checks import Check, read_checks
 from .errors import RunError, SimulationError
-from .model import Model, read_model
+from .model import read_model
 from .observations import Series, at_observations, log_errors, read_series, running_mean
 from .outputs import read_outputs
-from .parameters import Parameters, read_parameters
+from .parameters import read_parameters
 from .probe import ROUNDING, Runs
 from .structure import simlin_faults, unit_faults
 
@@ -44,7 +44,7 @@ def check_model(
     """Carry out the checks.toml of a model, watching the variables of its headline outputs.
 
     `plain` runs plain Python, which is quicker where a few checks need a few runs.
-    Raises what `read_checks` and `run_checks` raise.
+    Raises what `read_checks` and `findings` raise.
     """
     model = read_model(path)
     folder = model.path.parent
@@ -57,24 +57,13 @@ def check_model(
     return list(findings(checks, Runs(model, parameters, headlines, progress, plain)))
 
 
-def run_checks(
-    model: Model,
-    parameters: Parameters,
-    checks: Sequence[Check],
-    headlines: Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Finding]:
-    """Carry out the checks. `headlines` are the variables that a step check watches.
+def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
+    """The findings one by one, for a caller that may stop at the first that has not passed.
 
     Raises RunError C701 for a check that cannot be carried out, SimulationError where the
     default run fails (a check whose own run fails has not passed), DependencyError X501
     where a unit check lacks pysimlin.
     """
-    return list(findings(checks, Runs(model, parameters, headlines, progress)))
-
-
-def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
-    """The findings one by one, for a caller that may stop at the first that has not passed."""
     runs.data = read_series(runs.model.path.parent / "data")
     judges = [JUDGES[check.kind](check, runs) for check in checks]
     for judge in judges:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import ParameterError, RunError
 from .experiment import read_settings
-from .files import checked, place, read_toml, typed
+from .files import checked, place, read_toml, tables, typed
 from .model import Model
 from .observations import REDUCTIONS
 from .parameters import Parameters
@@ -106,7 +106,7 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
             known = "[[setting]], [[check]]"
             raise RunError("R407", f"{place(path, word)}: unknown key {word!r}; known: {known}")
     settings = _settings(path, data, parameters)
-    checks: list[Check] = []
+    checks: dict[str, Check] = {}
     for number, table in enumerate(typed(path, "check", data.get("check", []), list), 1):
         where = f"[[check]] number {number}"
         kind = table.get("kind") if isinstance(table, dict) else None
@@ -121,7 +121,7 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
             where,
         )
         where = f"{place(path, row['name'])}, check {row['name']!r}"
-        if any(check.name == row["name"] for check in checks):
+        if row["name"] in checks:
             raise RunError("R412", f"{where} stands here twice")
         if "under" in row and row["under"] not in settings:
             known = ", ".join(settings) or "none"
@@ -130,22 +130,16 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
         _values(where, row)
         if "policies" in row:
             row["policies"] = _policies(path, where, row["policies"], parameters)
-        checks.append(Check(row["name"], kind, row, settings.get(row.get("under"), {})))
+        checks[row["name"]] = Check(row["name"], kind, row, settings.get(row.get("under"), {}))
     if not checks:
         raise RunError("R408", f"{path} holds no [[check]] table")
-    return checks
+    return list(checks.values())
 
 
 def _settings(path: Path, data: Mapping, parameters: Parameters) -> dict[str, dict]:
     settings: dict[str, dict] = {}
-    for number, table in enumerate(typed(path, "setting", data.get("setting", []), list), 1):
-        what = f"[[setting]] number {number}"
-        if not isinstance(table, dict):
-            raise RunError("R409", f"{path}: {what} has to be a table")
-        row = checked(path, table, {"name": str, "set": dict}, {"description": str}, what)
+    for row in tables(path, "setting", data, {"name": str, "set": dict}, {"description": str}):
         where = f"{place(path, row['name'])}, setting {row['name']!r}"
-        if row["name"] in settings:
-            raise RunError("R412", f"{where} stands here twice")
         for name, value in row["set"].items():
             parameters.check_value(name, typed(path, name, value, float), where)
         settings[row["name"]] = row["set"]

@@ -68,7 +68,7 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError("U601", f"--out {out} is a file, not a folder")
     from . import results
-    from .model import key
+    from .expressions import key
 
     changed = {}
     for name, value in assigned:
@@ -210,13 +210,13 @@ def _assignment(text: str) -> tuple[str, float]:
 
 def _is_run_folder(path: Path) -> bool:
     """A folder with run.toml; and any folder without a model, so that its error speaks of runs."""
-    from .translate import VENSIM, XMILE
+    from .model import is_model_file
 
     if (path / "run.toml").exists():
         return True
     if not path.is_dir():
         return False
-    return not any(p.suffix.lower() in VENSIM | XMILE for p in path.iterdir())
+    return not any(is_model_file(p) for p in path.iterdir())
 
 
 class _Progress:

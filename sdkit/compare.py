@@ -215,8 +215,7 @@ def summarise(
             at = np.quantile(level, QUANTILES, axis=-1)
             change = np.quantile(difference, QUANTILES, axis=-1)
             relative = np.quantile(ratio, QUANTILES, axis=-1)
-            sign = {"lower": -1.0, "higher": 1.0, "none": np.nan}[output.better]
-            better = (difference * sign > 0).mean(axis=-1)
+            better = (difference * output.sign > 0).mean(axis=-1)
             for i, scenario in enumerate(scenarios):
                 for j, policy in enumerate(policies):
                     numbers = [*at[[1, 0, 2], i, j], *change[[1, 0, 2], i, j]]

@@ -6,6 +6,7 @@ difference; what is shown is the text of the file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +57,6 @@ class Moved:
     """
 
     name: str
-    variable: str
     unit: str
     most: float
     at: float
@@ -107,31 +107,30 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
         changes += _parameter_changes(*tables, names)
     changes += _files(old.path.parent, new.path.parent)
     difference = Difference(tuple(changes), faults=tuple(faults))
-    outputs, missing = _outputs(sides[1], faults, old, new, names)
+    outputs, before, missing = _outputs(sides[1], faults, old, new, names)
     same = not difference.of("equation", "lookup", "constant", "setting", "default")
     if same:
         unmoved = tuple(output.name for output in outputs)
         return replace(difference, unmoved=unmoved, missing=missing, faults=tuple(faults))
-    backward = {key(n): o for o, n in names.items()}
-    pairs = [(backward.get(key(o.variable), o.variable), o.variable) for o in outputs]
+    after = [new.find(output.variable).name for output in outputs]
     results = [
-        side.may(faults, _run, model, tuple(p[i] for p in pairs))
-        for i, (side, model) in enumerate(zip(sides, models, strict=True))
-        if pairs
+        side.may(faults, _run, model, wanted)
+        for side, model, wanted in zip(sides, models, (before, after), strict=True)
+        if wanted
     ]
     moved, unmoved = [], []
-    if pairs and not any(result is None for result in results):
+    if outputs and not any(result is None for result in results):
         shared, at_old, at_new = np.intersect1d(
             *(np.round(r["time"].to_numpy(), 6) for r in results), return_indices=True
         )
         if not len(shared):
             faults.append(SimulationError("S204", "the two runs save no time in common"))
-        for output, (before, after) in zip(outputs, pairs, strict=True):
-            if len(shared):
-                was = results[0][old.find(before).name].to_numpy()[at_old, 0, 0, 0]
-                now = results[1][new.find(after).name].to_numpy()[at_new, 0, 0, 0]
-                found = _moved(output, new.find(after).unit, shared, was, now)
-                moved.append(found) if found else unmoved.append(output.name)
+            outputs = []
+        for output, older, newer in zip(outputs, before, after, strict=False):
+            was = results[0][older].to_numpy()[at_old, 0, 0, 0]
+            now = results[1][newer].to_numpy()[at_new, 0, 0, 0]
+            found = _moved(output, new.variables[newer].unit, shared, was, now)
+            moved.append(found) if found else unmoved.append(output.name)
     moved.sort(key=lambda item: -np.nan_to_num(abs(item.most), nan=np.inf))
     return replace(
         difference, moved=tuple(moved), unmoved=tuple(unmoved), missing=missing,
@@ -233,19 +232,17 @@ def _renamed(old: Model, new: Model) -> dict[str, str]:
     while True:
         # A renamed variable may stand in the equation of another, or in its own.
         folded = {key(o): key(n) for o, n in names.items()}
+        taken = set(folded.values())
         pairs = [
             (a, b)
             for a, shape in gone
             for b in shapes.get(shape, ())
             if a.name not in names
-            and b.name not in names.values()
+            and key(b.name) not in taken
             and alike(a, b, folded | {key(a.name): key(b.name)})
         ]
-        found = {
-            a.name: b.name
-            for a, b in pairs
-            if sum(a is x for x, _ in pairs) == sum(b is y for _, y in pairs) == 1
-        }
+        olds, news = (Counter(pair[i].name for pair in pairs) for i in (0, 1))
+        found = {a.name: b.name for a, b in pairs if olds[a.name] == news[b.name] == 1}
         if not found:
             return names
         names |= found
@@ -364,8 +361,9 @@ def _files(old: Path, new: Path) -> list[Change]:
 
 def _outputs(
     side: _Side, faults: list[Error], old: Model, new: Model, names: Mapping[str, str]
-) -> tuple[list[Output], tuple[str, ...]]:
-    """The outputs to compare, one a variable, and the names of those that only `new` has.
+) -> tuple[list[Output], list[str], tuple[str, ...]]:
+    """The outputs to compare, one a variable; their variables in `old`; and the names of
+    the outputs that only `new` has.
 
     Headline outputs of the newer version; all its stocks where it has no outputs.toml.
     """
@@ -378,18 +376,21 @@ def _outputs(
         stocks = [v for v in new.variables.values() if v.kind == "stock"]
         chosen = [Output(v.name, v.name, "last", v.unit, "none", True) for v in stocks]
     once = {o.variable: o for o in reversed(chosen) if new.find(o.variable).kind != "constant"}
-    kept, missing = [], []
+    backward = {key(n): o for o, n in names.items()}
+    kept, variables, missing = [], [], []
     for output in reversed(once.values()):
-        backward = {key(n): o for o, n in names.items()}
         before = backward.get(key(output.variable), output.variable)
-        known = old.has(before) and old.find(before).kind not in ("constant", "lookup")
-        kept.append(output) if known else missing.append(output.name)
-    return kept, tuple(missing)
+        if old.has(before) and old.find(before).kind not in ("constant", "lookup"):
+            kept.append(output)
+            variables.append(old.find(before).name)
+        else:
+            missing.append(output.name)
+    return kept, variables, tuple(missing)
 
 
-def _run(model: Model, names: tuple[str, ...]):
+def _run(model: Model, names: Sequence[str]):
     """One default run of these variables, at SAVEPER."""
-    return simulate(compile_model(model, [model.find(name).name for name in names]))
+    return simulate(compile_model(model, names))
 
 
 def _moved(output: Output, unit: str, times, old, new) -> Moved | None:
@@ -405,6 +406,6 @@ def _moved(output: Output, unit: str, times, old, new) -> Moved | None:
     if np.isinf(gap[worst]):
         most = np.nan
     return Moved(
-        output.name, output.variable, unit, most, float(times[worst]), float(times[beyond[0]]),
+        output.name, unit, most, float(times[worst]), float(times[beyond[0]]),
         times, old, new,
     )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 
@@ -75,11 +74,11 @@ def _parameters(found: Difference) -> list[str]:
     lines = []
     for change in found.of("constant"):
         lines += _texts(change)
-    order = {change.name: None for change in found.of(*_PARAMETER)}
-    moved = sorted(found.of(*_PARAMETER), key=lambda c: list(order).index(c.name))
-    for name, group in groupby(moved, key=lambda change: change.name):
-        parts = [f"{c.what} {c.old} → {c.new}{_share(c)}" for c in group]
-        lines += _wrap(f"  moved    {name}: ", "; ".join(parts))
+    parts: dict[str, list[str]] = {}
+    for c in found.of(*_PARAMETER):
+        parts.setdefault(c.name, []).append(f"{c.what} {c.old} → {c.new}{_share(c)}")
+    for name, texts in parts.items():
+        lines += _wrap(f"  moved    {name}: ", "; ".join(texts))
     return lines
 
 

@@ -131,10 +131,20 @@ def read_tables(
             raise RunError("R407", f"{place(path, key)}: unknown key {key!r}; known: [[{name}]]")
     if not data.get(name):
         raise RunError("R408", f"{path} holds no [[{name}]] table")
-    tables = typed(path, name, data[name], list)
+    return tables(path, name, data, required, optional)
+
+
+def tables(
+    path: Path,
+    name: str,
+    data: Mapping[str, Any],
+    required: Mapping[str, type],
+    optional: Mapping[str, type],
+) -> list[dict[str, Any]]:
+    """The `[[name]]` tables of what a TOML file holds, perhaps none, as `read_tables` has them."""
     rows, seen = [], set()
     label = next(iter(required))
-    for number, table in enumerate(tables, 1):
+    for number, table in enumerate(typed(path, name, data.get(name, []), list), 1):
         if not isinstance(table, dict):
             raise RunError("R409", f"{path}: [[{name}]] has to be a table")
         row = checked(path, table, required, optional, f"[[{name}]] number {number}")
@@ -200,6 +210,11 @@ def digits(value: Any) -> str:
 def exact(value: float) -> str:
     """A coordinate in all its digits: six would make neighbours of a fine grid one."""
     return repr(float(value)).removesuffix(".0")
+
+
+def near(path: Path) -> Path:
+    """The path from the current folder, where it lies inside."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def write_text(path: Path, text: str) -> None:

@@ -60,6 +60,11 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
+def quoted(names: Sequence[str]) -> str:
+    """ "“a”, “b” and “c”"."""
+    return listed([f"“{name}”" for name in names])
+
+
 def short(value: float) -> str:
     """A number for an axis or a sentence: 1.2 million, 85,000, 3.1, 0.042."""
     size = abs(value)
@@ -142,8 +147,7 @@ def headline(comparison: Comparison, output: Output) -> str:
         chosen = low if abs(low.change) > abs(high.change) else high
         return f"{name}: most changed by “{chosen.policy}” ({percent(chosen.change)})"
     best, worst = (low, high) if output.better == "lower" else (high, low)
-    sign = -1 if output.better == "lower" else 1
-    if best.change * sign < HARDLY:
+    if best.change * output.sign < HARDLY:
         return f"{name}: no policy improves it; worst is “{worst.policy}” ({percent(worst.change)})"
     first, *equal = leaders(comparison, output)
     if worst.policy in equal:
@@ -153,8 +157,8 @@ def headline(comparison: Comparison, output: Output) -> str:
         )
     text = f"{name}: best is “{first}” ({percent(best.change)})"
     if equal:
-        text += f", not told apart from {listed([f'“{other}”' for other in equal])}"
-    hurt = worst.change * sign <= -HARDLY
+        text += f", not told apart from {quoted(equal)}"
+    hurt = worst.change * output.sign <= -HARDLY
     return text + (f", worst “{worst.policy}” ({percent(worst.change)})" if hurt else "")
 
 
@@ -218,8 +222,7 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
         equal = leaders(comparison, output)[1:]
         if equal:
             lines.append(
-                f"Within draws, “{sure[0].policy}” is not clearly better than "
-                f"{listed([f'“{name}”' for name in equal])}."
+                f"Within draws, “{sure[0].policy}” is not clearly better than {quoted(equal)}."
             )
     else:
         lines.append(f"No policy {verb}s {output.name} by 1 % in at least 95 % of draws.")
@@ -227,9 +230,9 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
         ("hardly", f"Hardly moving {output.name}, less than 1 % at the median"),
         ("worse", f"Making {output.name} worse in at least 95 % of draws"),
     ):
-        names = [f"“{name}”" for name, found in words.items() if found == word]
+        names = [name for name, found in words.items() if found == word]
         if names:
-            told = listed(names) if len(names) <= 6 else f"{len(names)} policies, named below"
+            told = quoted(names) if len(names) <= 6 else f"{len(names)} policies, named below"
             lines.append(f"{text}: {told}.")
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
@@ -261,12 +264,11 @@ def baseline_sentence(comparison: Comparison, output: Output) -> str:
     how = {"sum": "in all", "mean": "on average", "last": "at the end"}[output.reduction]
     period = whole(comparison.horizon)
     row = rows.loc[period]
-    text = (
+    return (
         f"Under “{comparison.policies[0].name}”, {output.name} come to {short(row['median'])} "
         f"{output.unit} {how} over {period.replace('-', '–')} (5–95 % of draws: {short(row.p5)} to "
-        f"{short(row.p95)})"
+        f"{short(row.p95)})."
     )
-    return text + "."
 
 
 @dataclass(frozen=True)
@@ -317,24 +319,22 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
     if not (level[0] != 0).all():
         return []
     effect = dict(zip(names, (level - level[0]) / np.abs(level[0]), strict=True))
-    # How far an effect is in the better direction.
-    good = -1.0 if output.better == "lower" else 1.0
     found = []
     for policy in comparison.policies[1:]:
         parts = parts_of(policy, [p for p in comparison.policies[1:] if p is not policy])
         if not parts:
             continue
+        names_ = tuple(p.name for p in parts)
         mine, total = effect[policy.name], sum(effect[p.name] for p in parts)
-        gap = (mine - total) * good
+        gap = (mine - total) * output.sign  # above nothing: better
         less, more = float((gap < -EQUAL).mean()), float((gap > EQUAL).mean())
         change, summed = float(np.median(mine)), float(np.median(total))
         sentence = (
             f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
-            f"({listed([f'“{p.name}”' for p in parts])}), each taken alone, add up to "
+            f"({quoted(names_)}), each taken alone, add up to "
             f"{percent(summed)}. The combination is better than the sum of its parts in "
             f"{share(more)} of draws, worse in {share(less)}, and within 0.1 points in the rest."
         )
-        names_ = tuple(p.name for p in parts)
         found.append(Whole(policy.name, names_, change, summed, less, sentence))
     return found
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .compare import Comparison
-from .findings import HARDLY, percent, ranked, share
+from .findings import HARDLY, percent, share
 from .outputs import Output
 from .plot import BLUE, DARK, VERMILION, Picture, framed, new_figure, room, save, slug, styled
-from .rivals import drawn, finding, rows_of, shifts
+from .rivals import Rivals
 from .switches import ENOUGH, meaning, settings
 
 _COLUMNS = 16  # policies a picture
@@ -31,21 +30,14 @@ class _Row:
     cells: pd.DataFrame | None = None
 
 
-def write_heatmaps(comparison: Comparison, folder: Path) -> dict[str, list[Picture]]:
-    """A figure, or several where policies are many, for each main output, by its name."""
-    if not drawn(comparison):
-        return {}
-    judged = ranked(comparison)
-    return {
-        output.name: _heatmaps(comparison, output, folder)
-        for output in comparison.main
-        if output in judged
-    }
+def write_heatmaps(found: Sequence[Rivals], folder: Path) -> dict[str, list[Picture]]:
+    """A figure, or several where policies are many, for each output, by its name."""
+    return {rivals.output.name: _heatmaps(rivals, folder) for rivals in found}
 
 
-def _heatmaps(comparison: Comparison, output: Output, folder: Path) -> list[Picture]:
-    table = rows_of(comparison, output)
-    rows, left_out = _rows(comparison, output, table)
+def _heatmaps(rivals: Rivals, folder: Path) -> list[Picture]:
+    comparison, output = rivals.comparison, rivals.output
+    rows, left_out = _rows(rivals)
     cells = pd.concat([row.cells.change_median for row in rows if row.cells is not None], axis=1)
     overall = rows[0].cells.change_median
     shown = cells.abs().max(axis=1) >= HARDLY / 2
@@ -72,42 +64,34 @@ def _heatmaps(comparison: Comparison, output: Output, folder: Path) -> list[Pict
     pictures = []
     for number, part in enumerate(parts, 1):
         stem = f"switches-{slug(output.name)}" + (f"-{number}" if number > 1 else "")
-        title = finding(comparison, output)
-        if len(parts) > 1:
-            title += f" ({number} of {len(parts)})"
+        title = rivals.finding + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
         pictures.append(_draw(output, rows, part, limit, title, " ".join(notes), folder, stem))
     return pictures
 
 
-def _rows(
-    comparison: Comparison, output: Output, table: pd.DataFrame
-) -> tuple[list[_Row], list[str]]:
+def _rows(rivals: Rivals) -> tuple[list[_Row], list[str]]:
     """Lines from top to bottom, the switch with the largest gap first, and switches left out."""
-    found = shifts(comparison, output)
-    order = list(dict.fromkeys(shift.switch.name for shift in found if shift.moved))
-    order += [n for n in dict.fromkeys(s.switch.name for s in found) if n not in order]
-    order += [s.name for s in drawn(comparison) if s.name not in order]
-    moving = len({shift.switch.name for shift in found if shift.moved})
-    kept = order[: max(moving, _FEWEST)]
-    known = {switch.name: switch for switch in drawn(comparison)}
-    groups = dict(iter(table.set_index("policy").groupby(["switch", "setting"])))
+    # Those that move a policy stand first among the shifts.
+    order = list(dict.fromkeys([*(s.switch.name for s in rivals.shifts), *rivals.switches]))
+    kept = order[: max(len({shift.switch.name for shift in rivals.moved}), _FEWEST)]
+    groups = dict(iter(rivals.table.set_index("policy").groupby(["switch", "setting"])))
     whole = groups["all", ""]
     rows = [_Row(f"All {whole.draws.iloc[0]:,} draws, by weight", whole)]
     for name in kept:
         rows.append(_Row(name))
-        for setting in settings(known[name]):
+        switch = rivals.switches[name]
+        for setting, weight in zip(settings(switch), switch.weights, strict=True):
             cells = groups[name, f"{setting:g}"]
             if cells.draws.iloc[0]:
-                weight = known[name].weights[int(setting - known[name].low)]
-                rows.append(_Row(f"{meaning(known[name], setting)} ({share(weight)})", cells))
+                rows.append(_Row(f"{meaning(switch, setting)} ({share(weight)})", cells))
     return rows, order[len(kept) :]
 
 
-def _mixed(value: float, limit: float, good: float) -> tuple[float, float, float]:
+def _mixed(value: float, limit: float, sign: float) -> tuple[float, float, float]:
     """White at nothing, towards blue where `value` is better, towards orange where worse."""
     if not np.isfinite(value) or not limit:
         return (1.0, 1.0, 1.0)
-    code = BLUE if value * good > 0 else VERMILION
+    code = BLUE if value * sign > 0 else VERMILION
     end = np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     depth = 0.68 * (abs(value) / limit) ** 0.7
     return tuple(1 - depth * (1 - end))
@@ -146,7 +130,6 @@ def _draw(
         axes.text(column + 0.5, -0.05, name, rotation=90, ha="center", va="bottom", fontsize=_SIZE,
                   linespacing=0.95)  # fmt: skip
     overall = rows[0].cells
-    good = -1.0 if output.better == "lower" else 1.0
     y, words = 0.0, []
     for row, lines, height, gap in zip(rows, labels, heights, gaps, strict=True):
         y += gap
@@ -163,7 +146,7 @@ def _draw(
         else:
             cells = row.cells.loc[list(policies)]
             few = cells.draws.iloc[0] < ENOUGH
-            colours = [_mixed(v, limit, good) for v in cells.change_median]
+            colours = [_mixed(v, limit, output.sign) for v in cells.change_median]
             axes.bar(np.arange(len(cells)) + 0.5, height - 0.015, 0.97, y, color=colours,
                      edgecolor="#e4e4e4", linewidth=0.4)  # fmt: skip
             for column, cell in enumerate(cells.itertuples()):

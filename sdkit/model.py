@@ -8,14 +8,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from .errors import ModelError, SimulationError
 from .expressions import CONTROLS, Translator, has_missing, key, walk
 from .functions import FUNCTIONS
 from .translate import VENSIM, XMILE, Element, Vensim, Xmile
-
-__all__ = ["Model", "Variable", "find_model_file", "key", "model_path", "read_model"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,11 @@ class Model:
         return tuple(n for n, v in self.variables.items() if v.kind == "constant")
 
 
+def is_model_file(path: PurePath) -> bool:
+    """Whether the name is that of a model in Vensim's or XMILE's format."""
+    return path.suffix.lower() in VENSIM | XMILE
+
+
 def model_path(name: str) -> Path:
     """`name` as a path, or the folder of that name under the nearest models/, if there is one."""
     path = Path(name)
@@ -88,7 +91,7 @@ def find_model_file(path: str | Path) -> Path:
     """The model file at `path`: the file itself, or the one that a folder holds (M101)."""
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in VENSIM | XMILE)
+        found = sorted(p for p in path.iterdir() if is_model_file(p))
         named = [p for p in found if p.stem == path.resolve().name]
         if len(found) != 1 and len(named) != 1:
             what = "no model file" if not found else f"{len(found)} model files"
@@ -96,7 +99,7 @@ def find_model_file(path: str | Path) -> Path:
         return (named or found)[0]
     if not path.is_file():
         raise ModelError("M101", f"{path} does not exist")
-    if path.suffix.lower() not in VENSIM | XMILE:
+    if not is_model_file(path):
         raise ModelError("M101", f"{path} is neither a .mdl nor an XMILE file")
     return path
 

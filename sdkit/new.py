@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -17,12 +16,12 @@ from pathlib import Path
 from .compile import compile_model
 from .errors import RunError, UsageError
 from .experiment import Setting, read_settings
-from .files import read_text, write_text
-from .model import Model, key, model_path, read_model
+from .expressions import key
+from .files import near, read_text, write_text
+from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
 from .run import prepare, read_run
-from .translate import VENSIM, XMILE
 
 TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
@@ -79,7 +78,7 @@ def _root() -> Path | None:
 
 
 def _only_model(root: Path) -> Path:
-    found = sorted({p.parent for p in root.glob("models/*/*") if p.suffix in VENSIM | XMILE})
+    found = sorted({p.parent for p in root.glob("models/*/*") if is_model_file(p)})
     if len(found) != 1:
         known = ", ".join(path.name for path in found) or "no model"
         raise UsageError("U601", f"--model is needed: {root / 'models'} holds {known}")
@@ -96,7 +95,7 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
         # A file system may fold case where this one does not.
         for other in parent.iterdir():
             if other.name.lower() == name.lower():
-                raise UsageError("U605", f"{_near(other)} is there already")
+                raise UsageError("U605", f"{near(other)} is there already")
         with tempfile.TemporaryDirectory(prefix=".sdkit-new-", dir=parent) as stage:
             folder = Path(stage) / name
             folder.mkdir()
@@ -105,15 +104,11 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
             folder.rename(parent / name)
         made = False
     except OSError as error:
-        raise RunError("U603", f"{_near(parent / name)}: {error.strerror or error}") from None
+        raise RunError("U603", f"{near(parent / name)}: {error.strerror or error}") from None
     finally:
         if made and parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
-    return [_near(parent / name / path) for path in inside]
-
-
-def _near(path: Path) -> Path:
-    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+    return [near(parent / name / path) for path in inside]
 
 
 def _run_text(model: Model, where: str) -> str:

@@ -8,7 +8,7 @@ its time (the middle of the month, as a decimal year), flows as a rate a year.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,14 +31,10 @@ class Series:
     value: np.ndarray
     unit: str
     sources: tuple[str, ...]
-    statuses: tuple[str, ...]
 
     def between(self, first: float, last: float) -> Series:
         keep = (self.time >= first) & (self.time <= last)
-        statuses = tuple(s for s, k in zip(self.statuses, keep, strict=True) if k)
-        return Series(
-            self.name, self.time[keep], self.value[keep], self.unit, self.sources, statuses
-        )
+        return replace(self, time=self.time[keep], value=self.value[keep])
 
 
 def read_series(folder: Path) -> dict[str, Series]:
@@ -51,7 +47,7 @@ def read_series(folder: Path) -> dict[str, Series]:
             time = number(path, line, "time", row["time"])
             value = number(path, line, "value", row["value"])
             rows.setdefault(row["series"], []).append(
-                (time, value, row["unit"], row["status"], row["source"], path, line)
+                (time, value, row["unit"], row["source"], path, line)
             )
     series = {}
     for name, cells in rows.items():
@@ -59,31 +55,24 @@ def read_series(folder: Path) -> dict[str, Series]:
         for before, after in pairwise(cells):
             if before[0] == after[0]:
                 raise RunError(
-                    "R412", f"{after[5]}, line {after[6]}: {name!r} has two values at {after[0]:g}"
+                    "R412", f"{after[4]}, line {after[5]}: {name!r} has two values at {after[0]:g}"
                 )
         series[name] = Series(
             name,
             np.array([cell[0] for cell in cells]),
             np.array([cell[1] for cell in cells]),
             cells[0][2],
-            tuple(sorted({cell[4] for cell in cells})),
-            tuple(cell[3] for cell in cells),
+            tuple(sorted({cell[3] for cell in cells})),
         )
     return series
 
 
-def yearly(series: Series) -> Series:
+def calendar_years(series: Series) -> Series:
     """The calendar years of a monthly series of which all twelve months are known, averaged."""
     years = np.floor(series.time + 0.001)
     whole = np.array([y for y in np.unique(years) if (years == y).sum() == 12])
-    return Series(
-        series.name,
-        whole,
-        np.array([series.value[years == y].mean() for y in whole]),
-        series.unit,
-        series.sources,
-        tuple(series.statuses[int(np.flatnonzero(years == y)[-1])] for y in whole),
-    )
+    means = np.array([series.value[years == y].mean() for y in whole])
+    return replace(series, time=whole, value=means)
 
 
 def at_observations(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .errors import RunError
 from .files import place, read_tables
 from .model import Model
@@ -25,6 +27,11 @@ class Output:
     better: str
     headline: bool
     description: str = ""
+
+    @property
+    def sign(self) -> float:
+        """-1 where lower is better, 1 where higher, NaN where neither."""
+        return {"lower": -1.0, "higher": 1.0, "none": np.nan}[self.better]
 
 
 def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:

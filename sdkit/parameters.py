@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from .errors import ParameterError
+from .expressions import key
 from .files import read_rows
-from .model import Model, key
+from .model import Model
 
 ROLES = ("fixed", "fitted", "uncertain", "structural", "lever")
 DISTRIBUTIONS = ("uniform", "loguniform", "normal", "lognormal", "triangular", "choice")

@@ -175,10 +175,10 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     return Picture(stem, title, alt)
 
 
-def _locator(count: int):
+def _locator(count: int, whole: bool = False):
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(count)
+    return MaxNLocator(count, integer=whole)
 
 
 def framed(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 0.3), gaps=(0, 0)):
@@ -334,7 +334,7 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
         panel.set_ylim(0, inside.max() * 1.1)
         panel.yaxis.set_major_formatter(_tick)
         panel.yaxis.set_major_locator(_locator(5))
-        panel.xaxis.set_major_locator(_whole_years(5))
+        panel.xaxis.set_major_locator(_locator(5, whole=True))
         rms, worst = history_errors(history)
         panel.set_title("\n".join(textwrap.wrap(history.name, 40)), fontsize=8.5, pad=12)
         panel.text(
@@ -361,12 +361,6 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
     framed(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.25), (0.72, 0.75))
     save(figure, folder, "history")
     return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
-
-
-def _whole_years(count: int):
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(count, integer=True)
 
 
 @styled

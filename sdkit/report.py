@@ -30,9 +30,8 @@ def write_report(
     """Figures and report.html into `out`; `weaknesses` are the model's own, as its README has
     them. Returns the path of the report."""
     pictures = write_figures(comparison, out / "figures")
-    heatmaps = write_heatmaps(comparison, out / "figures")
     path = out / "report.html"
-    write_text(path, render(comparison, out / "figures", pictures, heatmaps, record, weaknesses))
+    write_text(path, render(comparison, out / "figures", pictures, record, weaknesses))
     return path
 
 
@@ -40,7 +39,6 @@ def render(
     comparison: Comparison,
     figures: Path,
     pictures: Mapping[str, Sequence[Picture]],
-    heatmaps: Mapping[str, Sequence[Picture]],
     record: Mapping,
     weaknesses: Sequence[str],
 ) -> str:
@@ -58,7 +56,7 @@ def render(
     environment.filters["spell"] = spell
     outputs = ranked(comparison)
     main = outputs[0] if outputs else None
-    entries = rivals.section(comparison)
+    found = rivals.main_rivals(comparison)
     text = environment.from_string(read_text(_TEMPLATE)).render(
         c=comparison,
         main=main,
@@ -73,10 +71,10 @@ def render(
         legend=findings.VERDICTS,
         claims=findings.claim_results(comparison),
         untested=findings.untested(comparison),
-        rivals=entries,
+        rivals=found,
         rival_others=rivals.others(comparison),
-        switches=rivals.weights(comparison, [entry["output"] for entry in entries]),
-        heatmaps=heatmaps,
+        switches=rivals.weights(found),
+        heatmaps=write_heatmaps(found, figures),
         fans=_paired(pictures["fan"], comparison.outputs),
         tornados=_paired(pictures["tornado"], outputs),
         histories=[(h, history_errors(h)) for h in comparison.histories],

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .errors import DependencyError, Error, ModelError, RunError
-from .model import model_path
-from .translate import VENSIM, XMILE
+from .files import near
+from .model import is_model_file, model_path
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def _on_disk(name: str) -> Version:
     path = model_path(name)
     if not os.path.exists(path):
         raise ModelError("M101", f"{name} does not exist")
-    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return Version(near.as_posix(), path)
+    return Version(near(path).as_posix(), path)
 
 
 def committed(revision: str, name: str, folder: Path) -> Version:
@@ -92,7 +91,7 @@ def committed(revision: str, name: str, folder: Path) -> Version:
     for path in (here_it_is, PurePosixPath(name), *named):
         holder = path.parent if path in blobs else path
         files = {p: blob for p, blob in blobs.items() if _needed(p, holder)}
-        if not any(_is_model(p) for p in files):
+        if not any(is_model_file(p) for p in files):
             continue
         for file, blob in files.items():
             target = folder / holder.name / file.relative_to(holder)
@@ -106,16 +105,12 @@ def committed(revision: str, name: str, folder: Path) -> Version:
     raise RunError("G803", f"{revision!r} holds no model {name!r}")
 
 
-def _is_model(path: PurePosixPath) -> bool:
-    return path.suffix.lower() in VENSIM | XMILE
-
-
 def _needed(path: PurePosixPath, folder: PurePosixPath) -> bool:
     """Whether a file belongs to the model in `folder`: the model, its tables, its data."""
     if ".." in path.parts or "\\" in str(path):  # of a repository that wants to write elsewhere
         return False
     if path.parent == folder:
-        return _is_model(path) or path.suffix in (".toml", ".csv")
+        return is_model_file(path) or path.suffix in (".toml", ".csv")
     return path.parent == folder / "data" and path.suffix == ".csv"
 
 

@@ -37,7 +37,7 @@ from .files import (
     read_toml,
 )
 from .model import Model, read_model
-from .observations import REDUCTIONS, Series, at_observations, read_series, yearly
+from .observations import REDUCTIONS, Series, at_observations, calendar_years, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .simulation import simulate
@@ -398,7 +398,7 @@ def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> 
             model_at = np.stack([values[e - parts + 1 : e + 1].mean(axis=0) for e in ends])
         bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
         if row["reduction"] == "month":
-            series = yearly(series)
+            series = calendar_years(series)
             span = {"from": np.ceil(row["from"] - 1 / 12), "to": np.floor(row["to"])}
             row = dict(row) | {"reduction": "year", "window": 1} | span
         if len(series.time):

@@ -19,10 +19,11 @@ import xarray as xr
 from .compile import Program, compile_model
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment, Setting
+from .expressions import key
 from .failure import explain, plain, scratch, trace
 from .kernel import load_kernel
 from .layout import AXES
-from .model import Model, key
+from .model import Model
 from .parameters import pack
 from .translate import run_with_pysd
 

@@ -13,7 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import DependencyError, ModelError
-from .model import Model, key, walk
+from .expressions import key, walk
+from .model import Model
 
 # A dimension is a mapping from base unit to exponent; {} is a pure number, None unknown.
 Dimension = dict[str, Fraction] | None

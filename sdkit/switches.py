@@ -90,7 +90,6 @@ def by_switch(
         values = yearly(result, output)
         floor = floor_of(values)
         difference, ratio = differences(reduced(values, output, horizon), floor)
-        sign = {"lower": -1.0, "higher": 1.0, "none": np.nan}[output.better]
         for switch, setting, mask in groups:
             n = int(mask.sum())
             numbers = np.full((6, *ratio.shape[:2]), np.nan)
@@ -99,7 +98,7 @@ def by_switch(
                 numbers[[3, 0, 4]] = np.quantile(part, QUANTILES, axis=-1)
                 numbers[1:3] = median_interval(part)
                 if output.better != "none":
-                    numbers[5] = (difference[..., mask] * sign > 0).mean(axis=-1)
+                    numbers[5] = (difference[..., mask] * output.sign > 0).mean(axis=-1)
             note = "" if n >= ENOUGH else f"fewer than {ENOUGH} draws" if n else "no draw"
             rows += [
                 (scenario, switch, setting, policy, output.name, n, *numbers[:, i, j], note)

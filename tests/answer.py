@@ -56,8 +56,8 @@ def answer() -> str:
         lines.append(f"| {policy} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Of the {len(shares)} claims of the debate, each written down before its levers were first "
-        "run,",
+        f"Of the {len(shares)} claims of the debate, each written down before its levers were "
+        "first run,",
         f"{(shares >= 0.95).sum()} hold in at least 95 % of draws, {(shares <= 0.05).sum()} in at "
         "most 5 %, and the rest lie between. The reports of",
         "`runs/policies` and `runs/levers` say which, overall and under each rival explanation.",

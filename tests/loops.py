@@ -35,7 +35,7 @@ NOTE = (
 
 
 def chains(readme: str) -> dict[str, list[list[str]]]:
-    """The chains of each numbered loop, by the loop's name in bold."""
+    """The chains of each numbered loop of a README, as keys, by the loop's name in bold."""
     section = re.search(r"^## Loops.*?\n(.*?)(?=^## |\Z)", readme, re.M | re.S)[1]
     found = {}
     for item in re.split(r"^\d+\. ", section, flags=re.M)[1:]:
@@ -82,9 +82,8 @@ class Signs:
         run = simulate(program)
         at = np.linspace(0, run.sizes["time"] - 1, 42)[1:].astype(int)
         columns = {key(n): run[n].to_numpy()[at, 0, 0, 0] for n in run.data_vars}
+        columns["time"] = run["time"].to_numpy()[at]
         self.states = [{n: float(c[i]) for n, c in columns.items()} for i in range(len(at))]
-        for state, time in zip(self.states, run["time"].to_numpy()[at], strict=True):
-            state |= {"time": float(time)}
         self.space = plain(program.source)
         self.space["table"] = self._table
 
@@ -105,6 +104,16 @@ class Signs:
             if abs(high - low) > 1e-9 * max(abs(low), abs(high)):
                 found.add("+" if high > low else "−")
         return found.pop() if len(found) == 1 else "±" if found else "0"
+
+
+def links_of(model) -> dict[str, list[str]]:
+    """Each variable that is no constant, by key, and those whose equations read it."""
+    links: dict[str, list[str]] = {}
+    for variable in model.variables.values():
+        for node in walk(variable.expression):
+            if node[0] == "name" and model.has(node[1]) and model.find(node[1]).kind != "constant":
+                links.setdefault(node[1], []).append(key(variable.name))
+    return links
 
 
 def way(links: dict[str, list[str]], start: str, end: str, shut: set[str]) -> list[str] | None:
@@ -131,11 +140,13 @@ def rings(rows: list[list[str]], said: dict, links: dict) -> list[tuple[list[str
         if back is not None:  # the chain comes back to itself
             first = row.index(back)
             ring = row[first : row.index(back, first + 1)]
-        elif closing := _closing(row, said) or _closing(row, links):
-            ring = row + closing
         else:
-            print("drawn in no ring of its own:", " → ".join(row).replace("_", " "))
-            continue
+            closing = _closing(row, said)
+            closing = _closing(row, links) if closing is None else closing
+            if closing is None:
+                print("drawn in no ring of its own:", " → ".join(row).replace("_", " "))
+                continue
+            ring = row + closing
         found.setdefault(frozenset(ring), (ring, set(pairwise([*ring, ring[0]])) - own))
     return list(found.values())
 
@@ -187,11 +198,7 @@ def draw(axes, title: str, ring: list[str], signs: list[str], lent: set, label) 
 def picture(folder: Path, path: Path) -> None:
     model = read_model(folder)
     named = chains((folder / "README.md").read_text(encoding="utf-8"))
-    links: dict[str, list[str]] = {}
-    for variable in model.variables.values():
-        for node in walk(variable.expression):
-            if node[0] == "name" and model.has(node[1]) and model.find(node[1]).kind != "constant":
-                links.setdefault(node[1], []).append(key(variable.name))
+    links = links_of(model)
     said: dict[str, list[str]] = {}
     for rows in named.values():
         for cause, effect in (link for row in rows for link in pairwise(row)):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sdkit import check
-from sdkit.check import JUDGES, check_model, run_checks, swings_of
+from sdkit.check import JUDGES, check_model, swings_of
 from sdkit.checks import KINDS, read_checks
 from sdkit.errors import RunError, SimulationError
-from sdkit.model import read_model
 from sdkit.probe import Runs
+from tests import small
 
 
 def findings(project, text, plain=True):
@@ -202,7 +202,7 @@ def test_plain_runs_find_what_compiled_ones_do(root, sir, parameters):
         c for c in read_checks(folder / "checks.toml", sir, parameters)
         if c.kind not in ("units", "step", "inputs")
     ]  # fmt: skip
-    compiled = run_checks(sir, parameters, kept, ["infection"])
+    compiled = check.findings(kept, Runs(sir, parameters, ["infection"]))
     plain = check.findings(kept, Runs(sir, parameters, ["infection"], plain=True))
     for one, other in zip(compiled, plain, strict=True):
         assert one.passed == other.passed
@@ -242,7 +242,7 @@ def test_years_that_series_and_run_do_not_share_are_an_error(project):
     assert caught.value.code == "C701"
 
 
-def test_swings_that_die_away_settle_and_lasting_ones_do_not(sir, parameters):
+def test_swings_that_die_away_settle_and_lasting_ones_do_not():
     t = np.arange(0, 40, 0.25)
     damped = swings_of(100 + 30 * np.exp(-t / 5) * np.cos(t))
     lasting = swings_of(100 + 30 * np.cos(t))
@@ -252,28 +252,12 @@ def test_swings_that_die_away_settle_and_lasting_ones_do_not(sir, parameters):
 
 
 def test_the_settles_kind_sees_an_undamped_cycle(tmp_path):
-    folder = tmp_path / "wave"
-    folder.mkdir()
-    (folder / "wave.mdl").write_text(
-        "{UTF-8}\n"
-        "x = INTEG(-y*rate, start) ~ Unit ~ A swing. |\n"
-        "y = INTEG(x*rate, rest) ~ Unit ~ Its other half. |\n"
-        "rate = 1 ~ 1/Year ~ Speed. |\n"
-        "start = 1 ~ Unit ~ Where it begins. |\n"
-        "rest = 0 ~ Unit ~ Where it begins. |\n"
-        "INITIAL TIME = 0 ~ Year ~ Start. |\nFINAL TIME = 40 ~ Year ~ End. |\n"
-        "TIME STEP = 0.03125 ~ Year ~ Step. |\nSAVEPER = 0.25 ~ Year ~ Saved. |\n"
-        "\\\\\\---/// Sketch information - do not modify anything except names\nV300  x\n"
-        "///---\\\\\\\n:L<%^E!@\n15:0,0,0,5,0,0\n"
-    )
-    (folder / "checks.toml").write_text(
+    wave = "x = INTEG(-y, start)\ny = INTEG(x, 0)\nstart = 1"
+    small.model(tmp_path, wave, end=40, step=0.03125, saveper=0.25, method="rk4")
+    (tmp_path / "checks.toml").write_text(
         '[[check]]\nname = "x"\nkind = "settles"\nvariables = ["x"]\nfrom = 5\n'
     )
-    model = read_model(folder)
-    from sdkit.parameters import read_parameters
-
-    checks = read_checks(folder / "checks.toml", model, read_parameters(model))
-    (finding,) = run_checks(model, read_parameters(model), checks)
+    (finding,) = check_model(tmp_path)
     assert not finding.passed
     assert "x swings on" in finding.detail
 

@@ -11,7 +11,7 @@ import pytest
 
 from sdkit import Error, compile_model, read_model
 from sdkit.errors import CODES, ModelError
-from sdkit.model import key
+from sdkit.expressions import key
 from tests.small import model, text
 
 ROOT = Path(__file__).parents[1]

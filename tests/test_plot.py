@@ -67,8 +67,7 @@ def test_no_text_is_cut_off(comparison, tmp_path, monkeypatch):
 
 
 def test_errors_of_a_history_count_the_years_of_its_check_only():
-    series = Series("s", np.arange(2000.0, 2004), np.array([1.0, 1.0, 1.0, 9.0]), "x", (), ())
-    series = dataclasses.replace(series, statuses=("",) * 4)
+    series = Series("s", np.arange(2000.0, 2004), np.array([1.0, 1.0, 1.0, 9.0]), "x", ())
     options = {"from": 2000, "to": 2002, "reduction": "year"}
     history = plot.History("h", options, series, np.arange(2000.0, 2004), np.full((3, 4), 2.0))
     assert plot.history_errors(history) == (pytest.approx(np.log(2)), pytest.approx(2.0))

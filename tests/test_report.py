@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 from html.parser import HTMLParser
@@ -60,6 +61,19 @@ def test_every_picture_says_in_words_what_it_shows(text):
     for image in images:
         assert len(image["alt"]) > 60
         assert re.search(r"\d", image["alt"])
+
+
+def test_switches_have_a_section_where_they_are_drawn(text, comparison, tmp_path):
+    assert 'id="rivals"' in text
+    assert text.count("too few draws") > 2
+    none = dataclasses.replace(
+        comparison,
+        switches=comparison.switches.iloc[:0],
+        claims_table=comparison.claims_table.iloc[:0],
+        histories=(),
+    )
+    pictures = {"fan": [], "tornado": []}
+    assert "rivals" not in report.render(none, tmp_path, pictures, RECORD, [])
 
 
 def test_headings_go_down_one_step_at_a_time(text):

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sdkit import heatmap, report, rivals
+from sdkit import heatmap, rivals
 from sdkit.compare import summarise, whole
 from sdkit.experiment import Setting
 from sdkit.outputs import Output
 from sdkit.parameters import Parameter, Parameters
+from sdkit.rivals import Rivals
 from sdkit.switches import by_switch, main_outputs, meaning, median_interval, settings, tracked
 
 HORIZON = (2026, 2029)
@@ -121,22 +122,22 @@ def test_meanings_come_from_the_note():
 
 
 def test_a_sign_that_turns_is_said_with_the_words_of_the_note(turning):
-    (line,) = rivals.signs(turning, DEATHS)
+    (line,) = Rivals(turning, DEATHS).signs
     assert line.replace("\u00a0", " ") == (
         "Whether “p1” lowers or raises deaths hangs on the switch “s”: "
         "under “it helps” −10 %; under “it hurts” +6.0 %."
     )
-    (entry,) = rivals.section(turning)
-    assert entry["turned"] == [line]
-    assert entry["lead"][0] == line
-    assert "the sign of 1 policy hangs on “s”" in rivals.finding(turning, DEATHS)
+    (entry,) = rivals.main_rivals(turning)
+    assert entry.signs == [line]
+    assert entry.lead[0] == line
+    assert "the sign of 1 policy hangs on “s”" in Rivals(turning, DEATHS).finding
 
 
 def test_a_policy_that_overtakes_the_best_is_said(turning):
-    text = rivals.ranking(turning, DEATHS).replace("\u00a0", " ")
+    text = Rivals(turning, DEATHS).ranking.replace("\u00a0", " ")
     assert text.startswith("“p2” has the best median effect on deaths over all, and under 3 of 4")
     assert "overtaken by “p1” under “it helps” (“s”: by 5.0 points at the median, in 100 %" in text
-    assert rivals.finding(turning, DEATHS).endswith("the best policy changes too")
+    assert Rivals(turning, DEATHS).finding.endswith("the best policy changes too")
 
 
 def test_what_chance_explains_moves_nothing():
@@ -145,39 +146,38 @@ def test_what_chance_explains_moves_nothing():
     s = np.arange(64.0) % 2
     noise = rng.permutation(np.linspace(-0.4, 0.0, 64)) + 0.02 * s
     c = comparison(pd.DataFrame({"s": s}), noise)
-    (shift,) = rivals.shifts(c, DEATHS)
+    (shift,) = Rivals(c, DEATHS).shifts
     assert not shift.moved
-    assert rivals.moves(c, DEATHS) == []
-    assert "“p1” has the best median effect on deaths under every setting." in rivals.ranking(
-        c, DEATHS
+    assert Rivals(c, DEATHS).moves == []
+    assert (
+        "“p1” has the best median effect on deaths under every setting."
+        in Rivals(c, DEATHS).ranking
     )
-    assert rivals.widest(c, DEATHS).startswith("No switch moves the effect of any policy")
+    assert Rivals(c, DEATHS).widest.startswith("No switch moves the effect of any policy")
 
 
 def test_few_draws_are_said(tmp_path):
     draws = pd.DataFrame({"s": np.arange(8.0) % 2})
     c = comparison(draws, np.where(draws.s, 0.06, -0.1))
-    (entry,) = rivals.section(c)
-    assert entry["turned"] == []
-    assert entry["lead"] == [rivals.widest(c, DEATHS)]
-    assert "too few draws" in entry["lead"][0]
-    ((row,), (picture,)) = (
-        rivals.weights(c, [DEATHS]),
-        heatmap.write_heatmaps(c, tmp_path)["deaths"],
-    )
+    (entry,) = rivals.main_rivals(c)
+    assert entry.signs == []
+    assert entry.lead == [Rivals(c, DEATHS).widest]
+    assert "too few draws" in entry.lead[0]
+    (row,) = rivals.weights([entry])
+    (picture,) = heatmap.write_heatmaps([entry], tmp_path)["deaths"]
     assert row["cells"] == [("too few draws", "")]
     assert "(−10)" in (tmp_path / f"{picture.stem}.svg").read_text(encoding="utf-8")
 
 
 def test_weights_and_draws_of_each_setting(turning):
-    s, t = rivals.weights(turning, [DEATHS])
+    s, t = rivals.weights(rivals.main_rivals(turning))
     assert s["settings"] == [("0", "it helps", 0.5, 32), ("1", "it hurts", 0.5, 32)]
     assert s["cells"] == [("16 points", "p1")]
     assert [row[3] for row in t["settings"]] == [32, 32, 0]
 
 
 def test_the_figure_says_in_words_what_its_cells_hold(turning, tmp_path):
-    (picture,) = heatmap.write_heatmaps(turning, tmp_path)["deaths"]
+    (picture,) = heatmap.write_heatmaps(rivals.main_rivals(turning), tmp_path)["deaths"]
     alt = picture.alt.replace("\u00a0", " ")
     assert "it hurts (50 %): p2 −5.0 %, p1 +6.0 %." in alt
     assert alt.index("All 64 draws") < alt.index("it helps")
@@ -186,17 +186,18 @@ def test_the_figure_says_in_words_what_its_cells_hold(turning, tmp_path):
 def test_many_policies_go_into_several_figures(tmp_path):
     draws = pd.DataFrame({"s": np.arange(32.0) % 2})
     effects = [np.where(draws.s, -0.1, -0.2) - 0.01 * n for n in range(20)]
-    pictures = heatmap.write_heatmaps(comparison(draws, *effects), tmp_path)["deaths"]
+    pictures = heatmap.write_heatmaps([Rivals(comparison(draws, *effects), DEATHS)], tmp_path)[
+        "deaths"
+    ]
     assert [p.stem for p in pictures] == ["switches-deaths", "switches-deaths-2"]
     assert "(2 of 2)" in pictures[1].title
 
 
 @pytest.mark.parametrize("draws", [pd.DataFrame(index=range(1)), pd.DataFrame({"s": [1.0]})])
-def test_without_two_settings_to_compare_there_is_no_section(draws, tmp_path):
+def test_without_two_settings_to_compare_there_is_no_section(draws):
     """No switch at all, as with draws from defaults, or one draw of one."""
     c = comparison(draws, np.array([-0.1]))
-    assert rivals.section(c) == rivals.others(c) == rivals.weights(c, [DEATHS]) == []
-    assert heatmap.write_heatmaps(c, tmp_path) == {}
+    assert rivals.main_rivals(c) == rivals.others(c) == rivals.weights([]) == []
 
 
 def test_the_tracked_part_is_the_first_scenario_of_as_many_outputs_as_fit(turning):
@@ -219,22 +220,3 @@ def test_main_outputs_have_a_direction_and_effects_of_their_own():
     one.loc[one.output == "third", "change_median"] += 0.01
     found = main_outputs(outputs, one, whole(HORIZON))
     assert [output.name for output in found] == ["deaths", "third"]
-
-
-def test_the_report_has_the_section_with_switches_only(comparison_, tmp_path):
-    record = {"sdkit": "0", "seed": 1, "draws": {"from": "priors", "n": 8}}
-    text = report.write_report(comparison_, tmp_path / "a", record).read_text(encoding="utf-8")
-    assert 'id="rivals"' in text
-    assert text.count("too few draws") > 2
-    none = dataclasses.replace(
-        comparison_, switches=comparison_.switches.iloc[:0], draws=comparison_.draws.iloc[:, :0]
-    )
-    text = report.write_report(none, tmp_path / "b", record).read_text(encoding="utf-8")
-    assert "rivals" not in text
-    assert "Under each rival explanation" not in text
-
-
-@pytest.fixture
-def comparison_(request):
-    """The shared comparison of runs/sir; `comparison` is a function here."""
-    return request.getfixturevalue("comparison")
