@@ -57,5 +57,5 @@ def test_the_checks_of_the_teaching_model_notice_five_faults_in_six(teaching):
 
 def test_the_checks_of_the_fentanyl_model_notice_four_faults_in_five(root):
     # A fault takes some seconds in plain Python: `python -m tests.sabotage` judges more.
-    found = missed(Trial(root / "models" / "fentanyl"), 15)
-    assert len(found) <= 3, "\n".join(found)
+    found = missed(Trial(root / "models" / "fentanyl"), 30)
+    assert len(found) <= 6, "\n".join(found)
