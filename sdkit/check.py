@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .checks import Check, read_checks
-from .errors import RunError, SimulationError
+from .errors import DependencyError, RunError, SimulationError
 from .model import read_model
 from .observations import Series, at_observations, log_errors, read_series, running_mean
 from .outputs import read_outputs
@@ -36,6 +36,7 @@ class Finding:
     check: Check
     passed: bool
     detail: str
+    skipped: bool = False  # for want of an optional package
 
 
 def check_model(
@@ -61,8 +62,8 @@ def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
     """The findings one by one, for a caller that may stop at the first that has not passed.
 
     Raises RunError C701 for a check that cannot be carried out, SimulationError where the
-    default run fails (a check whose own run fails has not passed), DependencyError X501
-    where a unit check lacks pysimlin.
+    default run fails (a check whose own run fails has not passed). A unit check that lacks
+    pysimlin is skipped.
     """
     runs.data = read_series(runs.model.path.parent / "data")
     judges = [JUDGES[check.kind](check, runs) for check in checks]
@@ -70,13 +71,16 @@ def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
         next(judge)
     runs.simulate()
     for check, judge in zip(checks, judges, strict=True):
+        skipped = False
         try:
             passed, detail = next(judge)
         except SimulationError as error:
             if error.code != "S202" or 0 in runs.failed:
                 raise
             passed, detail = False, error.message
-        yield Finding(check, bool(passed), detail)
+        except DependencyError as error:
+            passed, skipped, detail = True, True, f"skipped: {error.message}"
+        yield Finding(check, bool(passed), detail, skipped)
 
 
 # -- windows of time -----------------------------------------------------------------------
@@ -199,7 +203,12 @@ def _step(check: Check, runs: Runs):
 
 def _units(check: Check, runs: Runs):
     yield
-    faults = [*simlin_faults(runs.model), *unit_faults(runs.model)]
+    faults = unit_faults(runs.model)
+    try:
+        faults = [*simlin_faults(runs.model), *faults]
+    except DependencyError:
+        if not faults:
+            raise
     yield not faults, "; ".join(faults[:3]) + (" …" if len(faults) > 3 else "") or "no fault"
 
 

@@ -106,10 +106,12 @@ def check(
         findings = check_model(model_path(model), progress)
     width = max(len(finding.check.name) for finding in findings)
     for finding in findings:
-        mark = "pass" if finding.passed else "FAIL"
+        mark = "skip" if finding.skipped else "pass" if finding.passed else "FAIL"
         print(f"{mark}  {finding.check.name:<{width}}  {finding.detail}")
     failed = sum(not finding.passed for finding in findings)
-    print(f"{len(findings) - failed} of {len(findings)} checks passed")
+    skipped = sum(finding.skipped for finding in findings)
+    rest = f", {skipped} skipped" if skipped else ""
+    print(f"{len(findings) - failed - skipped} of {len(findings)} checks passed{rest}")
     return 1 if failed else 0
 
 

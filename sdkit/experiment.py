@@ -80,7 +80,9 @@ def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Se
 def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     """Draws from the priors: scrambled Sobol points through each inverse distribution.
 
-    `n` is a power of two. Returns one row a draw (index "draw") and one column a constant
+    Structural switches are stratified one by one and shuffled: in few points two of Sobol's
+    dimensions can move together, and two switches that do cannot be told apart. `n` is a power
+    of two. Returns one row a draw (index "draw") and one column a constant
     that has a prior, in the order of the model.
     """
     if n < 1 or n & (n - 1):
@@ -91,9 +93,13 @@ def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
         return pd.DataFrame(index=index)
     from scipy.stats import qmc
 
-    sobol = qmc.Sobol(len(items), scramble=True, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    sobol = qmc.Sobol(len(items), scramble=True, rng=rng)
     # The middle of the cell of 2**-53 keeps every point strictly inside (0, 1).
     points = np.clip(sobol.random(n), 2.0**-53, 1 - 2.0**-53)
+    for i, item in enumerate(items):
+        if item.role == "structural":
+            points[:, i] = (rng.permutation(n) + 0.5) / n
     columns = {item.name: quantile(item, points[:, i]) for i, item in enumerate(items)}
     return pd.DataFrame(columns, index=index)
 
