@@ -57,8 +57,8 @@ def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Se
     for row in read_tables(path, role, {"name": str}, {"description": str, "set": dict}):
         values = {}
         for name, value in row.get("set", {}).items():
-            where = f"{place(path, name)}, {role} {row['name']!r}"
-            number = typed(path, name, value, float)
+            where = f"{place(path, name, row['name'])}, {role} {row['name']!r}"
+            number = typed(path, name, value, float, row["name"])
             item = parameters.check_value(name, number, where)
             if role == "policy" and item.role != "lever":
                 raise ParameterError("P306", f"{where}: {item.name} is {item.role}, no lever")

@@ -62,16 +62,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RunError("R405", f"{path}: nested too deeply") from None
 
 
-def place(path: Path, word: str) -> str:
-    """The file, with the first line that holds `word` where there is one."""
+def place(path: Path, word: str, table: str = "") -> str:
+    """The file, with the first line that holds `word` where there is one.
+
+    With the name of a `table`, the first from the line on that gives that name.
+    """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return str(path)
+    named = re.compile(rf"^\s*name\s*=\s*\"{re.escape(table)}\"")
+    begin = next((i for i, line in enumerate(lines, 1) if table and named.match(line)), 0)
     # a key at the start of its line or table counts before a mention elsewhere
     for pattern in (rf"(^\s*|[{{,]\s*)\"?{re.escape(word)}\"?\s*=", rf"\"{re.escape(word)}\""):
         for number, line in enumerate(lines, 1):
-            if word in line and re.search(pattern, line):
+            if number >= begin and word in line and re.search(pattern, line):
                 return f"{path}, line {number}"
     return str(path)
 
@@ -79,24 +84,24 @@ def place(path: Path, word: str) -> str:
 _TYPES = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 
 
-def typed(path: Path, key: str, value: Any, kind: type) -> Any:
+def typed(path: Path, key: str, value: Any, kind: type, table: str = "") -> Any:
     """`value` if it is of this kind; R409 names file, line and key if not. Numbers are finite."""
     good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if kind is float:
         good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good:
         raise RunError(
-            "R409", f"{place(path, key)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
+            "R409", f"{place(path, key, table)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
         )
     if kind is int and abs(value) >= 2**63:
-        raise RunError("R410", f"{place(path, key)}: {key} is too large a number")
+        raise RunError("R410", f"{place(path, key, table)}: {key} is too large a number")
     if kind is float:
         try:
             value = float(value)
         except OverflowError:
             value = math.inf
         if not math.isfinite(value):
-            raise RunError("R410", f"{place(path, key)}: {key} has to be a finite number")
+            raise RunError("R410", f"{place(path, key, table)}: {key} has to be a finite number")
     return value
 
 

@@ -11,7 +11,7 @@ import pytest
 from sdkit import check
 from sdkit.check import JUDGES, check_model, swings_of
 from sdkit.checks import KINDS, read_checks
-from sdkit.errors import RunError, SimulationError
+from sdkit.errors import DependencyError, RunError, SimulationError
 from sdkit.probe import Runs
 from tests import small
 
@@ -325,3 +325,23 @@ def test_the_page_names_every_key_of_a_kind(kind):
     # `rule` is a note from before `note`.
     words = set().union(*KINDS[kind]) - {"set", "under", "source", "rule"}
     assert [word for word in words if not re.search(rf"`{word}[` ]", section)] == []
+
+
+def test_without_pysimlin_the_unit_check_is_skipped(project, monkeypatch):
+    def missing(model):
+        raise DependencyError("X501", "pysimlin is missing")
+
+    monkeypatch.setattr(check, "simlin_faults", missing)
+    (finding,) = findings(project, '[[check]]\nname = "x"\nkind = "units"\n')
+    assert (finding.passed, finding.skipped) == (True, True)
+    assert "pysimlin" in finding.detail
+
+
+def test_a_fault_of_units_counts_without_pysimlin_too(project, monkeypatch):
+    def missing(model):
+        raise DependencyError("X501", "pysimlin is missing")
+
+    monkeypatch.setattr(check, "simlin_faults", missing)
+    monkeypatch.setattr(check, "unit_faults", lambda model: ["a missing unit"])
+    (finding,) = findings(project, '[[check]]\nname = "x"\nkind = "units"\n')
+    assert not finding.passed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdkit.errors import RunError
+from sdkit.errors import ParameterError, RunError
 from sdkit.experiment import quantile, read_settings, sample
 from sdkit.parameters import Parameter
 
@@ -70,6 +70,20 @@ def test_draws_fill_their_ranges_evenly(parameters):
     assert sorted(np.floor(share * 64).astype(int)) == list(range(64))
 
 
+def test_switches_are_drawn_by_weight_and_apart():
+    from sdkit.parameters import Parameters
+
+    switches = tuple(
+        Parameter(f"s{i}", "structural", 0, (0, 1), "", 0, 1, "choice", (0.25, 0.75))
+        for i in range(30)
+    )
+    drawn = sample(Parameters(switches), 64, 1)
+    assert (drawn.mean() == 0.75).all()  # each by its own weights, exactly
+    apart = np.abs(np.corrcoef(drawn.to_numpy().T) - np.eye(30))
+    # Chance alone: 435 pairs with a standard error of 1/8; 0.6 is nearly five of them.
+    assert apart.max() < 0.6
+
+
 @pytest.mark.parametrize("n", [0, -4, 3, 100])
 def test_the_number_of_draws_is_a_power_of_two(parameters, n):
     with pytest.raises(RunError) as caught:
@@ -81,3 +95,15 @@ def test_settings_keep_the_model_s_spelling(sir, parameters, tmp_path):
     path = tmp_path / "policies.toml"
     path.write_text('[[policy]]\nname = "x"\nset = { "Vaccination_Strength" = 1 }\n')
     assert read_settings(path, "policy", parameters)["x"].values == {"vaccination strength": 1.0}
+
+
+def test_a_value_out_of_range_is_found_in_its_own_table(sir, parameters, tmp_path):
+    path = tmp_path / "policies.toml"
+    path.write_text(
+        '[[policy]]\nname = "x"\nset = { "vaccination strength" = 1 }\n\n'
+        '[[policy]]\nname = "y"\nset = { "vaccination strength" = 99 }\n'
+    )
+    with pytest.raises(ParameterError) as caught:
+        read_settings(path, "policy", parameters)
+    assert caught.value.code == "P308"
+    assert f"{path}, line 7" in caught.value.message

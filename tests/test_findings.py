@@ -1,6 +1,6 @@
 """Words made from numbers."""
 
-from __future__ import annotations
+from __future__ import dataclasses
 
 from types import SimpleNamespace
 
@@ -122,5 +122,8 @@ def test_claims_that_hang_on_a_switch_are_named(comparison):
         result.claim, 0.5, {}, {"s": {"0": 0.1, "1": 0.9}, "t": {"0": 0.5, "1": 0.5}}, 1.0
     )
     assert turned.turns == ["s"]
+    # What few draws explain hangs on nothing.
+    few = dataclasses.replace(turned, chance={"s": 0.9})
+    assert (few.turns, few.telling) == ([], {})
     assert (turned.low, turned.high) == (0.1, 0.9)
     assert turned.verdict == "open"
