@@ -1,7 +1,8 @@
 """Words made from numbers."""
 
-from __future__ import dataclasses
+from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
