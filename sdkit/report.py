@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import findings, rivals
+from . import claims, findings, rivals
 from .compare import Comparison
 from .files import read_text, write_text
 from .findings import ranked, spell
@@ -69,8 +69,8 @@ def render(
         additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
         tables={s.name: findings.verdicts(comparison, s.name) for s in comparison.scenarios},
         legend=findings.VERDICTS,
-        claims=findings.claim_results(comparison),
-        untested=findings.untested(comparison),
+        claims=claims.claim_results(comparison),
+        untested=claims.untested(comparison),
         rivals=found,
         rival_others=rivals.others(comparison),
         switches=rivals.weights(found),
