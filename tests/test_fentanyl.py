@@ -1,12 +1,14 @@
 """What the model of the fentanyl trade promises, beyond its own checks."""
 
 import re
+import tomllib
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from sdkit import compile_model, read_model, read_parameters, simulate
+from sdkit.check import check_model
 from sdkit.expressions import key, walk
 from tests.answer import ROOT
 from tests.loops import chains
@@ -42,6 +44,9 @@ TABLES_OF_TIME = {
 }
 # Unit windows for the growth disturbance, one a year.
 WINDOWS = {f"window of {year}" for year in range(2023, 2041)}
+CHECKS = [
+    table["name"] for table in tomllib.loads((FOLDER / "checks.toml").read_text("utf-8"))["check"]
+]
 HEALTH = (
     "treatment capacity",
     "treatment outreach",
@@ -106,6 +111,16 @@ def test_five_stocks_carry_their_names(model):
         "Overdose Deaths",
     ):
         assert model.variables[name].kind == "stock"
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return {finding.check.name: finding for finding in check_model(FOLDER)}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_passes(findings, name):
+    assert findings[name].passed, findings[name].detail
 
 
 def test_time_settings(model, program):
