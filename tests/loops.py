@@ -171,7 +171,7 @@ def draw(axes, title: str, ring: list[str], signs: list[str], lent: set, label) 
         x = (9.0 if i < right else -9.0) * (1 - 0.3 * abs(level) ** 3)
         points.append((x, (level - 1) * tall / 2))
     for i, (x, y) in enumerate(points):
-        axes.text(x + np.sign(x) * 1.5, y, textwrap.fill(label(ring[i]), 18), fontsize=6.2,
+        axes.text(x + np.sign(x) * 1.5, y, textwrap.fill(label(ring[i]), 16), fontsize=6.2,
                   va="center", ha="left" if x > 0 else "right", linespacing=0.95)  # fmt: skip
         axes.plot(x, y, "o", color="#333333", markersize=2)
         tip, sign = points[(i + 1) % n], signs[i]
