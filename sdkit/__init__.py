@@ -21,6 +21,9 @@ _WHERE = {
     "Setting": "experiment",
     "no_draws": "experiment",
     "sample": "experiment",
+    "Draws": "experiment",
+    "Measure": "measures",
+    "Likelihood": "measures",
     "read_parameters": "parameters",
     "Error": "errors",
 }

@@ -178,6 +178,11 @@ CODES: dict[str, Code] = {
         "PySD integrates by Euler only.",
         'Give method="euler", or use the compiled engine.',
     ),
+    "S208": Code(
+        "A measure asks for what cannot be measured.",
+        "Use one of the kinds and densities that are listed, one observation for each window, and "
+        "spreads above zero.",
+    ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
         "A constant of the model has no row in parameters.csv.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 
 from .errors import ParameterError, RunError
 from .files import place, read_tables, typed
+from .measures import Measure
 from .parameters import Parameter, Parameters
 
 
@@ -29,17 +31,18 @@ class Experiment:
 
     `draws` has one row a draw and one column a sampled constant (perhaps none). `times` are
     ascending and on steps. An output named in `averaged` is saved at times[i] as its mean
-    over (times[i-1], times[i]], any other as its value there. Policies share what lies
-    before `branch`.
+    over (times[i-1], times[i]], any other as its value there. `measures` are reduced in the run,
+    in windows of their own. Policies share what lies before `branch`.
     """
 
     scenarios: tuple[Setting, ...]
     policies: tuple[Setting, ...]
-    draws: pd.DataFrame
+    draws: pd.DataFrame | Draws
     outputs: tuple[str, ...]
     times: np.ndarray
     averaged: tuple[str, ...] = ()
     branch: float | None = None
+    measures: tuple[Measure, ...] = ()
 
 
 def no_draws() -> pd.DataFrame:
@@ -77,31 +80,68 @@ def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Se
     return settings
 
 
-def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
-    """Draws from the priors: scrambled Sobol points through each inverse distribution.
+class Draws:
+    """Draws from the priors, made a chunk at a time: a million need no more memory than a thousand.
 
-    Structural switches are stratified one by one and shuffled: in few points two of Sobol's
-    dimensions can move together, and two switches that do cannot be told apart. `n` is a power
-    of two. Returns one row a draw (index "draw") and one column a constant
-    that has a prior, in the order of the model.
+    Scrambled Sobol points through each inverse distribution. Structural switches are stratified
+    one by one and shuffled: in few points two of Sobol's dimensions can move together, and two
+    switches that do cannot be told apart. The same seed gives the same draws, however cut.
     """
-    if n < 1 or n & (n - 1):
-        raise RunError("R410", f"the number of draws has to be a power of two, not {n}")
-    items = parameters.sampled
-    index = pd.RangeIndex(n, name="draw")
-    if not items:
-        return pd.DataFrame(index=index)
-    from scipy.stats import qmc
 
-    rng = np.random.default_rng(seed)
-    sobol = qmc.Sobol(len(items), scramble=True, rng=rng)
-    # The middle of the cell of 2**-53 keeps every point strictly inside (0, 1).
-    points = np.clip(sobol.random(n), 2.0**-53, 1 - 2.0**-53)
-    for i, item in enumerate(items):
-        if item.role == "structural":
-            points[:, i] = (rng.permutation(n) + 0.5) / n
-    columns = {item.name: quantile(item, points[:, i]) for i, item in enumerate(items)}
-    return pd.DataFrame(columns, index=index)
+    def __init__(self, parameters: Parameters, n: int, seed: int):
+        """`n` is a power of two (R410)."""
+        if n < 1 or n & (n - 1):
+            raise RunError("R410", f"the number of draws has to be a power of two, not {n}")
+        self.items, self.n, self.seed = parameters.sampled, n, seed
+        self.index = pd.RangeIndex(n, name="draw")
+        self._sobol, self._at = None, 0
+        self._shuffled: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.n
+
+    def _begin(self) -> None:
+        from scipy.stats import qmc
+
+        rng = np.random.default_rng(self.seed)
+        self._sobol, self._at = qmc.Sobol(len(self.items), scramble=True, rng=rng), 0
+        if not self._shuffled:
+            self._shuffled = {
+                i: rng.permutation(self.n).astype(np.int32)
+                for i, item in enumerate(self.items)
+                if item.role == "structural"
+            }
+
+    def chunk(self, low: int, high: int) -> pd.DataFrame:
+        """Draws `low` to `high`: one row a draw, one column a constant that has a prior."""
+        index = self.index[low:high]
+        if not self.items:
+            return pd.DataFrame(index=index)
+        if self._sobol is None or self._at > low:
+            self._begin()
+        if self._at < low:
+            self._sobol.fast_forward(low - self._at)
+        with warnings.catch_warnings():
+            # Balance is a matter of all n points, which are a power of two.
+            warnings.filterwarnings("ignore", "The balance properties", UserWarning)
+            points = self._sobol.random(len(index))
+        self._at = low + len(index)
+        # The middle of the cell of 2**-53 keeps every point strictly inside (0, 1).
+        points = np.clip(points, 2.0**-53, 1 - 2.0**-53)
+        for i, shuffled in self._shuffled.items():
+            points[:, i] = (shuffled[low:high] + 0.5) / self.n
+        columns = {item.name: quantile(item, points[:, i]) for i, item in enumerate(self.items)}
+        return pd.DataFrame(columns, index=index)
+
+
+def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
+    """All of `Draws` at once: one row a draw (index "draw"), in the order of the model."""
+    return Draws(parameters, n, seed).chunk(0, n)
+
+
+def chunk_of(draws: pd.DataFrame | Draws, low: int, high: int) -> pd.DataFrame:
+    """Some draws of a table, or of draws that are made when they are needed."""
+    return draws.chunk(low, high) if isinstance(draws, Draws) else draws.iloc[low:high]
 
 
 def quantile(item: Parameter, p: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def _all_variables(program: Program) -> Program:
 
 def _repeat(program: Program, p, s, m, step, rk4, dt) -> tuple[tuple[str | None, str] | None, bool]:
     """What stops one step of a program, if anything; and whether it was a value, no exception."""
-    for i, value in enumerate(s):
+    for i, value in enumerate(s if step >= 0 else ()):  # before step 0 states are made anew
         if not math.isfinite(value):
             return (_state_label(program, i), f"became {value}"), True
     space = plain(program.source)
@@ -91,16 +91,13 @@ def _repeat(program: Program, p, s, m, step, rk4, dt) -> tuple[tuple[str | None,
     x, y = [0.0] * program.drivers, [0.0] * program.drivers
     out = [[0.0, 0.0] for _ in program.outputs]
     start = program.initial_time
-    averaged = [0.0] * len(program.outputs)
     try:
         space["constants"](p, c, start, dt)
         space["drivers"](start + max(step, 0) * dt, dt, p, c, x)
         if step < 0:
             space["initial"](start, dt, p, c, x, s, m)
             step = 0
-        space["run"](
-            p, c, x, y, s, m, work, step, step + 1, [step], averaged, rk4, start, dt, out, at
-        )
+        space["run"](p, c, x, y, s, m, work, step, step + 1, [step], rk4, start, dt, out, at)
     except (ArithmeticError, ValueError) as error:
         return explain(program, error, s, work), isinstance(error, FloatingPointError)
     return None, True

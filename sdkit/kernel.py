@@ -1,85 +1,113 @@
-"""A program's text compiled by Numba, and the folder of kernels compiled before.
+"""A program compiled for this processor by LLVM, and called on blocks of lanes.
 
-The only module that knows Numba.
+The only module that knows llvmlite.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import stat
-import sys
-import types
-from pathlib import Path
+import ctypes
+import ctypes.util
+from collections.abc import Sequence
 
 import numpy as np
 
 from . import __version__
+from .cache import cached, name_of
+from .vector import LIBRARY, assemble
 
-# Safe for catching NaN: none of these lets the compiler assume that NaN never happens.
-_FAST = {"contract", "reassoc", "arcp", "nsz"}
-_kernels: dict[str, types.ModuleType] = {}
+_kernels: dict[str, Kernel] = {}
 
 
-def cache_folder() -> Path | None:
-    """The folder of compiled kernels; None if there is none that only the user can write.
+class Kernel:
+    """The compiled `lanes` of a program.
 
-    SDKIT_CACHE names another. What the folder holds is code, so one that belongs to somebody
-    else, or that others could write, is not used.
+    `width` is the number of lanes in a block. Arrays that have the lane as their first axis
+    in `runtime.lanes` have the shape (blocks, items, width) here.
     """
-    import platformdirs
 
-    folder = Path(os.environ.get("SDKIT_CACHE") or platformdirs.user_cache_dir("sdkit", False))
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        status = folder.stat()
-        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or others):
-            return None
-    except OSError:
-        return None
-    return folder
+    def __init__(self, engine, width: int):
+        self._engine, self.width = engine, width  # the code lives as long as the engine
+        self._lanes = engine.get_function_address("lanes")
+        self.frame = ctypes.CFUNCTYPE(ctypes.c_int64)(engine.get_function_address("frame"))()
+
+    def __call__(self, *arguments: np.ndarray | int | float) -> None:
+        """Call `runtime.lanes` without its `at`. Holds no lock while it runs.
+
+        An array of rows is handed over with the length of a row, which its shape gives.
+        """
+        types: list[type] = []
+        values: list[int | float] = []
+        for item in arguments:
+            if isinstance(item, np.ndarray):
+                types.append(ctypes.c_void_p)
+                values.append(item.ctypes.data)
+                if item.ndim > 1:
+                    types.append(ctypes.c_int64)
+                    values.append(item.shape[1])
+            else:
+                types.append(ctypes.c_double if isinstance(item, float) else ctypes.c_int64)
+                values.append(item)
+        ctypes.CFUNCTYPE(None, *types)(self._lanes)(*values)
 
 
-def load_kernel(source: str, from_disk: bool = True):
-    """The compiled `lanes` of a program, from this process, the disk or Numba.
+def blocks(lanes: np.ndarray, width: int) -> np.ndarray:
+    """(lanes, items) as (blocks, items, width); the last lane fills the last block."""
+    count = -(-len(lanes) // width)
+    missing = count * width - len(lanes)
+    if missing:
+        lanes = np.concatenate([lanes, np.repeat(lanes[-1:], missing, axis=0)])
+    result = zeros((count, lanes.shape[1], width), lanes.dtype)
+    result[:] = lanes.reshape(count, width, -1).transpose(0, 2, 1)
+    return result
 
-    `from_disk` False leaves the disk alone: for a cache that is damaged or cannot be written.
-    """
-    import numba
 
-    name = hashlib.sha256(
-        f"{__version__} {numba.__version__} {sys.version} {sorted(_FAST)} {source}".encode()
-    ).hexdigest()[:24]
-    if name in _kernels and from_disk:
-        return _kernels[name].lanes
-    folder, cached = cache_folder() if from_disk else None, False
-    if folder is not None:
-        file = folder / name / "kernel.py"
-        try:
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-            if not file.exists() or file.read_text(encoding="utf-8") != source:
-                part = file.with_name(f"kernel.{os.getpid()}.part")
-                part.write_text(source, encoding="utf-8")
-                part.replace(file)
-            cached = os.access(file.parent, os.W_OK)
-        except (OSError, UnicodeDecodeError):
-            pass  # a full or read-only disk: compile for this process only
-    if cached:
-        spec = importlib.util.spec_from_file_location(f"sdkit_kernel_{name}", file)
-        module = importlib.util.module_from_spec(spec)
-        # Numba finds a cached function's module by its name.
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    else:
-        module = types.ModuleType(f"sdkit_kernel_{name}")
-        exec(compile(source, f"<sdkit kernel {name}>", "exec"), module.__dict__)
-    for label, value in list(vars(module).items()):
-        if label.startswith("TABLE_"):
-            setattr(module, label, np.array(value))
-        elif isinstance(value, types.FunctionType) and label not in ("lane", "lanes"):
-            setattr(module, label, numba.njit(value, fastmath=_FAST, nogil=True))
-    module.lanes = numba.njit(module.lanes, fastmath=_FAST, nogil=True, cache=cached)
-    _kernels[name] = module
-    return module.lanes
+def unblock(array: np.ndarray, lanes: Sequence[int] | slice) -> np.ndarray:
+    """Lanes of (blocks, items, width) as (lanes, items)."""
+    return array.transpose(0, 2, 1).reshape(-1, array.shape[1])[lanes]
+
+
+def zeros(shape: tuple[int, ...], dtype=float) -> np.ndarray:
+    """An array of zeros that begins where a vector register's load is quickest."""
+    size = int(np.prod(shape)) * 8
+    raw = np.zeros(size + 64, dtype=np.uint8)
+    begin = -raw.ctypes.data % 64
+    return raw[begin : begin + size].view(dtype).reshape(shape)
+
+
+def load_kernel(source: str) -> Kernel:
+    """The compiled kernel of a program's text: from this process, the cache or LLVM."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    width = 8 if features.get("avx512f") else 4
+    features["prefer-256-bit"] = False
+    processor, features = llvm.get_host_cpu_name(), features.flatten()
+    triple = llvm.get_process_triple()
+    name = name_of("kernel", __version__, llvmlite.__version__, triple, processor, features, source)
+    if name in _kernels:
+        return _kernels[name]
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=processor, features=features, opt=2, reloc="pic", codemodel="small"
+    )
+
+    def compile_text() -> bytes:
+        module = llvm.parse_assembly(assemble(source, width))
+        module.verify()
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        return machine.emit_object(module)
+
+    code = cached(f"{name}.o", compile_text)
+    library = ctypes.CDLL(ctypes.util.find_library("m") or ctypes.util.find_library("c"))
+    for function in LIBRARY:
+        address = ctypes.cast(getattr(library, function), ctypes.c_void_p).value
+        llvm.add_symbol(f"sdkit_{function}", address)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _kernels[name] = Kernel(engine, width)
+    return _kernels[name]

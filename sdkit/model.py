@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import importlib.metadata
 import os
+import pickle
 import re
-from dataclasses import dataclass, field
+import sys
+import warnings
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 
+from . import __version__
+from .cache import cached, name_of
 from .errors import ModelError, SimulationError
 from .expressions import CONTROLS, Translator, has_missing, key, walk
 from .functions import FUNCTIONS
@@ -105,22 +111,38 @@ def find_model_file(path: str | Path) -> Path:
 
 
 def read_model(path: str | Path) -> Model:
-    """Read a model folder, a .mdl or an XMILE file. Raises ModelError (M1xx)."""
+    """Read a model folder, a .mdl or an XMILE file. Raises ModelError (M1xx).
+
+    What a text says is kept in the cache, so that a second start neither parses nor loads PySD.
+    """
     path = find_model_file(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
+    versions = (__version__, importlib.metadata.version("pysd"), sys.version)
+    # The name too, since warnings tell it.
+    name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest())
+    model, said = pickle.loads(cached(f"{name}.model", lambda: pickle.dumps(_read(path, raw))))
+    for message in said:
+        warnings.warn(message, stacklevel=2)
+    return replace(model, path=path)
+
+
+def _read(path: Path, raw: bytes) -> tuple[Model, list[str]]:
+    """A model's text read by PySD, and what there is to warn of."""
     text = _decode(path, raw)
-    reader = Vensim(path, text) if path.suffix.lower() in VENSIM else Xmile(path, text)
-    try:
-        elements = reader.elements()
-        variables = _variables(path, elements)
-    except RecursionError:
-        raise ModelError("M110", f"{path.name} is nested too deeply") from None
-    _resolve(path, variables)
-    method = reader.method()
-    return Model(
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        reader = Vensim(path, text) if path.suffix.lower() in VENSIM else Xmile(path, text)
+        try:
+            elements = reader.elements()
+            variables = _variables(path, elements)
+        except RecursionError:
+            raise ModelError("M110", f"{path.name} is nested too deeply") from None
+        _resolve(path, variables)
+        method = reader.method()
+    model = Model(
         path=path,
         hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
         variables=variables,
@@ -128,6 +150,7 @@ def read_model(path: str | Path) -> Model:
         missing_values=any(has_missing(v.expression) for v in variables.values()),
         text=text,
     )
+    return model, [str(w.message) for w in said if w.category is UserWarning]
 
 
 def _decode(path: Path, raw: bytes) -> str:

@@ -19,13 +19,15 @@ from .errors import SimulationError
 from .experiment import Experiment, Setting, sample
 from .expressions import key, walk
 from .layout import AXES
+from .measures import Measure
 from .model import Model, Variable
 from .observations import Series
 from .parameters import Parameters
 from .simulation import simulate
 
-# One slice holds 50 MB for 600 variables and 656 steps.
-SLICE = 16
+# Lanes that go through together. Of most only extremes are kept, which the kernel finds; the
+# default run, of which checks may read every variable over time, goes alone.
+SLICE = 128
 # What counts as rounding: 1e-9 of the largest magnitude that a variable has. RK4 adds
 # some hundred terms a step in 1e-16 each; a real fault is orders of magnitude larger.
 ROUNDING = 1e-9
@@ -36,7 +38,7 @@ class Runs:
 
     `headlines` are the variables that a test of the step watches, `data` the observed series
     by name, `failed` what stopped a lane. With `plain` nothing is
-    compiled by Numba: a lane runs in plain Python when it is first read, which is quicker
+    compiled: a lane runs in plain Python when it is first read, which is quicker
     where a model is run a few times only.
     """
 
@@ -179,36 +181,48 @@ class Runs:
         if not outputs or self.plain:
             return
         total = len(self._lanes)
-        for first in range(0, total, SLICE):
-            lanes = list(range(first, min(first + SLICE, total)))
-            for name, values, kept in self._slice(lanes, self.failed, first=first):
-                low, high = values.min(axis=0), values.max(axis=0)
-                for i, lane in enumerate(kept):
-                    self._hold(lane, name, low[i], high[i], values[:, i])
+        for first in (0, *range(1, total, SLICE)):
+            lanes = list(range(first, min(first + SLICE, total) if first else 1))
+            names = sorted(set().union(*(self._keep[lane] for lane in lanes)))
+            result, kept = self._run(lanes, names, self.failed, first=first, extremes=True)
+            if not kept:
+                continue
+            bounds = np.array(
+                [[result.variables[f"{way} {n}"].to_numpy()[0, 0] for n in program.outputs]
+                 for way in ("lowest", "highest")]
+            )  # fmt: skip
+            for i, lane in enumerate(kept):
+                self._extremes[lane] = bounds[:, :, i].copy()
+                self._series[lane] = {
+                    n: result.variables[n].to_numpy()[:, 0, 0, i].copy()
+                    for n in self._keep[lane] if n in self._place
+                }  # fmt: skip
         if 0 in self.failed:
             raise SimulationError("S202", f"the default run failed: {self.failed[0]}")
 
-    def _hold(self, lane: int, name: str, low: float, high: float, values: np.ndarray) -> None:
-        if lane not in self._extremes:
-            self._extremes[lane] = np.full((2, len(self.program.outputs)), np.nan)
-        self._extremes[lane][:, self._place[name]] = low, high
-        if name in self._keep[lane]:
-            self._series.setdefault(lane, {})[name] = np.array(values)
+    def _run(self, lanes, names, failed, time_step=None, first=0, extremes=False):
+        """(result, lanes) of the lanes that do not fail: `names` at every step.
 
-    def _slice(self, lanes: list[int], failed: dict[int, str], time_step=None, first: int = 0):
-        """Yield (variable, values (time, lane), lanes) of the lanes that do not fail."""
+        With `extremes` the result has for each output "lowest OUTPUT" and "highest OUTPUT" too.
+        """
         total = len(self._lanes)
 
         def progress(done: int, of: int) -> None:
             if self.progress and time_step is None:
                 self.progress(int(1000 * (first + len(lanes) * done / of)), 1000 * total)
 
+        window = [(self.times[0], self.times[-1])]
+        measures = [Measure(f"{way} {name}", name, kind, window)
+                    for way, kind in (("lowest", "trough"), ("highest", "peak"))
+                    for name in (self.program.outputs if extremes else ())]  # fmt: skip
+        names = tuple(name for name in names if name in self._place)
         while lanes:
             frame = pd.DataFrame([self._lanes[lane] for lane in lanes], index=lanes)
-            for name in frame:
-                frame[name] = frame[name].fillna(self._variables[name].value)
+            frame = frame.fillna({n: self._variables[n].value for n in frame})
             nothing = (Setting("none"),)
-            experiment = Experiment(nothing, nothing, frame, self.program.outputs, self.times)
+            experiment = Experiment(
+                nothing, nothing, frame, names, self.times, measures=tuple(measures)
+            )
             try:
                 result = simulate(self.program, experiment, time_step=time_step, progress=progress)
             except SimulationError as error:
@@ -219,9 +233,8 @@ class Runs:
                     failed[failure["draw"]] = f"{where}: {failure['reason']}"
                 lanes = [lane for lane in lanes if lane not in failed]
                 continue
-            for name in self.program.outputs:
-                yield name, result[name].to_numpy()[:, 0, 0, :], lanes
-            return
+            return result, lanes
+        return None, []
 
     def _plain(self, lane: int) -> None:
         """One lane in plain Python, where it has not run yet."""
@@ -232,9 +245,9 @@ class Runs:
         except SimulationError as error:
             self.failed[lane] = error.message
             return
-        for name in self.program.outputs:
-            values = result[name].to_numpy()[:, 0, 0, 0]
-            self._hold(lane, name, values.min(), values.max(), values)
+        values = {name: result[name].to_numpy()[:, 0, 0, 0] for name in self.program.outputs}
+        self._extremes[lane] = np.array([[f(v) for v in values.values()] for f in (np.min, np.max)])
+        self._series[lane] = {n: values[n] for n in self._keep[lane] if n in values}
 
     def need(self, lane: int) -> None:
         """S202 where a lane failed."""
@@ -292,10 +305,11 @@ class Runs:
         half, failed = self.program.time_step / 2, {}
         for first in range(0, len(worst), SLICE):
             some = list(worst)[first : first + SLICE]
-            for name, finer, kept in self._slice(some, failed, half):
-                for i, lane in enumerate(kept if name in self.headlines else ()):
-                    values = self._series[lane][name]
+            result, kept = self._run(some, self.headlines, failed, half)
+            for i, lane in enumerate(kept):
+                for name in self.headlines:
+                    values, finer = self._series[lane][name], result[name].to_numpy()[:, 0, 0, i]
                     told = np.abs(values) > 0.01 * np.abs(values).max()
-                    gap = np.abs(finer[:, i] - values)[told] / np.abs(values)[told]
+                    gap = np.abs(finer - values)[told] / np.abs(values)[told]
                     worst[lane] = max(worst[lane], (gap.max(initial=0.0), name))
         return worst | {lane: (np.inf, text) for lane, text in failed.items()}

@@ -13,6 +13,13 @@ import math
 
 SMALL = 1e-6  # what Vensim takes for zero in ZIDZ, XIDZ, QUANTUM and in comparing times
 
+# What a gauge measures in a window, and the rows that say so (see `measure`).
+VALUE, MEAN, SUM, CHANGE, PEAK, TROUGH, PEAK_TIME, TROUGH_TIME = range(8)
+NO_TERM, NORMAL, LOGNORMAL, STUDENT_T, NEGATIVE_BINOMIAL = range(5)
+OUTPUT, MANY, SUMS, KIND, TERM, SCALED, SCALE, START, FIRST, END, STRIDE = range(11)
+OPENS, CLOSES, COLUMN = range(3)
+OBSERVED, SPREAD, CONSTANT, FREEDOM = range(4)
+
 
 def smaller(a, b):
     return a if a < b or a != a else b
@@ -62,8 +69,6 @@ def arccos(x):
 
 
 def power(base, exponent):
-    if base > 0.0:
-        return finite(base**exponent)
     if base < 0.0 and exponent != math.floor(exponent):
         raise ValueError("a fractional power of a negative number")
     if base == 0.0 and exponent < 0.0:
@@ -154,9 +159,7 @@ def lookup_hold_backward(x, xs, ys):
 
 def delay_order(order, time, dt):
     """PySD and Vensim drop stages of a delay that is shorter than order times the step."""
-    left = float(order)
-    while left * dt > time * (1.0 + SMALL) and left > 0.0:
-        left -= 1.0
+    left = float(math.floor(smaller(float(order), time * (1.0 + SMALL) / dt)))
     if left < 1.0:
         raise ValueError("a delay time shorter than TIME STEP")
     return left
@@ -167,84 +170,188 @@ def fixed_steps(time, dt):
     return math.floor(larger(time / dt, 1.0) + 0.5 + SMALL)
 
 
-def run(p, c, x, y, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at):
-    """Integrate one lane from step `first`, whose states are in `s`, to step `last`.
+def spoilt(values, count):
+    """1.0 if one of the values is infinite, or NaN where NaN does not stand for a missing value."""
+    total = 0.0
+    for i in range(count):
+        if MISSING_VALUES:
+            total = total + (1.0 if math.isinf(values[i]) else 0.0)
+        else:  # nought times anything is nought, but for infinity and NaN
+            total = total + 0.0 * values[i]
+    return 0.0 if total == 0.0 else 1.0
 
-    p constants, c derived constants, x and y the drivers at the start of the step (filled)
-    and later in it, s states, m memory, work eight rows of scratch,
-    saves the steps at which outputs are stored in out[output][save], averaged 1.0 for an
-    output that is stored as its mean since the save before (trapezoidal rule on the
-    steps), at[0] the step that is being computed.
+
+def rates(k, t, dt, p, c, x, s, m, d, o):
+    """Rates d and outputs o at step k; outputs have to be numbers."""
+    evaluate(k, t, dt, p, c, x, s, m, d, o)
+    bad = spoilt(o, OUTPUTS)
+    if bad > 0.0:
+        raise FloatingPointError("NaN or infinity in an output")
+
+
+def advance(k, p, c, x, y, s, m, work, rk4, start, dt, at):
+    """States s from step k, whose rates are in work[0], to step k + 1.
+
+    x and y are the drivers at the start of the step (filled) and later in it. `at[0]` is the
+    step that is being computed.
     """
     d1 = work[0]
     d2 = work[1]
     d3 = work[2]
     d4 = work[3]
     trial = work[4]
-    o = work[5]
     unused = work[6]
-    total = work[7]
+    t = start + k * dt
+    remember(k, t, dt, p, c, x, s, m)
+    later = start + (k + 1) * dt
+    if rk4:
+        half = 0.5 * dt
+        drivers(t + half, dt, p, c, y)
+        for i in range(STATES):
+            trial[i] = s[i] + half * d1[i]
+        evaluate(k, t + half, dt, p, c, y, trial, m, d2, unused)
+        for i in range(STATES):
+            trial[i] = s[i] + half * d2[i]
+        evaluate(k, t + half, dt, p, c, y, trial, m, d3, unused)
+        for i in range(STATES):
+            trial[i] = s[i] + dt * d3[i]
+        at[0] = k + 1
+        drivers(later, dt, p, c, x)
+        at[0] = k
+        evaluate(k, later, dt, p, c, x, trial, m, d4, unused)
+        for i in range(STATES):
+            s[i] = s[i] + dt / 6.0 * (d1[i] + 2.0 * d2[i] + 2.0 * d3[i] + d4[i])
+    else:
+        at[0] = k + 1
+        drivers(later, dt, p, c, x)
+        for i in range(STATES):
+            s[i] = s[i] + dt * d1[i]
+    clip(s)
+    at[0] = k + 1
+    bad = spoilt(s, STATES)
+    if bad > 0.0:
+        raise FloatingPointError("NaN or infinity in a state")
+
+
+def run(p, c, x, y, s, m, work, first, last, saves, rk4, start, dt, out, at):
+    """One lane from step `first`, whose states are in s, to step `last`.
+
+    p constants, c derived constants, x and y drivers (x filled for `first`), s states,
+    m memory, work eight rows of scratch, saves the steps at which outputs are stored in
+    out[output][save].
+    """
     column = 0
-    begun = first
     for k in range(first, last + 1):
         at[0] = k
-        t = start + k * dt
-        evaluate(k, t, dt, p, c, x, s, m, d1, o)
-        for i in range(OUTPUTS):
-            if math.isinf(o[i]) or (o[i] != o[i] and not MISSING_VALUES):
-                raise FloatingPointError("NaN or infinity in an output")
+        rates(k, start + k * dt, dt, p, c, x, s, m, work[0], work[5])
         if column < len(saves) and k == saves[column]:
             for i in range(OUTPUTS):
-                if averaged[i] > 0.0 and column > 0:
-                    out[i][column] = (total[i] + 0.5 * o[i]) / (k - begun)
-                else:
-                    out[i][column] = o[i]
-                total[i] = 0.5 * o[i]
-            begun = k
+                out[i][column] = work[5][i]
             column += 1
-        else:
-            for i in range(OUTPUTS):
-                total[i] += o[i]
         if k == last:
             break
-        remember(k, t, dt, p, c, x, s, m)
-        later = start + (k + 1) * dt
-        if rk4:
-            half = 0.5 * dt
-            drivers(t + half, dt, p, c, y)
-            for i in range(STATES):
-                trial[i] = s[i] + half * d1[i]
-            evaluate(k, t + half, dt, p, c, y, trial, m, d2, unused)
-            for i in range(STATES):
-                trial[i] = s[i] + half * d2[i]
-            evaluate(k, t + half, dt, p, c, y, trial, m, d3, unused)
-            for i in range(STATES):
-                trial[i] = s[i] + dt * d3[i]
-            at[0] = k + 1
-            drivers(later, dt, p, c, x)
-            at[0] = k
-            evaluate(k, later, dt, p, c, x, trial, m, d4, unused)
-            for i in range(STATES):
-                s[i] += dt / 6.0 * (d1[i] + 2.0 * d2[i] + 2.0 * d3[i] + d4[i])
-        else:
-            at[0] = k + 1
-            drivers(later, dt, p, c, x)
-            for i in range(STATES):
-                s[i] += dt * d1[i]
-        clip(s)
-        at[0] = k + 1
-        for i in range(STATES):
-            if math.isinf(s[i]) or (s[i] != s[i] and not MISSING_VALUES):
-                raise FloatingPointError("NaN or infinity in a state")
+        advance(k, p, c, x, y, s, m, work, rk4, start, dt, at)
+
+
+def density(term, r, y, spread, freedom):
+    """Logarithm of the density of an observation y, given the simulated value r.
+
+    Without what does not depend on the run, which is added as a constant. `spread` is the
+    standard deviation (of the logarithm where `term` is LOGNORMAL), the scale of Student's t
+    or the size of a negative binomial distribution with mean r.
+    """
+    if term == NEGATIVE_BINOMIAL:
+        if r <= 0.0:
+            return 0.0 if y <= 0.0 else -math.inf
+        return y * math.log(r / (r + spread)) - spread * math.log(1.0 + r / spread)
+    if term == LOGNORMAL and r <= 0.0:
+        return -math.inf
+    z = ((math.log(r) - math.log(y)) if term == LOGNORMAL else r - y) / spread
+    if term == STUDENT_T:
+        return -0.5 * (freedom + 1.0) * math.log(1.0 + z * z / freedom) - math.log(spread)
+    return -0.5 * z * z - math.log(spread)
+
+
+def measure(count, k, last, t, dt, p, o, g, cursor, gauge, window, datum, out):
+    """Take outputs o of step k into each gauge whose window is open.
+
+    A gauge (rows OUTPUT to STRIDE, a column each) takes MANY outputs from OUTPUT on, in the same
+    windows. window (OPENS, CLOSES, COLUMN) has their steps and where in `out` the result of the
+    first output goes, datum (OBSERVED, SPREAD, CONSTANT, FREEDOM) what was observed in them. g
+    holds three sums an output, from SUMS on, cursor the window that each gauge has come to. Means
+    and integrals are by the trapezoidal rule on the steps. A window that goes on behind `last` is
+    left open.
+    """
+    for i in range(count):
+        w = cursor[i]
+        while w < gauge[END][i] and k >= window[OPENS][w]:
+            kind = gauge[KIND][i]
+            first = gauge[OUTPUT][i]
+            sums = gauge[SUMS][i]
+            many = gauge[MANY][i]
+            closing = k == window[CLOSES][w]
+            if k == window[OPENS][w]:
+                for j in range(many):
+                    g[sums + 3 * j] = 0.5 * o[first + j] if kind <= SUM else o[first + j]
+                    g[sums + 3 * j + 1] = t
+            elif k < last or closing:
+                gather(kind, t, 0.5 if closing else 1.0, o, first, many, g, sums)
+            if not closing:
+                break
+            steps = k - window[OPENS][w]
+            for j in range(many):
+                r = o[first + j]
+                if kind == MEAN and steps > 0:
+                    r = g[sums + 3 * j] / steps
+                elif kind == SUM:
+                    r = g[sums + 3 * j] * dt if steps > 0 else 0.0
+                elif kind == CHANGE:
+                    r = r - g[sums + 3 * j]
+                elif kind in (PEAK, TROUGH):
+                    r = g[sums + 3 * j]
+                elif kind in (PEAK_TIME, TROUGH_TIME):
+                    r = g[sums + 3 * j + 1]
+                if gauge[TERM][i] != NO_TERM:
+                    factor = p[gauge[SCALE][i]] if gauge[SCALED][i] > 0 else 1.0
+                    spread = datum[SPREAD][w] * factor
+                    r = density(gauge[TERM][i], r, datum[OBSERVED][w], spread, datum[FREEDOM][w])
+                    r = r + datum[CONSTANT][w] + (g[sums + 2] if w > gauge[START][i] else 0.0)
+                    g[sums + 2] = r
+                out[window[COLUMN][w] + j * gauge[STRIDE][i]] = r
+            w += 1
+        cursor[i] = w
+
+
+def gather(kind, t, weight, o, first, many, g, sums):
+    """Take outputs of one time into the sums of an open window."""
+    if kind in (MEAN, SUM):
+        for j in range(many):
+            g[sums + 3 * j] = g[sums + 3 * j] + weight * o[first + j]
+    elif kind == PEAK:
+        for j in range(many):
+            g[sums + 3 * j] = larger(o[first + j], g[sums + 3 * j])
+    elif kind == TROUGH:
+        for j in range(many):
+            g[sums + 3 * j] = smaller(o[first + j], g[sums + 3 * j])
+    elif kind == PEAK_TIME:
+        for j in range(many):
+            g[sums + 3 * j + 1] = t if o[first + j] > g[sums + 3 * j] else g[sums + 3 * j + 1]
+            g[sums + 3 * j] = larger(o[first + j], g[sums + 3 * j])
+    elif kind == TROUGH_TIME:
+        for j in range(many):
+            g[sums + 3 * j + 1] = t if o[first + j] < g[sums + 3 * j] else g[sums + 3 * j + 1]
+            g[sums + 3 * j] = smaller(o[first + j], g[sums + 3 * j])
 
 
 def lanes(
-    low, high, p, c, x, y, s, m, work, first, last, saves, averaged, rk4, start, dt, out, at, failed
-):
-    """Run lanes `low` to `high`; failed[lane] is -2, or the step at which the lane failed.
+    low, high, p, c, x, y, s, m, g, work, cursor, first, last, count, gauge, window, datum,
+    rk4, start, dt, out, at, failed,
+):  # fmt: skip
+    """Lanes `low` to `high` from step `first` to `last`, measured on the way.
 
-    p, s, m and out have the lane as their first axis. From step 0 the states are started
-    here; from a later step they continue from what `s` and `m` hold.
+    p, s, m, g, out and failed have the lane as their first axis. From step 0 the states are
+    started here; from a later step they go on from what s, m and g hold. failed[lane] is -2,
+    or the step at which the lane failed.
     """
     for lane in range(low, high):
         failed[lane] = -2
@@ -254,23 +361,18 @@ def lanes(
             drivers(start + first * dt, dt, p[lane], c, x)
             if first == 0:
                 initial(start, dt, p[lane], c, x, s[lane], m[lane])
-            run(
-                p[lane],
-                c,
-                x,
-                y,
-                s[lane],
-                m[lane],
-                work,
-                first,
-                last,
-                saves,
-                averaged,
-                rk4,
-                start,
-                dt,
-                out[lane],
-                at,
-            )
+            for i in range(count):
+                cursor[i] = gauge[FIRST][i]
+            for k in range(first, last + 1):
+                t = start + k * dt
+                at[0] = k
+                rates(k, t, dt, p[lane], c, x, s[lane], m[lane], work[0], work[5])
+                measure(
+                    count, k, last, t, dt, p[lane], work[5], g[lane], cursor, gauge, window,
+                    datum, out[lane],
+                )  # fmt: skip
+                if k == last:
+                    break
+                advance(k, p[lane], c, x, y, s[lane], m[lane], work, rk4, start, dt, at)
         except Exception:
             failed[lane] = at[0]

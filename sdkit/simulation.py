@@ -2,37 +2,29 @@
 
 A result is an xarray.Dataset with dimensions (time, scenario, policy, draw), one data
 variable a model variable, its unit in attrs["units"]. A single run is plain Python; an
-ensemble runs the same text compiled by Numba, lanes sliced over threads.
+ensemble runs the same text compiled by LLVM (`ensemble.py`).
 """
 
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
 from .compile import Program, compile_model
+from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
-from .experiment import Experiment, Setting
-from .expressions import key
+from .experiment import Experiment
 from .failure import explain, plain, scratch, trace
-from .kernel import load_kernel
 from .layout import AXES
+from .measures import measure_unit
 from .model import Model
-from .parameters import pack
 from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
-_CHUNK = 64
-_CHECKED_DRAWS = 4
-_FEW_VALUES = 12  # a parameter with no more distinct values is a switch
-
-Progress = Callable[[int, int], None]
 
 
 def simulate(
@@ -73,16 +65,12 @@ def simulate(
         raise SimulationError("S204", f"a time step of {time_step}")
     if experiment is None:
         return _single(program, dict(set or {}), rk4, dt)
-    if program.outputs != tuple(program.model.find(n).name for n in experiment.outputs):
-        program = program.with_outputs(experiment.outputs)
-    return _Ensemble(program, experiment, dict(set or {}), rk4, dt, threads).run(progress)
-
-
-def _steps(program: Program, dt: float) -> int:
-    steps = (program.final_time - program.initial_time) / dt
-    if steps > 1e8:
-        raise SimulationError("S204", f"{steps:.3g} steps are more than a run may have")
-    return math.floor(steps + 1e-6)
+    names = [*experiment.outputs, *(m.variable for m in experiment.measures)]
+    names = list(dict.fromkeys(program.model.find(name).name for name in names))
+    if not {*names} <= {*program.outputs}:
+        program = program.with_outputs(names)
+    defaults = _vector(program, dict(set or {}), dt)
+    return _simulate_ensemble(Ensemble(program, experiment, defaults, rk4, dt, threads), progress)
 
 
 def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndarray:
@@ -118,7 +106,7 @@ def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndar
 def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     space = plain(program.source)
     p = _vector(program, values, dt).tolist()
-    steps = _steps(program, dt)
+    steps = steps_of(program, dt)
     every = round(program.saveper / dt)
     if every < 1 or abs(program.saveper / dt - every) > 1e-6 * every:
         raise SimulationError(
@@ -132,13 +120,12 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
     work, at = scratch(program), [-1]
-    averaged = [0.0] * len(program.outputs)
     start = program.initial_time
     try:
         space["constants"](p, c, start, dt)
         space["drivers"](start, dt, p, c, x)
         space["initial"](start, dt, p, c, x, s, m)
-        space["run"](p, c, x, y, s, m, work, 0, steps, saves, averaged, rk4, start, dt, out, at)
+        space["run"](p, c, x, y, s, m, work, 0, steps, saves, rk4, start, dt, out, at)
     except (ArithmeticError, ValueError) as error:
         found = explain(program, error, s, work)
         if found[0] is None and at[0] >= 0:
@@ -171,11 +158,12 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def _dataset(model, arrays, times, scenarios, policies, draws, rk4, dt) -> xr.Dataset:
-    result = xr.Dataset(
-        {name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()},
-        coords={"time": times, "scenario": scenarios, "policy": policies, "draw": draws},
-    )
+def _dataset(
+    model, arrays, times, scenarios, policies, draws, rk4, dt, measured=None, windows=None
+) -> xr.Dataset:
+    own = {name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()}
+    axes = {"time": times, "scenario": scenarios, "policy": policies, "draw": draws}
+    result = xr.Dataset(own | (measured or {}), coords=axes | (windows or {}))
     result.attrs = {
         "model": model.name,
         "method": "rk4" if rk4 else "euler",
@@ -205,227 +193,46 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Da
 # -- ensembles ---------------------------------------------------------------------------
 
 
-class _Ensemble:
-    """All lanes of one experiment: history once a draw, then a branch for each policy."""
+def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Dataset:
+    experiment, program = ensemble.experiment, ensemble.program
+    shape = (len(experiment.scenarios), len(experiment.policies), len(experiment.draws))
+    arrays = {m.name: np.full((m.columns, *shape), np.nan) for m in ensemble.measures}
+    done, total = 0, ensemble.total()
 
-    def __init__(self, program, experiment, values, rk4, dt, threads):
-        self.program, self.experiment, self.rk4, self.dt = program, experiment, rk4, dt
-        self.start = program.initial_time
-        self.threads = max(threads or os.cpu_count() or 1, 1)
-        self.defaults = _vector(program, values, dt)
-        self.draws = experiment.draws
-        self.saves = self._save_steps()
-        self.branch = None
-        if experiment.branch is not None:
-            step = self._step(experiment.branch)
-            if step not in self.saves:
-                raise SimulationError(
-                    "S204", f"the branch at {experiment.branch:g} is no saved time"
-                )
-            self.branch = (
-                step if 0 < step < self.saves[-1] and len(experiment.policies) > 1 else None
-            )
-        averaged = {key(program.model.find(n).name) for n in experiment.averaged}
-        if not averaged <= {key(n) for n in program.outputs}:
-            raise SimulationError("S203", "averaged names something that is no output")
-        self.averaged = np.array([float(key(n) in averaged) for n in program.outputs])
-        self.kernel = load_kernel(program.source)
-        shape = [len(experiment.scenarios), len(experiment.policies), len(self.draws)]
-        self.result = np.full((len(program.outputs), len(self.saves), *shape), np.nan)
-        self.failures: list[dict] = []
-
-    def _step(self, time: float) -> int:
-        steps = (float(time) - self.start) / self.dt
-        last = _steps(self.program, self.dt)
-        if (
-            not math.isfinite(steps)
-            or abs(steps - round(steps)) > 1e-6
-            or not 0 <= round(steps) <= last
-        ):
-            raise SimulationError("S204", f"time {time:g} is outside the run or not on a step")
-        return round(steps)
-
-    def _save_steps(self) -> np.ndarray:
-        saves = np.array([self._step(time) for time in self.experiment.times], dtype=np.int64)
-        if len(saves) == 0 or (np.diff(saves) <= 0).any():
-            raise SimulationError("S204", "times have to ascend, and there has to be one at least")
-        return saves
-
-    def run(self, progress: Progress | None) -> xr.Dataset:
-        scenarios, policies = self.experiment.scenarios, self.experiment.policies
-        last = int(self.saves[-1])
-        split = self.branch if self.branch is not None else 0
-        done, total = 0, len(scenarios) * len(self.draws) * (split + len(policies) * (last - split))
-
-        def report(steps: int) -> None:
-            nonlocal done
-            done += steps
-            if progress:
-                progress(min(done, total), total)
-
-        for i, scenario in enumerate(scenarios):
-            history = (
-                self._history(scenario, policies[0], report) if self.branch is not None else None
-            )
-            for j, policy in enumerate(policies):
-                self._policy(i, j, scenario, policy, history, report)
+    def report(work: int) -> None:
+        nonlocal done
+        done += work
         if progress:
-            progress(total, total)
-        if self.failures:
-            raise SimulationError("S202", self._summary(), self.failures)
-        arrays = dict(zip(self.program.outputs, self.result, strict=True))
-        _warn_missing(self.program, arrays)
-        times = self.start + self.dt * self.saves
-        return _dataset(
-            self.program.model,
-            arrays,
-            times,
-            [s.name for s in scenarios],
-            [s.name for s in policies],
-            list(self.draws.index),
-            self.rk4,
-            self.dt,
-        )
+            progress(min(done, total), total)
 
-    def _pack(self, scenario: Setting, policy: Setting) -> np.ndarray:
-        names = self.program.parameters[:-4]
-        packed = pack(names, self.defaults[:-4], self.draws, scenario.values, policy.values)
-        if not np.isfinite(packed).all():
-            name = names[int(np.flatnonzero(~np.isfinite(packed).all(axis=0))[0])]
-            raise ParameterError(
-                "P308", f"{name} is not finite in {scenario.name!r}, {policy.name!r}"
-            )
-        controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
-        moved = [n for i, n in enumerate(names) if n in self.program.frozen
-                 and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
-        if moved:
-            raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
-        return np.ascontiguousarray(np.hstack([packed, controls]))
-
-    def _lanes(self, p, first, last, saves, states=None, report=None):
-        """Run the lanes of p (shape: lanes, parameters) in slices over threads.
-
-        Returns out (lanes, outputs, saves), states, memory and failed (step or -2).
-        """
-        program, count = self.program, len(p)
-        steps = _steps(program, self.dt)
-        width = program.memory + program.buffers * (steps + 1)
-        if states is None:
-            s = np.zeros((count, program.states))
-            m = np.zeros((count, width))
-            m[:, 0] = steps + 1.0
+    for chunk, i, j, values in ensemble.values(None, report):
+        low = chunk * ensemble.chunk
+        for name, columns in ensemble.plan.columns.items():
+            arrays[name][:, i, j, low : low + values.shape[1]] = values[columns]
+    if progress:
+        progress(total, total)
+    if ensemble.failures:
+        raise SimulationError("S202", ensemble.summary(), ensemble.failures)
+    _warn_missing(program, {n: arrays[n] for n in ensemble.outputs})
+    measured, windows = {}, {}
+    for measure in experiment.measures:
+        axes, values = AXES[1:], arrays[measure.name]
+        if measure.likelihood or len(measure.windows) == 1:
+            values = values[0]
         else:
-            s, m = states[0].copy(), states[1].copy()
-        out = np.full((count, len(program.outputs), len(saves)), np.nan)
-        failed = np.full(count, -2, dtype=np.int64)
-        size = max(program.states, len(program.outputs), 1)
-
-        def slice_of(low: int, high: int) -> int:
-            c, x, y = (np.zeros(n) for n in (program.derived, program.drivers, program.drivers))
-            work, at = np.zeros((8, size)), np.zeros(1, dtype=np.int64)
-            self.kernel(
-                low, high, p, c, x, y, s, m, work, first, last, saves, self.averaged, self.rk4,
-                self.start, self.dt, out, at, failed,
-            )  # fmt: skip
-            return high - low
-
-        try:
-            slice_of(0, 0)  # compiles, or loads, before the threads start
-        except Exception:  # no lane ran: the cache is damaged, or its disk is full
-            self.kernel = load_kernel(program.source, from_disk=False)
-            slice_of(0, 0)
-        bounds = [(low, min(low + _CHUNK, count)) for low in range(0, count, _CHUNK)]
-        pool = ThreadPoolExecutor(max_workers=min(self.threads, len(bounds)) or 1)
-        try:
-            pending = {pool.submit(slice_of, *pair) for pair in bounds}
-            while pending:
-                # The time-out lets Ctrl-C reach the main thread.
-                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    lanes = future.result()
-                    if report:
-                        report(lanes * (last - first))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        return out, s, m, failed
-
-    def _history(self, scenario: Setting, policy: Setting, report):
-        saves = self.saves[self.saves <= self.branch]
-        p = self._pack(scenario, policy)
-        out, s, m, failed = self._lanes(p, 0, self.branch, saves, report=report)
-        return p, out, s, m, failed
-
-    def _shares(self, p: np.ndarray, history) -> bool:
-        """Whether a policy leaves history alone, to the last bit.
-
-        Looked at in the first draws and in one draw for each setting of each switch (a
-        column of few distinct values), since a switch can turn a lever's early effect on.
-        """
-        if np.array_equal(p, history[0]):
-            return True
-        few = set(range(min(_CHECKED_DRAWS, len(p))))
-        for column in (*p.T, *history[0].T):
-            _, first = np.unique(column, return_index=True)
-            if len(first) <= _FEW_VALUES:
-                few.update(first.tolist())
-        lanes = sorted(few)
-        saves = self.saves[self.saves <= self.branch]
-        own = self._lanes(np.ascontiguousarray(p[lanes]), 0, self.branch, saves)
-        # Of the last saved time only the states count: a policy may begin to act there.
-        return all(
-            np.array_equal(a, b[lanes], equal_nan=True)
-            for a, b in (
-                (own[0][..., :-1], history[1][..., :-1]),
-                *zip(own[1:], history[2:], strict=True),
-            )
-        )
-
-    def _policy(self, i, j, scenario, policy, history, report) -> None:
-        p = self._pack(scenario, policy)
-        last = int(self.saves[-1])
-        if history is not None and self._shares(p, history):
-            past, states, failed_before = history[1], (history[2], history[3]), history[4]
-            later = self.saves[self.saves >= self.branch]
-            sound = failed_before == -2
-            out, s, m, failed = self._lanes(p, self.branch, last, later, states, report)
-            failed = np.where(sound, failed, failed_before)
-            s, m = np.where(sound[:, None], s, states[0]), np.where(sound[:, None], m, states[1])
-            # The branch time itself belongs to history, where a mean ends.
-            points = self.averaged == 0.0
-            joined = np.concatenate([past, out[:, :, 1:]], axis=2)
-            joined[:, points, past.shape[2] - 1] = out[:, points, 0]
-        else:
-            joined, s, m, failed = self._lanes(p, 0, last, self.saves, report=report)
-        bad = failed != -2
-        joined[bad] = np.nan
-        self.result[:, :, i, j, :] = np.moveaxis(joined, 0, -1)
-        for lane in np.flatnonzero(bad):
-            self._fail(scenario, policy, lane, p[lane], s[lane], m[lane], int(failed[lane]))
-
-    def _fail(self, scenario, policy, lane, p, s, m, step) -> None:
-        name, reason = trace(self.program, p, s, m, step, self.rk4, self.dt)
-        changed = {
-            n: float(v)
-            for n, v, d in zip(self.program.parameters, p, self.program.defaults, strict=True)
-            if v != d
-        }
-        self.failures.append(
-            {
-                "draw": self.draws.index[lane],
-                "scenario": scenario.name,
-                "policy": policy.name,
-                "time": self.start + max(step, 0) * self.dt,
-                "variable": name or "",
-                "reason": reason,
-                "parameters": changed,
-            }
-        )
-
-    def _summary(self) -> str:
-        first, count = self.failures[0], len(self.failures)
-        lanes = self.result[0, 0].size
-        return (
-            f"{count} of {lanes} lanes failed; the first: draw {first['draw']}, policy "
-            f"{first['policy']!r}, {first['variable'] or 'a value'} at time {first['time']:g} "
-            f"({first['reason']})"
-        )
+            axes = (f"{measure.name} window", *axes)
+            windows[axes[0]] = [float(end) for _, end in measure.windows]
+        unit = measure_unit(program.model, measure)
+        measured[measure.name] = (axes, values, {"units": unit})
+    return _dataset(
+        program.model,
+        {n: arrays[n] for n in ensemble.outputs},
+        np.asarray(experiment.times, dtype=float),
+        [s.name for s in experiment.scenarios],
+        [s.name for s in experiment.policies],
+        list(experiment.draws.index),
+        ensemble.rk4,
+        ensemble.dt,
+        measured,
+        windows,
+    )

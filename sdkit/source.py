@@ -42,7 +42,7 @@ def lane(p, steps, every, rk4):
     constants(p, c, start, dt)
     drivers(start, dt, p, c, x)
     initial(start, dt, p, c, x, s, m)
-    run(p, c, x, y, s, m, work, 0, steps, saves, [0.0] * OUTPUTS, rk4, start, dt, out, at)
+    run(p, c, x, y, s, m, work, 0, steps, saves, rk4, start, dt, out, at)
     return out
 
 

@@ -118,7 +118,7 @@ NAMES = [
     "line\u2028separator and\u0085next",
     "right\u202eto left",
     "None", "True", "lambda", "class", "print", "t", "dt", "s", "p", "o", "d", "k", "m",
-    "x[0]", "larger", "math", "evaluate", "lanes", "TABLE_1_X", "STATES", "numba", "at", "begin",
+    "x[0]", "larger", "math", "evaluate", "lanes", "TABLE_1_X", "STATES", "fma", "at", "begin",
     "1 starts with a digit", "a.b", "a-b", "=", "(", ")", "[", "~ tilde and | bar",
     "$(touch MARKER)", "`touch MARKER`", "a, b", "a; b", ":NA:", "a " + "very " * 60 + "long name",
 ]  # fmt: skip

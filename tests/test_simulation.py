@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -293,9 +294,12 @@ def test_times_that_cannot_be_saved(lab, times):
     assert caught.value.code == "S204"
 
 
-def test_a_branch_that_is_not_saved(lab):
+def test_a_branch_need_not_be_saved(lab):
+    run = experiment(OUTPUTS, [0, 10], POLICIES, DRAWS, averaged=("inflow",))
+    whole = simulate(lab, run)
+    assert simulate(lab, replace(run, branch=5)).identical(whole)
     with pytest.raises(SimulationError) as caught:
-        simulate(lab, experiment(OUTPUTS, [0, 10], POLICIES, branch=5))
+        simulate(lab, replace(run, branch=5.01))
     assert caught.value.code == "S204"
 
 

@@ -1,0 +1,324 @@
+"""The ensembles behind `simulate`: lanes in blocks, history once a draw, then a branch each policy.
+
+Draws go through in chunks of bounded size, so that memory depends neither on their number nor on
+that of scenarios and policies.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .compile import Program
+from .errors import ParameterError, SimulationError
+from .experiment import Experiment, Setting, chunk_of
+from .expressions import key
+from .failure import trace
+from .kernel import blocks, load_kernel, unblock, zeros
+from .measures import Measure, Plan
+from .parameters import pack
+
+_SLICE = 64  # lanes a task of a thread
+_CHUNK_BYTES = 2**26
+_CHECKED_DRAWS = 4
+_FEW_VALUES = 12  # a parameter with no more distinct values is a switch
+
+Progress = Callable[[int, int], None]
+
+
+def step_of(program: Program, dt: float, time: float) -> int:
+    """The step at which a run comes to a time. Raises S204."""
+    steps = (float(time) - program.initial_time) / dt
+    last = steps_of(program, dt)
+    if (
+        not math.isfinite(steps)
+        or abs(steps - round(steps)) > 1e-6
+        or not 0 <= round(steps) <= last
+    ):
+        raise SimulationError("S204", f"time {time:g} is outside the run or not on a step")
+    return round(steps)
+
+
+def steps_of(program: Program, dt: float) -> int:
+    """The number of steps of a whole run. Raises S204."""
+    steps = (program.final_time - program.initial_time) / dt
+    if steps > 1e8:
+        raise SimulationError("S204", f"{steps:.3g} steps are more than a run may have")
+    return math.floor(steps + 1e-6)
+
+
+@dataclass
+class _Lanes:
+    """Lanes of one scenario and policy: constants, and what a run has made of them.
+
+    Arrays have the shape (blocks, items, width); failed (blocks, width) holds -2 or a step.
+    """
+
+    count: int
+    p: np.ndarray
+    s: np.ndarray
+    m: np.ndarray
+    g: np.ndarray
+    out: np.ndarray
+    failed: np.ndarray
+
+    def steps(self) -> np.ndarray:
+        """-2 or the step at which it failed, for each lane."""
+        return self.failed.reshape(-1)[: self.count]
+
+
+class Ensemble:
+    """All lanes of one experiment.
+
+    `values` yields (chunk of draws, scenario number, policy number, array of shape measures'
+    columns x draws); lanes that failed are listed in `failures` and NaN there.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        experiment: Experiment,
+        defaults: np.ndarray,
+        rk4: bool,
+        dt: float,
+        threads: int | None = None,
+    ):
+        self.program, self.experiment, self.rk4, self.dt = program, experiment, rk4, dt
+        self.threads = max(threads or os.cpu_count() or 1, 1)
+        self.defaults, self.draws = defaults, experiment.draws
+        find = program.model.find
+        self.outputs = tuple(find(name).name for name in experiment.outputs)
+        self.measures = self._measures()
+        self.plan = Plan(self.measures, program.outputs, program.parameters, self._step)
+        self.last = int(self.plan.window[1].max())
+        self.branch = None
+        if experiment.branch is not None:
+            step = self._step(experiment.branch)
+            if 0 < step < self.last and len(experiment.policies) > 1:
+                self.branch = step
+        self.kernel = load_kernel(program.source)
+        self.failures: list[dict] = []
+        steps = steps_of(program, dt)
+        self.memory = program.memory + program.buffers * (steps + 1)
+        self.buffer = steps + 1.0
+
+    def _step(self, time: float) -> int:
+        return step_of(self.program, self.dt, time)
+
+    def _measures(self) -> list[Measure]:
+        """Outputs at the times of the experiment, and what else it measures."""
+        experiment, outputs = self.experiment, self.outputs
+        times = [float(t) for t in experiment.times]
+        steps = [self._step(t) for t in times]
+        if any(b <= a for a, b in pairwise(steps)) or not (steps or experiment.measures):
+            raise SimulationError("S204", "times have to ascend, and there has to be one at least")
+        averaged = {key(self.program.model.find(n).name) for n in experiment.averaged}
+        if not averaged <= {key(n) for n in outputs}:
+            raise SimulationError("S203", "averaged names something that is no output")
+        points = [(t, t) for t in times]
+        spans = [*points[:1], *pairwise(times)]
+        found = []
+        if times:
+            for name in outputs:
+                mean = key(name) in averaged
+                found.append(
+                    Measure(name, name, "mean" if mean else "value", spans if mean else points)
+                )
+        found += experiment.measures
+        return found
+
+    @property
+    def chunk(self) -> int:
+        """Draws that go through together: a power of two, by the memory that a lane takes."""
+        program = self.program
+        lane = len(program.parameters) + 2 * (program.states + self.memory) + 2 * self.plan.width
+        most = max(_CHUNK_BYTES // (8 * lane), 256)
+        return 2 ** min(int(math.log2(most)), 14)
+
+    def values(
+        self, wanted: Callable[[int, int, int], bool] | None, report: Callable[[int], None]
+    ) -> Iterator[tuple[int, int, int, np.ndarray]]:
+        """Run all lanes, or those chunks of a scenario and policy that are `wanted`."""
+        scenarios, policies = self.experiment.scenarios, self.experiment.policies
+        for number, low in enumerate(range(0, len(self.draws), self.chunk)):
+            draws = None
+            for i, scenario in enumerate(scenarios):
+                todo = [j for j in range(len(policies)) if not wanted or wanted(number, i, j)]
+                if not todo:
+                    report(self._work(min(self.chunk, len(self.draws) - low), len(policies)))
+                    continue
+                if draws is None:
+                    draws = chunk_of(self.draws, low, low + self.chunk)
+                history = None
+                if self.branch is not None:
+                    history = self._start(draws, scenario, policies[0])
+                    self._run(history, 0, self.branch, self.plan.before(self.branch), report)
+                for j in todo:
+                    lanes = self._policy(draws, scenario, policies[j], history, report)
+                    out = unblock(lanes.out, slice(lanes.count))
+                    failed = lanes.steps()
+                    out[failed != -2] = np.nan
+                    for lane in np.flatnonzero(failed != -2):
+                        self._fail(draws, scenario, policies[j], lanes, int(lane))
+                    yield number, i, j, out.T
+
+    def total(self) -> int:
+        """The work of the whole, in the unit that `report` is told."""
+        return len(self.experiment.scenarios) * self._work(
+            len(self.draws), len(self.experiment.policies)
+        )
+
+    def _work(self, draws: int, policies: int) -> int:
+        split = self.branch or 0
+        return draws * (split + policies * (self.last - split))
+
+    # -- lanes -----------------------------------------------------------------------
+
+    def _pack(self, draws, scenario: Setting, policy: Setting) -> np.ndarray:
+        names = self.program.parameters[:-4]
+        packed = pack(names, self.defaults[:-4], draws, scenario.values, policy.values)
+        if not np.isfinite(packed).all():
+            name = names[int(np.flatnonzero(~np.isfinite(packed).all(axis=0))[0])]
+            raise ParameterError(
+                "P308", f"{name} is not finite in {scenario.name!r}, {policy.name!r}"
+            )
+        controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
+        moved = [n for i, n in enumerate(names) if n in self.program.frozen
+                 and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
+        if moved:
+            raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
+        return np.hstack([packed, controls])
+
+    def _start(self, draws, scenario: Setting, policy: Setting) -> _Lanes:
+        return self._fresh(self._pack(draws, scenario, policy))
+
+    def _fresh(self, packed: np.ndarray) -> _Lanes:
+        """Lanes before their first step; packed has the shape (lanes, parameters)."""
+        width = self.kernel.width
+        p = blocks(packed, width)
+        m = zeros((len(p), self.memory, width))
+        m[:, 0] = self.buffer
+        out = zeros((len(p), self.plan.width, width))
+        out[:] = np.nan
+        return _Lanes(
+            len(packed), p, zeros((len(p), self.program.states, width)), m,
+            zeros((len(p), self.plan.sums, width)), out,
+            np.full((len(p), width), -2, dtype=np.int64),
+        )  # fmt: skip
+
+    def _run(self, lanes: _Lanes, first: int, last: int, gauge: np.ndarray, report=None) -> None:
+        """Take lanes from step `first` to `last`, in slices over threads."""
+        program, kernel, plan = self.program, self.kernel, self.plan
+        width = kernel.width
+        size = max(program.states, len(program.outputs), 1)
+
+        def work(low: int, high: int) -> int:
+            c, x, y = (zeros(((n + 1) * width,))
+                       for n in (program.derived, program.drivers, program.drivers))  # fmt: skip
+            kernel(
+                low, high, lanes.p, c, x, y, lanes.s, lanes.m, lanes.g,
+                zeros((8, size, width)), np.zeros(plan.count + 1, dtype=np.int64), first, last,
+                plan.count, gauge, plan.window, plan.datum, int(self.rk4),
+                float(program.initial_time), float(self.dt), lanes.out, lanes.failed.reshape(-1),
+                zeros(((kernel.frame + 1) * width,)),
+            )  # fmt: skip
+            return min(high * width, lanes.count) - low * width
+
+        many = len(lanes.p)
+        share = max(_SLICE // width, 1)
+        bounds = [(low, min(low + share, many)) for low in range(0, many, share)]
+        pool = ThreadPoolExecutor(max_workers=min(self.threads, len(bounds)) or 1)
+        try:
+            pending = {pool.submit(work, *pair) for pair in bounds}
+            while pending:
+                # The time-out lets Ctrl-C reach the main thread.
+                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    done = future.result()
+                    if report:
+                        report(done * (last - first))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _policy(self, draws, scenario, policy, history: _Lanes | None, report) -> _Lanes:
+        lanes = self._start(draws, scenario, policy)
+        if history is None or not self._shares(lanes, history):
+            self._run(lanes, 0, self.last, self.plan.gauge, report)
+            return lanes
+        for name in ("s", "m", "g", "out"):
+            getattr(lanes, name)[:] = getattr(history, name)
+        self._run(lanes, self.branch, self.last, self.plan.after(self.branch), report)
+        lost = history.failed != -2
+        lanes.failed = np.where(lost, history.failed, lanes.failed)
+        for name in ("s", "m"):
+            own = getattr(lanes, name)
+            own[:] = np.where(lost[:, None, :], getattr(history, name), own)
+        return lanes
+
+    def _shares(self, lanes: _Lanes, history: _Lanes) -> bool:
+        """Whether a policy leaves history alone, to the last bit.
+
+        Looked at in the first draws and in one draw for each setting of each switch (a
+        column of few distinct values), since a switch can turn a lever's early effect on.
+        """
+        if np.array_equal(lanes.p, history.p):
+            return True
+        p, past = (unblock(array, slice(lanes.count)) for array in (lanes.p, history.p))
+        few = set(range(min(_CHECKED_DRAWS, len(p))))
+        for column in (*p.T, *past.T):
+            _, first = np.unique(column, return_index=True)
+            if len(first) <= _FEW_VALUES:
+                few.update(first.tolist())
+        chosen = sorted(few)
+        own = self._fresh(p[chosen])
+        self._run(own, 0, self.branch, self.plan.before(self.branch))
+        columns, sums = self.plan.settled(self.branch)
+        everything = slice(None)
+        parts = (("out", columns), ("g", sums), ("s", everything), ("m", everything))
+        return all(
+            np.array_equal(
+                unblock(getattr(own, name), slice(own.count))[:, which],
+                unblock(getattr(history, name), chosen)[:, which],
+                equal_nan=True,
+            )
+            for name, which in parts
+        ) and np.array_equal(own.steps(), history.steps()[chosen])
+
+    # -- failures --------------------------------------------------------------------
+
+    def _fail(self, draws, scenario, policy, lanes: _Lanes, lane: int) -> None:
+        p, s, m = (unblock(array, [lane])[0] for array in (lanes.p, lanes.s, lanes.m))
+        step = int(lanes.steps()[lane])
+        name, reason = trace(self.program, p, s, m, step, self.rk4, self.dt)
+        changed = {
+            n: float(v)
+            for n, v, d in zip(self.program.parameters, p, self.program.defaults, strict=True)
+            if v != d
+        }
+        self.failures.append(
+            {
+                "draw": draws.index[lane],
+                "scenario": scenario.name,
+                "policy": policy.name,
+                "time": self.program.initial_time + max(step, 0) * self.dt,
+                "variable": name or "",
+                "reason": reason,
+                "parameters": changed,
+            }
+        )
+
+    def summary(self) -> str:
+        """One sentence on the lanes that failed."""
+        first, count = self.failures[0], len(self.failures)
+        shape = (self.experiment.scenarios, self.experiment.policies, self.draws)
+        return (
+            f"{count} of {math.prod(map(len, shape))} lanes failed; the first: draw "
+            f"{first['draw']}, policy {first['policy']!r}, {first['variable'] or 'a value'} at "
+            f"time {first['time']:g} ({first['reason']})"
+        )

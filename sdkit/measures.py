@@ -1,0 +1,235 @@
+"""What a run returns: values, means, sums, peaks and likelihoods, taken while it runs.
+
+A measure watches one output in windows of time. Nothing of the run but its measures is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import runtime
+from .errors import SimulationError
+from .expressions import key
+from .model import Model
+
+KINDS = {
+    "value": runtime.VALUE,
+    "mean": runtime.MEAN,
+    "sum": runtime.SUM,
+    "change": runtime.CHANGE,
+    "peak": runtime.PEAK,
+    "trough": runtime.TROUGH,
+    "time of peak": runtime.PEAK_TIME,
+    "time of trough": runtime.TROUGH_TIME,
+}
+DENSITIES = {
+    "normal": runtime.NORMAL,
+    "lognormal": runtime.LOGNORMAL,
+    "student t": runtime.STUDENT_T,
+    "negative binomial": runtime.NEGATIVE_BINOMIAL,
+}
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Observations of a measure, one a window, and how they scatter around the simulated values.
+
+    `density` is one of DENSITIES. `spread`, one number or one an observation, is the standard
+    deviation (of the logarithm for lognormal), the scale of Student's t, or the size of a
+    negative binomial distribution whose mean is simulated (variance = mean + mean^2 / size).
+    `factor` names a constant of the model that multiplies it in each lane; `freedom` is Student's.
+    """
+
+    density: str
+    observed: Sequence[float]
+    spread: float | Sequence[float]
+    factor: str | None = None
+    freedom: float = 4.0
+
+    def constants(self) -> np.ndarray:
+        """What does not depend on the run, for each observation.
+
+        Left out for a negative binomial distribution whose size is multiplied by a factor: there
+        it depends on the draw, lgamma(y + size) - lgamma(size) - lgamma(y + 1).
+        """
+        y = np.asarray(self.observed, dtype=float)
+        spread = np.broadcast_to(np.asarray(self.spread, dtype=float), y.shape)
+        lgamma = np.vectorize(math.lgamma, otypes=[float])
+        if self.density == "negative binomial":
+            if self.factor is not None:
+                return np.zeros(len(y))
+            return lgamma(y + spread) - lgamma(spread) - lgamma(y + 1)
+        if self.density == "student t":
+            nu = self.freedom
+            one = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+            return np.full(len(y), one)
+        half = np.full(len(y), -0.5 * math.log(2 * math.pi))
+        return half - np.log(y) if self.density == "lognormal" else half
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One output, reduced in windows of time (begin, end), both on steps of the run.
+
+    `kind` is one of KINDS: the value at the end, the mean or the sum (its integral over time) by
+    the trapezoidal rule on the steps, the change from begin to end, the highest or lowest value
+    of all steps and the time at which it is reached first. Windows ascend and do not overlap, but
+    one may begin where another ends. With a `likelihood` the result is one number a lane: the
+    logarithm of the density of all observations.
+    """
+
+    name: str
+    variable: str
+    kind: str
+    windows: Sequence[tuple[float, float]]
+    likelihood: Likelihood | None = None
+
+    @property
+    def columns(self) -> int:
+        return 1 if self.likelihood else len(self.windows)
+
+
+def measure_unit(model: Model, measure: Measure) -> str:
+    """The unit of a measure's values."""
+    unit = model.find(measure.variable).unit
+    time = model.find("FINAL TIME").unit
+    if measure.likelihood:
+        return ""
+    if measure.kind == "sum" and unit and time:
+        return unit.removesuffix(f"/{time}") if unit.endswith(f"/{time}") else f"{unit}*{time}"
+    return time if "time" in measure.kind else unit
+
+
+class Plan:
+    """The measures of an ensemble as the arrays that `runtime.measure` reads.
+
+    `columns` maps the name of a measure to its columns in what a run returns.
+    """
+
+    def __init__(
+        self,
+        measures: Sequence[Measure],
+        outputs: Sequence[str],
+        parameters: Sequence[str],
+        step: Callable[[float], int],
+    ):
+        """`outputs` and `parameters` are those of the program; `step` finds the step of a time."""
+        self.gauge: np.ndarray
+        self.columns: dict[str, slice] = {}
+        gauges, windows, data = [], [], []
+        place = {key(name): i for i, name in enumerate(outputs)}
+        previous, column = None, 0
+        for number, measure in enumerate(measures):
+            if measure.kind not in KINDS:
+                known = ", ".join(KINDS)
+                raise SimulationError("S208", f"{measure.name}: kind {measure.kind!r}; {known}")
+            steps = [(step(a), step(b)) for a, b in measure.windows]
+            flat = [s for pair in steps for s in pair]
+            if not steps or flat != sorted(flat):
+                raise SimulationError(
+                    "S204", f"{measure.name}: windows have to ascend, and there has to be one"
+                )
+            if measure.name in self.columns:
+                raise SimulationError("S208", f"two results are named {measure.name!r}")
+            output, kind = place[key(measure.variable)], KINDS[measure.kind]
+            self.columns[measure.name] = slice(column, column + measure.columns)
+            alike = (measure.kind, steps, output)
+            if previous == alike and measure.likelihood is None:  # one more for the same gauge
+                gauges[-1][runtime.MANY] += 1
+            else:
+                gauge = [0] * 11
+                gauge[runtime.OUTPUT], gauge[runtime.KIND] = output, kind
+                gauge[runtime.MANY], gauge[runtime.SUMS] = 1, 3 * number
+                gauge[runtime.START] = gauge[runtime.FIRST] = len(windows)
+                gauge[runtime.STRIDE] = measure.columns
+                terms = self._terms(measure, len(steps))
+                for j, (opens, closes) in enumerate(steps):
+                    windows.append((opens, closes, column + (0 if measure.likelihood else j)))
+                    data.append(terms[j])
+                gauge[runtime.END] = len(windows)
+                if measure.likelihood:
+                    gauge[runtime.TERM] = DENSITIES[measure.likelihood.density]
+                    if measure.likelihood.factor is not None:
+                        gauge[runtime.SCALED] = 1
+                        gauge[runtime.SCALE] = self._constant(measure, parameters)
+                gauges.append(gauge)
+            previous = None if measure.likelihood else (measure.kind, steps, output + 1)
+            column += measure.columns
+        self.count, self.width, self.sums = len(gauges), column, 3 * len(measures)
+        self.gauge = np.array(gauges, dtype=np.int64).reshape(-1, 11).T.copy()
+        # One column more than there are: the kernel looks at the next window before it knows
+        # that there is none.
+        self.window = np.array([*windows, (0, 0, 0)], dtype=np.int64).T.copy()
+        self.datum = np.array([*data, (0.0,) * 4], dtype=float).T.copy()
+
+    @staticmethod
+    def _constant(measure: Measure, parameters: Sequence[str]) -> int:
+        known = {key(name): i for i, name in enumerate(parameters)}
+        name = measure.likelihood.factor
+        if key(name) not in known:
+            raise SimulationError("S203", f"{measure.name}: there is no constant {name!r}")
+        return known[key(name)]
+
+    @staticmethod
+    def _terms(measure: Measure, windows: int) -> list[tuple[float, float, float, float]]:
+        found = measure.likelihood
+        if found is None:
+            return [(0.0, 1.0, 0.0, 1.0)] * windows
+        if found.density not in DENSITIES:
+            known = ", ".join(DENSITIES)
+            raise SimulationError("S208", f"{measure.name}: density {found.density!r}; {known}")
+        y = np.asarray(found.observed, dtype=float)
+        spread = np.asarray(found.spread, dtype=float)
+        if y.shape != (windows,) or spread.shape not in ((), (windows,)):
+            raise SimulationError(
+                "S208", f"{measure.name}: {y.size} observations and {spread.size} spreads for "
+                f"{windows} windows",
+            )  # fmt: skip
+        positive = {"lognormal": y.min() > 0, "negative binomial": y.min() >= 0}
+        if not (np.isfinite(y).all() and np.isfinite(spread).all() and spread.min() > 0
+                and found.freedom > 0 and positive.get(found.density, True)):  # fmt: skip
+            raise SimulationError(
+                "S208", f"{measure.name}: an observation or spread that {found.density} cannot have"
+            )
+        constants, spread = found.constants(), np.broadcast_to(spread, y.shape)
+        return [(a, b, c, found.freedom) for a, b, c in zip(y, spread, constants, strict=True)]
+
+    def before(self, step: int) -> np.ndarray:
+        """The gauges of a run that ends at `step`, with windows that begin before it."""
+        gauge = self.gauge.copy()
+        opens = self.window[runtime.OPENS]
+        for i in range(self.count):
+            first, end = gauge[runtime.FIRST, i], gauge[runtime.END, i]
+            gauge[runtime.END, i] = first + int((opens[first:end] < step).sum())
+        return gauge
+
+    def after(self, step: int) -> np.ndarray:
+        """The gauges of a run that goes on from `step`: of windows that are not closed yet."""
+        gauge = self.gauge.copy()
+        opens, closes = self.window[runtime.OPENS], self.window[runtime.CLOSES]
+        for i in range(self.count):
+            first, end = gauge[runtime.FIRST, i], gauge[runtime.END, i]
+            closed = (opens[first:end] < step) & (closes[first:end] <= step)
+            gauge[runtime.FIRST, i] = first + int(closed.sum())
+        return gauge
+
+    def settled(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of a run that ends at `step`: which columns of its results and which of its accumulators
+        owe nothing to `step` itself, at which a policy may begin to act."""
+        columns, sums = np.zeros(self.width, dtype=bool), np.zeros(self.sums, dtype=bool)
+        for gauge in self.gauge.T:
+            own = slice(gauge[runtime.START], gauge[runtime.END])
+            opens, closes, column = self.window[:, own]
+            stride, many = gauge[runtime.STRIDE], gauge[runtime.MANY]
+            for j in range(many):
+                if gauge[runtime.TERM] == runtime.NO_TERM:
+                    columns[column + j * stride] = closes < step
+                elif (closes < step).all():
+                    columns[column] = True
+            first = gauge[runtime.SUMS]
+            sums[first : first + 3 * many] = ((opens < step) & (step < closes)).any()
+        return columns, sums

@@ -1,0 +1,187 @@
+"""What is reduced in the kernel, beside NumPy on stored values of every step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sdkit import Likelihood, Measure, compile_model, simulate
+from sdkit.errors import SimulationError
+from tests.small import experiment, model
+
+EQUATIONS = """
+amplitude = 2
+speed = 1
+scatter = 1
+lever = 0 ~ Dmnl [0,1] ~ |
+Stock = INTEG(wave, 5)
+wave = amplitude*SIN(speed*Time)*(1 + lever*STEP(1, 4)) + 0.3
+level = 20 + wave
+"""
+STEP = 0.125
+TIMES = np.arange(0, 10 + STEP / 2, STEP)
+DRAWS = {
+    "amplitude": np.linspace(1, 3, 13),
+    "speed": np.linspace(0.5, 2, 13),
+    "scatter": np.linspace(0.5, 2, 13),
+}
+WINDOWS = [(0.0, 1.0), (1.0, 2.5), (2.5, 2.5), (3.0, 10.0)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return compile_model(model(tmp_path_factory.mktemp("measures"), EQUATIONS, method="rk4"))
+
+
+@pytest.fixture(scope="module")
+def everything(program):
+    result = simulate(program, experiment(["wave", "Stock", "level"], TIMES, draws=DRAWS))
+    return {name: result[name].to_numpy()[:, 0, 0, :] for name in result}
+
+
+def measured(program, *measures, **more):
+    return simulate(program, experiment([], [], draws=DRAWS, measures=measures, **more))
+
+
+def by_numpy(kind: str, values: np.ndarray, begin: float, end: float) -> np.ndarray:
+    part = values[(begin <= TIMES) & (end >= TIMES)]
+    times = TIMES[(begin <= TIMES) & (end >= TIMES)]
+    integral = ((part[1:] + part[:-1]) / 2).sum(axis=0) * STEP
+    return {
+        "value": lambda: part[-1],
+        "mean": lambda: integral / (end - begin) if end > begin else part[0],
+        "sum": lambda: integral,
+        "change": lambda: part[-1] - part[0],
+        "peak": lambda: part.max(axis=0),
+        "trough": lambda: part.min(axis=0),
+        "time of peak": lambda: times[part.argmax(axis=0)],
+        "time of trough": lambda: times[part.argmin(axis=0)],
+    }[kind]()
+
+
+KINDS = ("value", "mean", "sum", "change", "peak", "trough", "time of peak", "time of trough")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_measure_is_what_numpy_makes_of_all_steps(program, everything, kind):
+    found = measured(program, Measure("m", "wave", kind, WINDOWS))
+    assert found["m"].dims == ("m window", "scenario", "policy", "draw")
+    assert found["m window"].to_numpy().tolist() == [end for _, end in WINDOWS]
+    for i, window in enumerate(WINDOWS):
+        wanted = by_numpy(kind, everything["wave"], *window)
+        # Sums of at most 57 steps, in another order.
+        np.testing.assert_allclose(found["m"][i, 0, 0], wanted, rtol=1e-13, atol=1e-13)
+
+
+def test_many_measures_at_once_and_their_units(program, everything):
+    """Neighbours of one kind share a gauge; each has to find its own place all the same."""
+    measures = [
+        Measure(f"{kind} {name}", name, kind, [(1.0, 9.0)])
+        for kind in KINDS
+        for name in ("wave", "level", "Stock")
+    ]
+    found = measured(program, *measures)
+    for m in measures:
+        assert found[m.name].dims == ("scenario", "policy", "draw")
+        wanted = by_numpy(m.kind, everything[m.variable], 1.0, 9.0)
+        np.testing.assert_allclose(found[m.name][0, 0], wanted, rtol=1e-13, atol=1e-13)
+    assert found["time of peak wave"].attrs["units"] == "Month"
+    assert found["sum wave"].attrs["units"] == "Dmnl*Month"
+
+
+def test_values_and_measures_together(program, everything):
+    found = simulate(
+        program,
+        experiment(["level"], [0, 5, 10], draws=DRAWS,
+                   measures=[Measure("worst", "wave", "peak", [(0, 10)])]),
+    )  # fmt: skip
+    np.testing.assert_array_equal(found["level"][:, 0, 0], everything["level"][[0, 40, 80]])
+    np.testing.assert_array_equal(found["worst"][0, 0], everything["wave"].max(axis=0))
+    assert "wave" not in found
+
+
+@pytest.mark.parametrize("branch", [2.0, 2.125, 4.0, 7.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_across_the_branch(program, kind, branch):
+    """The lever acts from 4 on: a policy has the same past, whatever is measured across it."""
+    m = Measure("m", "wave", kind, [(0, 1.5), (1.5, 6.0), (6.0, 9.0)])
+    run = experiment([], [], {"as it is": {}, "push": {"lever": 0.5}}, DRAWS, measures=[m])
+    whole = simulate(program, run)
+    assert simulate(program, replace(run, branch=branch)).identical(whole)
+
+
+DATA = np.array([19.0, 21.0, 24.0, 20.5])
+SPREAD = np.array([1.0, 0.5, 2.0, 1.5])
+
+
+@pytest.mark.parametrize("factor", [None, "scatter"])
+@pytest.mark.parametrize("density", ["normal", "lognormal", "student t", "negative binomial"])
+def test_a_likelihood_is_what_scipy_says(program, everything, density, factor):
+    found = measured(
+        program,
+        Measure("fit", "level", "mean", WINDOWS,
+                Likelihood(density, np.round(DATA), SPREAD, factor, freedom=5.0)),
+    )["fit"]  # fmt: skip
+    assert found.dims == ("scenario", "policy", "draw")
+    total = np.zeros(13)
+    for y, spread, window in zip(np.round(DATA), SPREAD, WINDOWS, strict=True):
+        mean = by_numpy("mean", everything["level"], *window)
+        scale = spread * (DRAWS["scatter"] if factor else 1.0)
+        total += {
+            "normal": lambda: stats.norm.logpdf(y, mean, scale),
+            "lognormal": lambda: stats.lognorm.logpdf(y, scale, scale=mean),
+            "student t": lambda: stats.t.logpdf(y, 5.0, mean, scale),
+            "negative binomial": lambda: stats.nbinom.logpmf(y, scale, scale / (scale + mean)),
+        }[density]()  # fmt: skip
+        if density == "negative binomial" and factor:  # what depends on the draw alone is left out
+            from scipy.special import gammaln
+
+            total -= gammaln(y + scale) - gammaln(scale) - gammaln(y + 1)
+    # Densities of a few units each, from sums in another order.
+    np.testing.assert_allclose(found[0, 0], total, rtol=1e-11)
+
+
+def test_a_value_that_a_lognormal_cannot_have_is_impossible_and_no_failure(program):
+    found = measured(
+        program, Measure("fit", "wave", "mean", WINDOWS[:2], Likelihood("lognormal", [1, 1], 1.0)),
+        Measure("low", "wave", "change", [(0, 10)], Likelihood("lognormal", [1.0], 1.0)),
+    )  # fmt: skip
+    assert np.isfinite(found["fit"]).all()
+    assert np.isneginf(found["low"]).any()
+
+
+@pytest.mark.parametrize(
+    ("measure", "code"),
+    [
+        (Measure("m", "wave", "median", [(0, 1)]), "S208"),
+        (Measure("m", "wave", "mean", []), "S204"),
+        (Measure("m", "wave", "mean", [(1, 0)]), "S204"),
+        (Measure("m", "wave", "mean", [(0, 2), (1, 3)]), "S204"),
+        (Measure("m", "wave", "mean", [(0, 1.01)]), "S204"),
+        (Measure("m", "wave", "mean", [(0, 11)]), "S204"),
+        (Measure("m", "nobody", "mean", [(0, 1)]), "S203"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("uniform", [1], 1)), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("normal", [1, 2], 1)), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("normal", [1], [1, 2])), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("normal", [1], 0)), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("normal", [np.nan], 1)), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("lognormal", [0], 1)), "S208"),
+        (Measure("m", "wave", "mean", [(0, 1)], Likelihood("normal", [1], 1, "nobody")), "S203"),
+        (Measure("wave", "wave", "mean", [(0, 1)]), "S208"),
+    ],
+)
+def test_measures_that_cannot_be(program, measure, code):
+    with pytest.raises(SimulationError) as caught:
+        simulate(program, experiment(["wave"], [0], draws=DRAWS, measures=[measure]))
+    assert caught.value.code == code
+    assert "m" in caught.value.message
+
+
+def test_two_measures_of_one_name(program):
+    twice = [Measure("m", "wave", "mean", [(0, 1)]), Measure("m", "Stock", "mean", [(0, 1)])]
+    with pytest.raises(SimulationError) as caught:
+        measured(program, *twice)
+    assert caught.value.code == "S208"
