@@ -1,6 +1,6 @@
 """Exponential, logarithm and power for vectors of lanes, in the Python that `vector.py` compiles.
 
-Nothing here branches, so that all lanes of a vector take one path. Errors stay under 0.6 units in
+Nothing here branches, so that all lanes of a vector take one path. Errors stay under 0.75 units in
 the last place, and a power whose value is a whole number comes out whole: the logarithm is
 carried as the sum of two numbers (Dekker 1971, Numerische Mathematik 18:224-242; error-free sums
 and, by fused multiplication and addition, products), of which the first alone is `log`.

@@ -161,7 +161,9 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
 def _dataset(
     model, arrays, times, scenarios, policies, draws, rk4, dt, measured=None, windows=None
 ) -> xr.Dataset:
-    own = {name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()}
+    own = {
+        name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()
+    }
     axes = {"time": times, "scenario": scenarios, "policy": policies, "draw": draws}
     result = xr.Dataset(own | (measured or {}), coords=axes | (windows or {}))
     result.attrs = {

@@ -146,7 +146,7 @@ def test_a_likelihood_is_what_scipy_says(program, everything, density, factor):
 
 def test_a_value_that_a_lognormal_cannot_have_is_impossible_and_no_failure(program):
     found = measured(
-        program, Measure("fit", "wave", "mean", WINDOWS[:2], Likelihood("lognormal", [1, 1], 1.0)),
+        program, Measure("fit", "level", "mean", WINDOWS[:2], Likelihood("lognormal", [1, 1], 1.0)),
         Measure("low", "wave", "change", [(0, 10)], Likelihood("lognormal", [1.0], 1.0)),
     )  # fmt: skip
     assert np.isfinite(found["fit"]).all()
