@@ -76,7 +76,6 @@ class Store:
             "format": FORMAT,
             "fingerprint": fingerprint,
             "layout": hashlib.sha256(layout.encode()).hexdigest(),
-            "complete": False,
         }
         with _coded(path):
             if path.exists() and not path.is_dir():
@@ -89,10 +88,11 @@ class Store:
                     left.unlink()
                 memory, encode = _skeleton(arrays, coords, {**attrs, _MARKS: marks}, chunk)
                 files = {key: buffer.to_bytes() for key, buffer in memory.items()}
+                root = files.pop("zarr.json")
                 # The root comes first: a folder that has it is known to be a store.
                 if not (path / "zarr.json").exists():
-                    _put(path / "zarr.json", files["zarr.json"])
-                for key in files.keys() - {"zarr.json"}:
+                    _put(path / "zarr.json", _root(root, complete=False))
+                for key in files:
                     file = path / key
                     file.parent.mkdir(exist_ok=True)
                     if not file.exists() or file.read_bytes() != files[key]:
@@ -156,9 +156,8 @@ class Store:
         if missing := self.missing():
             raise RunError("R416", _lacking(self.path, len(missing), len(_items(self._disk))))
         with _coded(self.path):
-            root = json.loads((self.path / "zarr.json").read_bytes())
-            root["attributes"][_MARKS]["complete"] = True
-            _put(self.path / "zarr.json", json.dumps(root, indent=2).encode())
+            root = self.path / "zarr.json"
+            _put(root, _root(root.read_bytes(), complete=True))
 
     def dataset(self) -> xr.Dataset:
         """The values so far, read on access, without dask; what is missing reads as NaN."""
@@ -281,8 +280,7 @@ def _group(path: Path):
 
 def _arrays(group) -> dict:
     """The outputs of a store by the names of their folders."""
-    found = dict(group.arrays())
-    return {n: a for n, a in sorted(found.items()) if "policy" in a.metadata.dimension_names[:-1]}
+    return {n: a for n, a in sorted(group.arrays()) if a.ndim > 1}  # coordinates have one
 
 
 def _items(arrays: Mapping) -> list[Item]:
@@ -342,6 +340,13 @@ def _marks(path: Path) -> dict | None:
         return marks if marks["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _root(raw: bytes, complete: bool) -> bytes:
+    """The root's text, marked; sorted, since zarr lists arrays in any order."""
+    root = json.loads(raw)
+    root["attributes"][_MARKS]["complete"] = complete
+    return json.dumps(root, indent=2, sort_keys=True).encode()
 
 
 def _accept(path: Path, marks: Mapping) -> None:
