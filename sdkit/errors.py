@@ -280,6 +280,30 @@ CODES: dict[str, Code] = {
         "`model` in run.toml is relative to the nearest parent folder that holds a folder "
         'models, for instance "models/sir".',
     ),
+    "R414": Code(
+        "The folder or file is no store of an ensemble.",
+        "Give a path where nothing is yet, or the folder that an ensemble was written to; nothing "
+        "is overwritten.",
+    ),
+    "R415": Code(
+        "The store holds another ensemble: model, settings, draws or versions differ.",
+        "Choose another path, or move or delete the store; nothing is overwritten. To go on with "
+        "it, give the command and the files that it was begun with.",
+    ),
+    "R416": Code(
+        "A store is not complete, or a chunk of it is missing or damaged.",
+        "Give the command that began it once more: it makes what is missing or damaged and leaves "
+        "the rest.",
+    ),
+    "R417": Code(
+        "Another process is writing to the store.",
+        "Wait until it has ended, or end it; the store then goes on where it stopped.",
+    ),
+    "R418": Code(
+        "The disk that a store is written to is full, or a quota or a limit on file size is "
+        "reached.",
+        "Make room on it, or lift the limit; the same command then goes on where it stopped.",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

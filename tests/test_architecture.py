@@ -19,6 +19,7 @@ DOORS = {
     "pysd": "translate", "parsimonious": "translate", "llvmlite": "kernel",
     "platformdirs": "cache", "scipy": "experiment", "simlin": "structure", "matplotlib": "plot",
     "jinja2": "report", "typer": "cli", "rich": "cli",
+    "zarr": "store",
 }  # fmt: skip
 DISTRIBUTION = {"simlin": "pysimlin"}
 
