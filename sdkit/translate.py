@@ -306,12 +306,19 @@ class Xmile:
         _, _, xmile_file = _pysd()
         path, text = self.path, self.text
 
+        etree = xmile_file.etree
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=False)
+        body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+        try:
+            root = etree.fromstring(body.encode(), parser=parser)
+        except etree.XMLSyntaxError as error:  # stricter than ElementTree: names, URIs, depth
+            what = " ".join(str(error.msg).split())[:160]
+            code = "M110" if "depth" in what else "M117"
+            raise ModelError(code, f"{path.name}, line {error.position[0]}: {what}") from None
+
         class File(xmile_file.XmileFile):
             def _get_root(self):
-                etree = xmile_file.etree
-                parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=False)
-                body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
-                return etree.fromstring(body.encode(), parser=parser)
+                return root
 
         file = _quietly(path, "the file", 1, File, path)
         _quietly(path, "the model", 1, file.parse, False)

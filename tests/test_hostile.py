@@ -308,3 +308,76 @@ def test_pysd_gives_the_same_after_a_hostile_file(guarded):
     read = model(folder, "x = INTEG(y, 1)\ny = 2*x")
     ours, theirs = simulate(read), simulate(read, engine="pysd")
     assert np.allclose(ours["x"], theirs["x"], rtol=1e-12)
+
+
+# -- found by tests/fuzz.py -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "inside", "codes"),
+    [
+        ("unicode_escape", "\\-", []),  # was a DeprecationWarning; it is read as UTF-8
+        ("raw_unicode_escape", "\\ud800", []),
+        ("undefined", "", []),
+        ("utf-7", "+AAA-", ["M103"] * 2),
+        ("utf-7", "+2AA-", ["M103"] * 2),
+    ],
+)
+def test_an_encoding_that_no_editor_writes(guarded, header, inside, codes):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(f"x = 1 ~ {inside} ~ |").replace("{UTF-8}", "{" + header + "}"))
+    assert attack(path) == codes
+
+
+def test_xml_that_one_parser_takes_and_the_other_refuses(guarded):
+    folder, _ = guarded
+    path = folder / "hostile.xmile"
+    whole = XMILE.format(before="", variables='<aux name="x"><eqn>1</eqn></aux>')
+    path.write_text(whole.replace("http://docs", "http ://docs"))
+    with pytest.raises(ModelError, match=r"hostile\.xmile, line 2: .*not a valid URI") as caught:
+        read_model(path)
+    assert caught.value.code == "M117"
+    path.write_text(whole.replace("<header/>", "<a>" * 400 + "</a>" * 400))
+    with pytest.raises(ModelError) as caught:
+        read_model(path)
+    assert caught.value.code == "M110"
+
+
+def test_a_whole_number_beyond_all_floats(guarded):
+    folder, _ = guarded
+    for digits in (400, 5000):
+        for settings in (
+            {"equations": f"x = {'9' * digits}"},
+            {"equations": "x=1", "end": "9" * digits},
+        ):
+            path = folder / "hostile.mdl"
+            path.write_text(text(**settings))
+            with pytest.raises(ModelError) as caught:
+                read_model(path)
+            assert caught.value.code == "M111"
+            assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("before", "inner", "after", "fine"),
+    [
+        ("2^", "1", "", 80),  # was a SyntaxError in the program
+        ("Time > 1 :AND: ", "1 > 0", "", 80),
+        ("SMOOTH(", "Time", ", 2)", 4),  # was without end: each level doubled the next
+        ("DELAY3(", "Time", ", 2)", 4),
+        ("(", "Time", ")", 20),
+        ("MAX(1, ", "Time", ")", 20),
+        ("Time + ", "1", "", 200),
+    ],
+)
+def test_deep_nesting(guarded, before, inner, after, fine):
+    folder, _ = guarded
+    path = folder / "deep.mdl"
+    path.write_text(text(f"x = {before * fine}{inner}{after * fine}"))
+    compile(compile_model(read_model(path)).source, "program", "exec")
+    for depth in (1000, 3000):
+        path.write_text(text(f"x = {before * depth}{inner}{after * depth}"))
+        with pytest.raises(ModelError, match=r"deep\.mdl") as caught:
+            compile_model(read_model(path))
+        assert caught.value.code == "M110"
