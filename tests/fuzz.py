@@ -143,12 +143,15 @@ CSV = (
     "1_0", "0x1", "x" * 140_000,
 )  # fmt: skip
 DEPTHS = (15, 40, 70, 90, 101, 150, 210, 400, 1100, 3000)
-CODECS = ("utf-8", "utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "shift_jis", "utf-7",
-"utf-8-sig",
-          "cp037", "gb18030", "big5")  # fmt: skip
-NAMED = ("utf-16", "utf-7", "hex", "base64", "zip", "rot13", "unicode_escape",
-"raw_unicode_escape", "idna", "punycode",
-         "undefined", "mbcs", "UTF-8", "cp037", "latin-1", "os", "..", "charmap", "oem", "aliases", "utf_8_sig")  # fmt: skip
+CODECS = (
+    "utf-8", "utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "shift_jis", "utf-7",
+    "utf-8-sig", "cp037", "gb18030", "big5",
+)  # fmt: skip
+NAMED = (
+    "utf-16", "utf-7", "hex", "base64", "zip", "rot13", "unicode_escape", "raw_unicode_escape",
+    "idna", "punycode", "undefined", "mbcs", "UTF-8", "cp037", "latin-1", "os", "..", "charmap",
+    "oem", "aliases", "utf_8_sig",
+)  # fmt: skip
 
 
 def nested(rng: random.Random, kind: str) -> str:
