@@ -8,7 +8,7 @@ generates all that is generated from it; every fiftieth also runs a short ensemb
 failure if
 
 - anything but a coded `sdkit.Error` is raised, or a warning that is no UserWarning,
-- the worker dies, takes more than `SECONDS`, or more than `MEMORY` of address space,
+- the worker dies, takes more than `SECONDS` (and `PATIENCE` again), or more than `MEMORY` of address space,
 - a file outside the worker's own folder is opened for writing, removed or renamed, a
   process or a connection is started, text of the input runs as code, or CANARY appears.
 
@@ -38,6 +38,7 @@ from typing import ClassVar
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 20
+PATIENCE = 90  # for a second attempt: a machine may be busy, but a hang stays one
 MEMORY = 4 << 30
 EVERY = 50  # input that runs a short ensemble
 SHRINK_SECONDS = 10
@@ -154,32 +155,36 @@ NAMED = (
 )  # fmt: skip
 
 
+NESTS = {
+    "mdl": (
+        ("(", "1", ")"), ("-(", "1", ")"), ("1+(", "1", ")"), ("ABS(", "1", ")"), ("-", "1", ""),
+        ("2^", "1", ""), ("1*", "1", ""), ("Time + ", "1", ""), ("(", "Time", "+1)*2"),
+        ("1 + Time*(", "Time", ")"), ("MAX(Time, ", "1", ")"), ("MAX(Time/(1+Time), ", "1", ")"),
+        ("IF THEN ELSE(1 > 0, ", "1", ", 2)"), ("IF THEN ELSE(0 > 1, 2, ", "1", ")"),
+        (":NOT: ", "1", ""), ("Time > 1 :AND: ", "1 > 0", ""), ("Time > 1 :OR: ", "1 > 0", ""),
+        ("1 = ", "Time", ""), ("SMOOTH(", "Time", ", 2)"), ("DELAY3(", "Time", ", 2)"),
+        ("INTEG(", "1", ", 1)"), ("TREND(", "Time", ", 2, 0)"),
+        ("SAMPLE IF TRUE(Time > 2, ", "1", ", 2)"), ("[", "1", "]"), ("{", "", "}"),
+        ("(1,", "1", ")"), ("(1,1),", "(2,2)", ""), ("1,", "2", ""), ("x = 1 ~~|\n", "", ""),
+        ("a", "= 1 ~~|", ""),
+    ),
+    "xmile": (
+        ("<group>", "", "</group>"), ("<eqn>", "1", "</eqn>"), ("<doc>", "a", "</doc>"),
+        ("(", "1", ")"), ("ABS(", "1", ")"), ("-", "1", ""), ("&amp;", "", ""),
+        ("IF TIME &gt; 1 THEN 1 ELSE ", "2", ""), ("IF (TIME &gt; 1) THEN (", "2", ") ELSE (1)"),
+    ),
+    "toml": (
+        ("[", "1", "]"), ("{a=", "1", "}"), ("a.", "b = 1", ""), ('{"a"=[', "", "]}"),
+        ('"a".', "a=1", ""),
+    ),
+    "csv": (('"', "a", '"'), ("(", "1", ")"), ("1;", "1", ""), ('""', "", "")),
+}  # fmt: skip
+
+
 def nested(rng: random.Random, kind: str) -> str:
     """A text nested to some depth, closed or not, for a file of this kind."""
     depth = rng.choice(DEPTHS)
-    pairs = {
-        "mdl": (("(", "1", ")"), ("IF THEN ELSE(1 > 0, ", "1", ", 2)"), ("IF THEN ELSE(0 > 1, 2, ",
-        "1", ")"), ("ABS(", "1", ")"),
-                ("-", "1", ""), ("1+(", "1", ")"), ("2^", "1", ""), ("1*", "1", ""), ("1 + Time*(",
-                "Time", ")"), ("SMOOTH(", "Time", ", 2)"),
-                ("MAX(Time, ", "1", ")"), (":NOT: ", "1", ""), ("Time + ", "1", ""),
-                ("DELAY3(", "Time", ", 2)"), ("Time > 1 :AND: ", "1 > 0", ""), ("Time > 1 :OR: ",
-                "1 > 0", ""), ("TREND(", "Time", ", 2, 0)"),
-                ("SAMPLE IF TRUE(Time > 2, ", "1", ", 2)"), ("(", "Time", "+1)*2"), ("1 = ",
-                "Time", ""),
-                ("x = 1 ~~|\n", "", ""), ("a", "= 1 ~~|", ""), ("(1,1),", "(2,2)", ""), ("1,", "2",
-                ""), ("-(", "1", ")"),
-                ("[", "1", "]"), ("{", "", "}"), ("INTEG(", "1", ", 1)"), ("(1,", "1", ")"),
-                ("MAX(Time/(1+Time), ", "1", ")")),
-        "xmile": (("<group>", "", "</group>"), ("<eqn>", "1", "</eqn>"), ("<doc>", "a", "</doc>"),
-        ("(", "1", ")"), ("ABS(", "1", ")"),
-                  ("IF TIME &gt; 1 THEN 1 ELSE ", "2", ""), ("IF (TIME &gt; 1) THEN (", "2",
-                  ") ELSE (1)"), ("-", "1", ""), ("&amp;", "", "")),
-        "toml": (("[", "1", "]"), ("{a=", "1", "}"), ("a.", "b = 1", ""), ('{"a"=[', "", "]}"),
-        ('"a".', "a=1", "")),
-        "csv": (('"', "a", '"'), ("(", "1", ")"), ("1;", "1", ""), ('""', "", "")),
-    }[kind]  # fmt: skip
-    before, middle, after = rng.choice(pairs)
+    before, middle, after = rng.choice(NESTS[kind])
     return before * depth + middle + (after * depth if rng.random() < 0.8 else "")
 
 
@@ -688,13 +693,13 @@ class Process:
             watchdog.cancel()
         return json.loads(line) if line.endswith("\n") else None
 
-    def ask(self, seed: int, index: int) -> list[str]:
+    def ask(self, seed: int, index: int, seconds: float = SECONDS) -> list[str]:
         try:
             self.process.stdin.write(f"{seed} {index}\n")
             self.process.stdin.flush()
         except OSError:
             pass  # it died since; that shows in its answer
-        answer = self._answer(SECONDS)
+        answer = self._answer(seconds)
         if answer == "failed":
             answer = self._answer(SECONDS + SHRINK_SECONDS) or [
                 "failed, and hung when shortened",
@@ -705,7 +710,7 @@ class Process:
             status = self.process.wait()
             self.errors.flush()
             self.errors.seek(0)
-            what = f"more than {SECONDS} s" if self.late else f"the process died ({status})"
+            what = f"more than {seconds} s" if self.late else f"the process died ({status})"
             return [what, self.errors.read()[-3000:], ""]
         return answer
 
@@ -748,22 +753,24 @@ def run(indices, seed: int, workers: int = 2, keep: Path | None = None, out=None
                 index = next(todo, None)
             if index is None:
                 break
-            if process is None:
-                process = Process(folder)
-                if not process.ready:
+            for seconds in (SECONDS, PATIENCE):
+                process = process or Process(folder)
+                if process.ready:
+                    answer = process.ask(seed, index, seconds)
+                else:
                     process.errors.seek(0)
-                    with lock:
-                        tell(index, ["the worker did not start", process.errors.read()[-3000:], ""])
+                    answer = ["the worker did not start", process.errors.read()[-3000:], ""]
+                late = process.late
+                if process.process.poll() is not None:
+                    process.close()
+                    process = None
+                if not late:
                     break
-            answer = process.ask(seed, index)
             with lock:
                 result.inputs += 1
                 result.answers[answer[1] if not answer[0] else "failure"] += 1
                 if answer[0]:
                     tell(index, answer)
-            if process.process.poll() is not None:
-                process.close()
-                process = None
         if process:
             process.close()
 
