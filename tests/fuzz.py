@@ -8,7 +8,8 @@ generates all that is generated from it; every fiftieth also runs a short ensemb
 failure if
 
 - anything but a coded `sdkit.Error` is raised, or a warning that is no UserWarning,
-- the worker dies, takes more than `SECONDS` (and `PATIENCE` again), or more than `MEMORY` of address space,
+- the worker dies, takes more than `SECONDS` (and more than `PATIENCE` when asked again), or
+  more than `MEMORY` of address space,
 - a file outside the worker's own folder is opened for writing, removed or renamed, a
   process or a connection is started, text of the input runs as code, or CANARY appears.
 
@@ -58,6 +59,15 @@ CODE = (
     "{__import__('os').system('touch CANARY')}",
     "$(touch CANARY)", "`touch CANARY`", ";touch CANARY",
 )  # fmt: skip
+# Where PySD's own translators would evaluate it.
+EVALUATED = {
+    "mdl": ("([(0,0)-(1,1) if {} else 0],(0,0),(1,1))", "((0,0),({},1))", "1 ~ Month [0,{}] ~ |",
+            "WITH LOOKUP(Time, ([(0,0)-({},1)],(0,0),(1,1)))", "{}, 1", "TABBED ARRAY({})",
+            "WITH LOOKUP(Time, ([(0,0)-(1,1) if {} else 0],(0,0),(1,1)))"),
+    "xmile": ("<gf><xscale min='0' max=\"{}\"/><ypts>1,2</ypts></gf>", "1, {}",
+              "<gf><xscale min='0' max='1'/><ypts>1,{}</ypts></gf>", "<range min=\"{}\" max='1'/>",
+              "<gf><xpts>0,{}</xpts><ypts>1,2</ypts></gf>"),
+}  # fmt: skip
 ODD = (
     '"""', "'''", '"', "'", "\\", "\\\n", "\\\n\t", "{", "}", "{UTF-8}", "{0}", "{a comment}", "{{",
     "%s", "#", "\n", "\r", "\r\n", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u202e",
@@ -199,7 +209,8 @@ def insertion(rng: random.Random, kind: str) -> str:
     if choice < 0.75:
         return rng.choice(ODD)
     if choice < 0.9:
-        return rng.choice(CODE)
+        form = rng.choice(EVALUATED[kind]) if kind in EVALUATED and choice < 0.83 else "{}"
+        return form.replace("{}", rng.choice(CODE))
     return nested(rng, kind)
 
 
