@@ -38,6 +38,14 @@ def key(name: str) -> str:
     return re.sub(r"[\s_]+", "_", text.strip()).lower()
 
 
+def _float(value) -> float:
+    """A number as a float; infinite for a whole number of more digits than one holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 class Translator:
     """Turns one expression of PySD's abstract model into nested tuples."""
 
@@ -54,10 +62,7 @@ class Translator:
         if method:
             return method(node)
         if isinstance(node, (int, float)) or kind in ("float64", "int64"):
-            try:
-                value = float(node)
-            except OverflowError:  # a whole number of more than 308 digits
-                value = math.inf
+            value = _float(node)
             if math.isinf(value):
                 raise ModelError("M111", f"{self.where}: a number too large to hold")
             return ("number", value)
@@ -119,8 +124,8 @@ class Translator:
         return self(node.expression)
 
     def _points(self, node):
-        x = tuple(float(value) for value in node.x)
-        y = tuple(float(value) for value in node.y)
+        x = tuple(_float(value) for value in node.x)
+        y = tuple(_float(value) for value in node.y)
         if len(set(x)) != len(x):
             raise ModelError("M112", f"{self.where}: an x stands twice in its table")
         if len(x) != len(y) or len(x) < 2:

@@ -10,6 +10,7 @@ import pytest
 
 from sdkit import Error, compile_model, read_model, simulate
 from sdkit.errors import ModelError
+from sdkit.run import prepare, read_run
 from tests.small import experiment, model, text
 
 XMILE = (
@@ -357,6 +358,36 @@ def test_a_whole_number_beyond_all_floats(guarded):
                 read_model(path)
             assert caught.value.code == "M111"
             assert "\n" not in caught.value.message
+
+
+def test_a_point_of_a_table_beyond_all_floats(guarded):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(f"x = WITH LOOKUP(Time, ((0,0),(1,{'9' * 400})))"))
+    with pytest.raises(ModelError, match=r"hostile\.mdl, line 2, 'x'") as caught:
+        read_model(path)
+    assert caught.value.code == "M112"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "٣", "-1", "1e0", ""])
+def test_an_integration_type_that_is_none(guarded, number):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text("x = 1").replace("15:0,0,0,0,", f"15:0,0,0,{number},"))
+    with pytest.raises(ModelError, match=r"hostile\.mdl: integration type") as caught:
+        read_model(path)
+    assert caught.value.code == "M115"
+    assert len(caught.value.message) < 100
+
+
+def test_a_name_of_two_lines_in_a_message(project):
+    scenarios = project / "models" / "sir" / "scenarios.toml"
+    scenarios.write_text('[[scenario]]\nname = "two\\nlines"\n')
+    with pytest.raises(
+        Error, match=r"run\.toml, line \d+: unknown scenario .* two lines$"
+    ) as caught:
+        prepare(read_run(project / "runs" / "sir", n=8))
+    assert caught.value.code == "R411"
 
 
 @pytest.mark.parametrize(
