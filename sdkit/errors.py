@@ -20,6 +20,7 @@ class Error(Exception):
     def __init__(self, code: str, message: str):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
+        message = " ".join(message.splitlines())  # a name in a file may hold line ends
         super().__init__(message)
         self.code = code
         self.message = message

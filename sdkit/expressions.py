@@ -16,6 +16,12 @@ from pathlib import Path
 
 from .errors import ModelError
 
+# A program writes one or two parentheses a level, and Python reads no more than 200.
+DEEPEST = 90
+# SMOOTH(x, t) stands for a smooth that starts from x, so that each one inside another
+# doubles what is inside it.
+DEEPEST_DELAY = 8
+
 CONTROLS = {
     "initial_time": "INITIAL TIME",
     "final_time": "FINAL TIME",
@@ -32,11 +38,20 @@ def key(name: str) -> str:
     return re.sub(r"[\s_]+", "_", text.strip()).lower()
 
 
+def _float(value) -> float:
+    """A number as a float; infinite for a whole number of more digits than one holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 class Translator:
     """Turns one expression of PySD's abstract model into nested tuples."""
 
     def __init__(self, path: Path, where: str, lookups: set[str]):
         self.path, self.where, self.lookups = path, where, lookups
+        self.delays = 0
 
     def refuse(self, what: str):
         raise ModelError("M109", f"{self.where}: {what}")
@@ -47,9 +62,10 @@ class Translator:
         if method:
             return method(node)
         if isinstance(node, (int, float)) or kind in ("float64", "int64"):
-            if math.isinf(node):
+            value = _float(node)
+            if math.isinf(value):
                 raise ModelError("M111", f"{self.where}: a number too large to hold")
-            return ("number", float(node))
+            return ("number", value)
         if kind == "ndarray" and node.ndim == 0:
             return ("number", float(node))
         return self.refuse("an array" if kind == "ndarray" else kind.removesuffix("Structure"))
@@ -108,8 +124,8 @@ class Translator:
         return self(node.expression)
 
     def _points(self, node):
-        x = tuple(float(value) for value in node.x)
-        y = tuple(float(value) for value in node.y)
+        x = tuple(_float(value) for value in node.x)
+        y = tuple(_float(value) for value in node.y)
         if len(set(x)) != len(x):
             raise ModelError("M112", f"{self.where}: an x stands twice in its table")
         if len(x) != len(y) or len(x) < 2:
@@ -125,7 +141,14 @@ class Translator:
         return ("table", self._points(node.lookups), self(node.argument))
 
     def _state(self, kind, node, *names):
-        return ("state", kind, tuple(self(getattr(node, name)) for name in names))
+        self.delays += 1
+        if self.delays > DEEPEST_DELAY:
+            raise ModelError(
+                "M110", f"{self.where}: stocks or delays one inside another, over {DEEPEST_DELAY}"
+            )
+        parts = tuple(self(getattr(node, name)) for name in names)
+        self.delays -= 1
+        return ("state", kind, parts)
 
     def _IntegStructure(self, node):
         kind = "stock" if not node.non_negative else "non-negative stock"
@@ -169,6 +192,19 @@ def walk(expression: tuple):
         node = stack.pop()
         yield node
         stack.extend(children(node))
+
+
+def nesting(expression: tuple) -> int:
+    """How many levels an expression has; a sum, or a product, of many terms is one."""
+    deepest, stack = 0, [(expression, 1)]
+    while stack:
+        node, level = stack.pop()
+        deepest = max(deepest, level)
+        for i, part in enumerate(children(node)):
+            operators = (node[1], part[1]) if node[0] == part[0] == "arithmetic" else ("", "^")
+            flat = i == 0 and (set(operators) <= {"+", "-"} or set(operators) <= {"*", "/"})
+            stack.append((part, level + (not flat)))
+    return deepest
 
 
 def has_missing(expression: tuple) -> bool:

@@ -17,9 +17,12 @@ from pathlib import Path, PurePath
 from . import __version__
 from .cache import cached, name_of
 from .errors import ModelError, SimulationError
-from .expressions import CONTROLS, Translator, has_missing, key, walk
+from .expressions import CONTROLS, DEEPEST, Translator, has_missing, key, nesting, walk
 from .functions import FUNCTIONS
 from .translate import VENSIM, XMILE, Element, Vensim, Xmile
+
+# Python's codecs that undo escapes or spell domain names: no editor saves a text in them.
+_NO_ENCODINGS = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,17 @@ def _decode(path: Path, raw: bytes) -> str:
     names = [named[1].decode()] if named else []
     for name in [*names, "utf-8", "cp1252"]:
         try:
+            if codecs.lookup(name).name.replace("-", "_") in _NO_ENCODINGS:
+                continue
             text = raw.removeprefix(codecs.BOM_UTF8).decode(name)
             break
         except (UnicodeError, LookupError):
             continue
     else:
         raise ModelError("M103", f"{path} is not text in UTF-8 or cp1252")
+    # UTF-7 can write both without a byte that shows it.
+    if re.search("[\x00\ud800-\udfff]", text):
+        raise ModelError("M103", f"{path} holds NUL or half characters and is not text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -179,6 +187,8 @@ def _variables(path: Path, elements: list[Element]) -> dict[str, Variable]:
         where = f"{path.name}, line {element.line}, {element.name!r}"
         translate = Translator(path, where, lookups)
         expression = translate(element.abstract.ast)
+        if nesting(expression) > DEEPEST:
+            raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
         kind, value = "auxiliary", None
         if type(element.abstract).__name__ == "AbstractData":
             raise ModelError("M109", f"{where}: a data variable")

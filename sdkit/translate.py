@@ -22,7 +22,7 @@ from .literals import check_table, limits, literal, refuse_power, right_side, xm
 VENSIM = {".mdl"}
 XMILE = {".xmile", ".xml", ".stmx", ".itmx"}
 # The fourth number of Vensim's settings line 15, and XMILE's names.
-_VENSIM_METHODS = {0: "euler", 1: "rk4", 2: "euler", 5: "rk4"}
+_VENSIM_METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
 _XMILE_METHODS = {"euler": "euler", "rk4": "rk4"}
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
@@ -109,9 +109,10 @@ class Vensim:
         numbers = [part.strip() for part in found[1].split(",")]
         if len(numbers) < 6:
             raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
-        method = _VENSIM_METHODS.get(int(numbers[3]) if numbers[3].isdigit() else -1)
+        # isdigit is true of a superscript too, which int refuses, as it does 5,000 digits.
+        method = _VENSIM_METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
         if method is None:
-            raise ModelError("M115", f"{self.path.name}: integration type {numbers[3]!r}")
+            raise ModelError("M115", f"{self.path.name}: integration type {numbers[3][:40]!r}")
         return method
 
     def _clean(self) -> tuple[str, list[int], list[int]]:
@@ -306,12 +307,19 @@ class Xmile:
         _, _, xmile_file = _pysd()
         path, text = self.path, self.text
 
+        etree = xmile_file.etree
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=False)
+        body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+        try:
+            root = etree.fromstring(body.encode(), parser=parser)
+        except etree.XMLSyntaxError as error:  # stricter than ElementTree: names, URIs, depth
+            what = " ".join(str(error.msg).split())[:160]
+            code = "M110" if "depth" in what else "M117"
+            raise ModelError(code, f"{path.name}, line {error.position[0]}: {what}") from None
+
         class File(xmile_file.XmileFile):
             def _get_root(self):
-                etree = xmile_file.etree
-                parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=False)
-                body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
-                return etree.fromstring(body.encode(), parser=parser)
+                return root
 
         file = _quietly(path, "the file", 1, File, path)
         _quietly(path, "the model", 1, file.parse, False)

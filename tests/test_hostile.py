@@ -10,6 +10,7 @@ import pytest
 
 from sdkit import Error, compile_model, read_model, simulate
 from sdkit.errors import ModelError
+from sdkit.run import prepare, read_run
 from tests.small import experiment, model, text
 
 XMILE = (
@@ -308,3 +309,106 @@ def test_pysd_gives_the_same_after_a_hostile_file(guarded):
     read = model(folder, "x = INTEG(y, 1)\ny = 2*x")
     ours, theirs = simulate(read), simulate(read, engine="pysd")
     assert np.allclose(ours["x"], theirs["x"], rtol=1e-12)
+
+
+# -- found by tests/fuzz.py -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "inside", "codes"),
+    [
+        ("unicode_escape", "\\-", []),  # was a DeprecationWarning; it is read as UTF-8
+        ("raw_unicode_escape", "\\ud800", []),
+        ("undefined", "", []),
+        ("utf-7", "+AAA-", ["M103"] * 2),
+        ("utf-7", "+2AA-", ["M103"] * 2),
+    ],
+)
+def test_an_encoding_that_no_editor_writes(guarded, header, inside, codes):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(f"x = 1 ~ {inside} ~ |").replace("{UTF-8}", "{" + header + "}"))
+    assert attack(path) == codes
+
+
+def test_xml_that_one_parser_takes_and_the_other_refuses(guarded):
+    folder, _ = guarded
+    path = folder / "hostile.xmile"
+    whole = XMILE.format(before="", variables='<aux name="x"><eqn>1</eqn></aux>')
+    path.write_text(whole.replace("http://docs", "http ://docs"))
+    with pytest.raises(ModelError, match=r"hostile\.xmile, line 2: .*not a valid URI") as caught:
+        read_model(path)
+    assert caught.value.code == "M117"
+    path.write_text(whole.replace("<header/>", "<a>" * 400 + "</a>" * 400))
+    with pytest.raises(ModelError) as caught:
+        read_model(path)
+    assert caught.value.code == "M110"
+
+
+def test_a_whole_number_beyond_all_floats(guarded):
+    folder, _ = guarded
+    for digits in (400, 5000):
+        for settings in (
+            {"equations": f"x = {'9' * digits}"},
+            {"equations": "x=1", "end": "9" * digits},
+        ):
+            path = folder / "hostile.mdl"
+            path.write_text(text(**settings))
+            with pytest.raises(ModelError) as caught:
+                read_model(path)
+            assert caught.value.code == "M111"
+            assert "\n" not in caught.value.message
+
+
+def test_a_point_of_a_table_beyond_all_floats(guarded):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text(f"x = WITH LOOKUP(Time, ((0,0),(1,{'9' * 400})))"))
+    with pytest.raises(ModelError, match=r"hostile\.mdl, line 2, 'x'") as caught:
+        read_model(path)
+    assert caught.value.code == "M112"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "٣", "-1", "1e0", ""])
+def test_an_integration_type_that_is_none(guarded, number):
+    folder, _ = guarded
+    path = folder / "hostile.mdl"
+    path.write_text(text("x = 1").replace("15:0,0,0,0,", f"15:0,0,0,{number},"))
+    with pytest.raises(ModelError, match=r"hostile\.mdl: integration type") as caught:
+        read_model(path)
+    assert caught.value.code == "M115"
+    assert len(caught.value.message) < 100
+
+
+def test_a_name_of_two_lines_in_a_message(project):
+    scenarios = project / "models" / "sir" / "scenarios.toml"
+    scenarios.write_text('[[scenario]]\nname = "two\\nlines"\n')
+    with pytest.raises(
+        Error, match=r"run\.toml, line \d+: unknown scenario .* two lines$"
+    ) as caught:
+        prepare(read_run(project / "runs" / "sir", n=8))
+    assert caught.value.code == "R411"
+
+
+@pytest.mark.parametrize(
+    ("before", "inner", "after", "fine"),
+    [
+        ("2^", "1", "", 80),  # was a SyntaxError in the program
+        ("Time > 1 :AND: ", "1 > 0", "", 80),
+        ("SMOOTH(", "Time", ", 2)", 4),  # was without end: each level doubled the next
+        ("DELAY3(", "Time", ", 2)", 4),
+        ("(", "Time", ")", 20),
+        ("MAX(1, ", "Time", ")", 20),
+        ("Time + ", "1", "", 200),
+    ],
+)
+def test_deep_nesting(guarded, before, inner, after, fine):
+    folder, _ = guarded
+    path = folder / "deep.mdl"
+    path.write_text(text(f"x = {before * fine}{inner}{after * fine}"))
+    compile(compile_model(read_model(path)).source, "program", "exec")
+    for depth in (1000, 3000):
+        path.write_text(text(f"x = {before * depth}{inner}{after * depth}"))
+        with pytest.raises(ModelError, match=r"deep\.mdl") as caught:
+            compile_model(read_model(path))
+        assert caught.value.code == "M110"
