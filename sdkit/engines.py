@@ -23,6 +23,7 @@ from .functions import FUNCTIONS
 from .model import Model, read_model
 from .simulation import simulate
 from .structure import run_with_simlin
+from .translate import XMILE
 
 COMPILED, PLAIN, PYSD, SIMLIN = "compiled", "plain", "PySD", "pysimlin"
 LIMIT = 1e-6  # between engines that share no code
@@ -216,7 +217,8 @@ def _call(*names: str) -> Callable[[Model, tuple], bool]:
     return lambda _, node: node[0] == "call" and node[1] in names
 
 
-# docs/design.md, "Where PySD is not followed"; tests/test_engines.py shows each in numbers.
+# Of PySD 3.14.3 and pysimlin 0.8.5; tests/test_engines.py shows each in numbers.
+# docs/design.md, "Where PySD is not followed", says which reading is Vensim's.
 CAUSES = (
     Cause((PYSD,), "", "PySD cuts what enters a SMOOTH that starts at a whole number to whole "
           "numbers in the first step", lambda model, node: node[:2] == ("state", "smooth")
@@ -233,8 +235,12 @@ CAUSES = (
           _call(*(name for name, row in FUNCTIONS.items() if row.held))),
     Cause((SIMLIN,), "", "pysimlin runs DELAY FIXED as an exponential delay",
           lambda _, node: node[:2] == ("state", "delay fixed")),
-    Cause((SIMLIN,), "", "pysimlin lets a non-negative stock run below zero",
-          lambda _, node: node[:2] == ("state", "non-negative stock")),
+    Cause((SIMLIN,), "", "pysimlin lets a non-negative stock or flow run below zero",
+          lambda model, node: node[:2] == ("state", "non-negative stock")
+          or (node[:2] == ("call", "max") and model.path.suffix.lower() in XMILE)),
+    Cause((SIMLIN,), "", "pysimlin reads the names pi, dt, starttime, stoptime and inf as XMILE's "
+          "own", lambda model, node: node[0] == "name" and model.has(node[1])
+          and node[1] in ("pi", "dt", "starttime", "stoptime", "inf")),
     Cause((SIMLIN,), "", "pysimlin's INTEGER rounds down, its MODULO has the sign of the divisor",
           _call("integer", "modulo")),
     Cause((SIMLIN,), "", "pysimlin reads :NOT: a > b as (:NOT: a) > b", lambda _, node:
@@ -304,7 +310,7 @@ def engine_lines(found: Engines) -> list[str]:
         pair, method = ", ".join(a.engines), _title(a.method)
         peak = f"{a.largest:.1e}" if a.largest else "0"
         rows.append((mark, pair, method, f"{a.compared}", peak, f"{len(a.over)}", *where))
-        if a.over and (rest := unexplained(found, a)):
+        if COMPILED in a.engines and a.over and (rest := unexplained(found, a)):
             notes.append(
                 f"      {pair}, {method}: no known cause for {len(rest)} of the {len(a.over)} "
                 f"variables over 1e-6 ({_listed(rest)})"

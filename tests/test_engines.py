@@ -224,6 +224,7 @@ KNOWN = [
     ("x = INTEGER(Time - 5.5)", SIMLIN, "euler", "rounds down"),
     ("x = MODULO(Time - 5.5, 2)", SIMLIN, "euler", "sign of the divisor"),
     ("x = IF THEN ELSE(:NOT: Time > 3, 1, 0)", SIMLIN, "euler", ":NOT:"),
+    ("pi = 3\nx = pi*Time", SIMLIN, "euler", "XMILE's own"),
 ]
 
 
@@ -237,6 +238,15 @@ def test_each_known_cause_is_one(equation, engine, method, words, tmp_path):
     assert {"x", "reader"} == set(theirs.over)
     assert unexplained(found, theirs) == []
     assert any(words in text and names == ("x",) for text, names in found.causes.items())
+
+
+def test_a_stock_and_a_flow_that_may_not_be_negative():
+    pytest.importorskip("simlin")
+    found = compare_engines(FIXTURES / "xmile_stocks.xmile")
+    theirs = row(found, COMPILED, SIMLIN)
+    assert found.passed
+    assert {"sink", "lost"} <= set(theirs.over)
+    assert unexplained(found, theirs) == []
 
 
 def test_a_cause_that_does_not_apply_is_not_told(tmp_path):
