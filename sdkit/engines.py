@@ -146,6 +146,8 @@ def _sentence(error: Exception) -> str:
 
 def _at(wanted: np.ndarray, step: float, times: np.ndarray, values: Values) -> Values:
     """The values at the wanted times; ValueError where an engine did not save them all."""
+    if not values:
+        raise ValueError("it gives no variable of the model")
     room = 1e-6 * step
     place = np.minimum(np.searchsorted(times, wanted - room), len(times) - 1)
     near = np.abs(times[place] - wanted) <= room
@@ -334,6 +336,5 @@ def engine_lines(found: Engines) -> list[str]:
         *(f"      known: {text} ({_listed(names)})" for text, names in found.causes.items()),
         f"{sum(judged)} of {len(judged)} comparisons passed (up to {LIMIT:g}; with the plain run "
         f"up to {SAME:g}; pysimlin's are not counted)"
-        + "; no engine of another make ran the model"
-        * alone,
+        + ("; no other engine ran the model" if alone else ""),
     ]

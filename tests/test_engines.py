@@ -187,6 +187,14 @@ def test_an_engine_that_saves_other_times_is_refused(tmp_path, monkeypatch):
     ]
 
 
+def test_an_engine_that_knows_no_variable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "run_with_simlin", lambda *_: (np.arange(0, 10.1, 0.125), {}))
+    found = compare(tmp_path, "x = Time")
+    assert [why for engine, _, why in found.refused if engine == SIMLIN] == [
+        "ValueError: it gives no variable of the model"
+    ]
+
+
 def test_a_value_that_only_one_engine_has_differs(tmp_path, monkeypatch):
     gap = np.arange(81.0)
     gap[7] = np.nan
