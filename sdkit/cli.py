@@ -97,10 +97,16 @@ def run(
 @app.command()
 def check(
     model: Annotated[str, typer.Argument(help="A model's name under models/, or its path.")],
+    engines: Annotated[
+        bool, typer.Option("--engines", help="Compare one run in all engines instead.")
+    ] = False,
 ) -> int:
     """Carry out the checks of a model; status 1 if one fails."""
-    from .check import check_model
     from .model import model_path
+
+    if engines:
+        return _check_engines(model_path(model))
+    from .check import check_model
 
     with _Progress() as progress:
         findings = check_model(model_path(model), progress)
@@ -113,6 +119,19 @@ def check(
     rest = f", {skipped} skipped" if skipped else ""
     print(f"{len(findings) - failed - skipped} of {len(findings)} checks passed{rest}")
     return 1 if failed else 0
+
+
+def _check_engines(path: Path) -> int:
+    from .engines import compare_engines, engine_lines
+
+    def say(text: str) -> None:
+        if _asked_to_stop.is_set():
+            raise KeyboardInterrupt
+        print(text, file=sys.stderr, flush=True)
+
+    found = compare_engines(path, say)
+    print("\n".join(engine_lines(found)))
+    return 0 if found.passed else 1
 
 
 @app.command()

@@ -148,6 +148,10 @@ CODES: dict[str, Code] = {
         "The XMILE file is not well-formed XML, or holds no model.",
         "Save the model again from the tool that you edit it with.",
     ),
+    "M118": Code(
+        "pysimlin could not run the model.",
+        "Read the message; the compiled engine and PySD may still run the file.",
+    ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
         "A value became NaN or infinite during a run.",

@@ -117,9 +117,12 @@ class _Writer:
         name, arguments = node[1], node[2]
         if name == "active_initial":
             return self._text(arguments[1 if start else 0], start, level)
-        inner = [self._text(argument, start) for argument in arguments]
-        if name == "if_then_else":
-            inner[0] = self._truth(arguments[0], start)
+        inner = [
+            self._truth(argument, start)
+            if name == "if_then_else" and i == 0
+            else self._text(argument, start)
+            for i, argument in enumerate(arguments)
+        ]
         text = FUNCTIONS[name].text.format(*inner)
         return f"({text})" if " * " in text and level > 0 else text
 

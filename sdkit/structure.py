@@ -1,4 +1,4 @@
-"""Structure of a model: units and diagrams. The only module that imports pysimlin.
+"""Structure of a model: units and diagrams, and pysimlin's run. Only here pysimlin is imported.
 
 pysimlin checks units and draws views; `unit_faults` adds four checks that it lacks: a
 missing unit, a table whose input has a dimension, a base with a dimension under a power
@@ -7,10 +7,13 @@ that is no whole number, and a STEP whose height has another unit than its varia
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from .errors import DependencyError, ModelError
 from .expressions import key, walk
@@ -35,8 +38,8 @@ def _simlin():
     except ImportError:
         raise DependencyError(
             "X501",
-            "the unit check and the diagrams need pysimlin, which is not installed (it has no "
-            "Windows build); install it with: pip install -e '.[structure]'",
+            "unit checks, diagrams and the third engine need pysimlin, which is not installed (it "
+            "has no Windows build); install it with: pip install -e '.[structure]'",
         ) from None
     return simlin
 
@@ -71,6 +74,36 @@ def diagrams(model: Model) -> dict[str, str]:
             except simlin.SimlinError as error:
                 raise ModelError("M104", f"{model.path.name}, view {name!r}: {error}") from None
     return drawn
+
+
+def run_with_simlin(model: Model, method: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Run a model through pysimlin by "euler" or "rk4", whatever its file says.
+
+    Returns the saved times (shape: times) and the values of each variable at them by the label
+    of the model; what pysimlin does not name is left out. Raises DependencyError X501,
+    ModelError M118 where pysimlin cannot load or run the file.
+    """
+    simlin = _simlin()
+    try:
+        loaded = simlin.load(str(model.path))
+        project = loaded.project
+        specs = json.loads(project.serialize_json())["simSpecs"]
+        if specs.get("method", "euler") != method:
+            project.set_sim_specs(sim_method=method)
+        with loaded.simulate() as run:
+            run.run_to_end()
+            found = {key(name): name for name in run.get_var_names()}
+            values = {
+                label: run.get_series(found[key(label)])
+                for label in model.variables
+                if key(label) in found
+            }
+            return run.get_series("time"), values
+    except Exception as error:  # of many classes, some from its bindings
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith("error")] or lines
+        text = told[0] if told else type(error).__name__
+        raise ModelError("M118", f"{model.path.name}: {text[:200]}") from None
 
 
 def dimension(unit: str) -> Dimension:
