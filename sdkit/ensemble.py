@@ -57,7 +57,8 @@ def steps_of(program: Program, dt: float) -> int:
 class _Lanes:
     """Lanes of one scenario and policy: constants, and what a run has made of them.
 
-    Arrays have the shape (blocks, items, width); failed (blocks, width) holds -2 or a step.
+    p, s, m and g have the shape (blocks, items, width), values (measures' columns, lanes);
+    failed (blocks, width) holds -2 or a step.
     """
 
     count: int
@@ -65,7 +66,7 @@ class _Lanes:
     s: np.ndarray
     m: np.ndarray
     g: np.ndarray
-    out: np.ndarray
+    values: np.ndarray
     failed: np.ndarray
 
     def steps(self) -> np.ndarray:
@@ -77,7 +78,7 @@ class Ensemble:
     """All lanes of one experiment.
 
     `values` yields (chunk of draws, scenario number, policy number, array of shape measures'
-    columns x draws); lanes that failed are listed in `failures` and NaN there.
+    columns x draws of the chunk); lanes that failed are listed in `failures` and NaN there.
     """
 
     def __init__(
@@ -142,14 +143,20 @@ class Ensemble:
         return 2 ** min(int(math.log2(most)), 14)
 
     def values(
-        self, wanted: Callable[[int, int, int], bool] | None, report: Callable[[int], None]
+        self,
+        report: Callable[[int], None],
+        wanted: Callable[[int, int, int], bool] = lambda *item: True,
+        into: np.ndarray | None = None,
     ) -> Iterator[tuple[int, int, int, np.ndarray]]:
-        """Run all lanes, or those chunks of a scenario and policy that are `wanted`."""
+        """Run all lanes, or those chunks of a scenario and policy that are `wanted`.
+
+        `into` (columns, scenarios, policies, draws) takes the values, if it is given.
+        """
         scenarios, policies = self.experiment.scenarios, self.experiment.policies
         for number, low in enumerate(range(0, len(self.draws), self.chunk)):
             draws = None
             for i, scenario in enumerate(scenarios):
-                todo = [j for j in range(len(policies)) if not wanted or wanted(number, i, j)]
+                todo = [j for j in range(len(policies)) if wanted(number, i, j)]
                 if not todo:
                     report(self._work(min(self.chunk, len(self.draws) - low), len(policies)))
                     continue
@@ -157,16 +164,17 @@ class Ensemble:
                     draws = chunk_of(self.draws, low, low + self.chunk)
                 history = None
                 if self.branch is not None:
-                    history = self._start(draws, scenario, policies[0])
+                    history = self._start(draws, scenario, policies[0], None)
                     self._run(history, 0, self.branch, self.plan.before(self.branch), report)
                 for j in todo:
-                    lanes = self._policy(draws, scenario, policies[j], history, report)
-                    out = unblock(lanes.out, slice(lanes.count))
-                    failed = lanes.steps()
-                    out[failed != -2] = np.nan
-                    for lane in np.flatnonzero(failed != -2):
+                    place = None if into is None else into[:, i, j, low : low + len(draws)]
+                    lanes = self._start(draws, scenario, policies[j], place)
+                    self._policy(lanes, history, report)
+                    lost = np.flatnonzero(lanes.steps() != -2)
+                    lanes.values[:, lost] = np.nan
+                    for lane in lost:
                         self._fail(draws, scenario, policies[j], lanes, int(lane))
-                    yield number, i, j, out.T
+                    yield number, i, j, lanes.values
 
     def total(self) -> int:
         """The work of the whole, in the unit that `report` is told."""
@@ -195,25 +203,30 @@ class Ensemble:
             raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
         return np.hstack([packed, controls])
 
-    def _start(self, draws, scenario: Setting, policy: Setting) -> _Lanes:
-        return self._fresh(self._pack(draws, scenario, policy))
+    def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
+        return self._fresh(self._pack(draws, scenario, policy), place)
 
-    def _fresh(self, packed: np.ndarray) -> _Lanes:
+    def _fresh(self, packed: np.ndarray, place: np.ndarray | None = None) -> _Lanes:
         """Lanes before their first step; packed has the shape (lanes, parameters)."""
         width = self.kernel.width
         p = blocks(packed, width)
         m = zeros((len(p), self.memory, width))
         m[:, 0] = self.buffer
-        out = zeros((len(p), self.plan.width, width))
-        out[:] = np.nan
+        if place is None:
+            place = np.empty((self.plan.width, len(packed)))
         return _Lanes(
             len(packed), p, zeros((len(p), self.program.states, width)), m,
-            zeros((len(p), self.plan.sums, width)), out,
+            zeros((len(p), self.plan.sums, width)), place,
             np.full((len(p), width), -2, dtype=np.int64),
         )  # fmt: skip
 
-    def _run(self, lanes: _Lanes, first: int, last: int, gauge: np.ndarray, report=None) -> None:
-        """Take lanes from step `first` to `last`, in slices over threads."""
+    def _run(
+        self, lanes: _Lanes, first: int, last: int, gauge: np.ndarray, report=None, columns=None
+    ) -> None:
+        """Take lanes from step `first` to `last`, in slices over threads.
+
+        `columns` are those whose values this part of the run decides; all of them if left out.
+        """
         program, kernel, plan = self.program, self.kernel, self.plan
         width = kernel.width
         size = max(program.states, len(program.outputs), 1)
@@ -221,14 +234,23 @@ class Ensemble:
         def work(low: int, high: int) -> int:
             c, x, y = (zeros(((n + 1) * width,))
                        for n in (program.derived, program.drivers, program.drivers))  # fmt: skip
+            own = slice(low, high)
+            out = zeros((high - low, plan.width, width))
             kernel(
-                low, high, lanes.p, c, x, y, lanes.s, lanes.m, lanes.g,
+                0, high - low, lanes.p[own], c, x, y, lanes.s[own], lanes.m[own], lanes.g[own],
                 zeros((8, size, width)), np.zeros(plan.count + 1, dtype=np.int64), first, last,
                 plan.count, gauge, plan.window, plan.datum, int(self.rk4),
-                float(program.initial_time), float(self.dt), lanes.out, lanes.failed.reshape(-1),
+                float(program.initial_time), float(self.dt), out, lanes.failed[own].reshape(-1),
                 zeros(((kernel.frame + 1) * width,)),
             )  # fmt: skip
-            return min(high * width, lanes.count) - low * width
+            # Here and not at the end: the thread still has these values at hand.
+            begin, end = low * width, min(high * width, lanes.count)
+            values = out.transpose(1, 0, 2).reshape(plan.width, -1)[:, : end - begin]
+            if columns is None:
+                lanes.values[:, begin:end] = values
+            else:
+                lanes.values[columns, begin:end] = values[columns]
+            return end - begin
 
         many = len(lanes.p)
         share = max(_SLICE // width, 1)
@@ -246,20 +268,19 @@ class Ensemble:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _policy(self, draws, scenario, policy, history: _Lanes | None, report) -> _Lanes:
-        lanes = self._start(draws, scenario, policy)
+    def _policy(self, lanes: _Lanes, history: _Lanes | None, report) -> None:
         if history is None or not self._shares(lanes, history):
             self._run(lanes, 0, self.last, self.plan.gauge, report)
-            return lanes
-        for name in ("s", "m", "g", "out"):
+            return
+        for name in ("s", "m", "g", "values"):
             getattr(lanes, name)[:] = getattr(history, name)
-        self._run(lanes, self.branch, self.last, self.plan.after(self.branch), report)
+        gauge = self.plan.after(self.branch)
+        self._run(lanes, self.branch, self.last, gauge, report, self.plan.open(gauge))
         lost = history.failed != -2
         lanes.failed = np.where(lost, history.failed, lanes.failed)
         for name in ("s", "m"):
             own = getattr(lanes, name)
             own[:] = np.where(lost[:, None, :], getattr(history, name), own)
-        return lanes
 
     def _shares(self, lanes: _Lanes, history: _Lanes) -> bool:
         """Whether a policy leaves history alone, to the last bit.
@@ -280,8 +301,10 @@ class Ensemble:
         self._run(own, 0, self.branch, self.plan.before(self.branch))
         columns, sums = self.plan.settled(self.branch)
         everything = slice(None)
-        parts = (("out", columns), ("g", sums), ("s", everything), ("m", everything))
-        return all(
+        parts = (("g", sums), ("s", everything), ("m", everything))
+        return np.array_equal(
+            own.values[columns], history.values[columns][:, chosen], equal_nan=True
+        ) and all(
             np.array_equal(
                 unblock(getattr(own, name), slice(own.count))[:, which],
                 unblock(getattr(history, name), chosen)[:, which],

@@ -123,11 +123,15 @@ class Plan:
         gauges, windows, data = [], [], []
         place = {key(name): i for i, name in enumerate(outputs)}
         previous, column = None, 0
+        found: dict[int, list[tuple[int, int]]] = {}
         for number, measure in enumerate(measures):
             if measure.kind not in KINDS:
                 known = ", ".join(KINDS)
                 raise SimulationError("S208", f"{measure.name}: kind {measure.kind!r}; {known}")
-            steps = [(step(a), step(b)) for a, b in measure.windows]
+            # Outputs saved at the same times share one list of windows.
+            if id(measure.windows) not in found:
+                found[id(measure.windows)] = [(step(a), step(b)) for a, b in measure.windows]
+            steps = found[id(measure.windows)]
             flat = [s for pair in steps for s in pair]
             if not steps or flat != sorted(flat):
                 raise SimulationError(
@@ -216,6 +220,16 @@ class Plan:
             closed = (opens[first:end] < step) & (closes[first:end] <= step)
             gauge[runtime.FIRST, i] = first + int(closed.sum())
         return gauge
+
+    def open(self, gauge: np.ndarray) -> np.ndarray:
+        """The columns that a run with these gauges decides."""
+        columns = []
+        for first, end, many, stride in gauge[
+            [runtime.FIRST, runtime.END, runtime.MANY, runtime.STRIDE]
+        ].T:
+            own = np.unique(self.window[runtime.COLUMN, first:end])
+            columns += [own + j * stride for j in range(many)]
+        return np.concatenate(columns)
 
     def settled(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Of a run that ends at `step`: which columns of its results and which of its accumulators

@@ -161,9 +161,7 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
 def _dataset(
     model, arrays, times, scenarios, policies, draws, rk4, dt, measured=None, windows=None
 ) -> xr.Dataset:
-    own = {
-        name: (AXES, values, {"units": model.find(name).unit}) for name, values in arrays.items()
-    }
+    own = {n: (AXES, values, {"units": model.find(n).unit}) for n, values in arrays.items()}
     axes = {"time": times, "scenario": scenarios, "policy": policies, "draw": draws}
     result = xr.Dataset(own | (measured or {}), coords=axes | (windows or {}))
     result.attrs = {
@@ -198,7 +196,8 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Da
 def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Dataset:
     experiment, program = ensemble.experiment, ensemble.program
     shape = (len(experiment.scenarios), len(experiment.policies), len(experiment.draws))
-    arrays = {m.name: np.full((m.columns, *shape), np.nan) for m in ensemble.measures}
+    whole = np.empty((ensemble.plan.width, *shape))
+    arrays = {name: whole[columns] for name, columns in ensemble.plan.columns.items()}
     done, total = 0, ensemble.total()
 
     def report(work: int) -> None:
@@ -207,10 +206,8 @@ def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Data
         if progress:
             progress(min(done, total), total)
 
-    for chunk, i, j, values in ensemble.values(None, report):
-        low = chunk * ensemble.chunk
-        for name, columns in ensemble.plan.columns.items():
-            arrays[name][:, i, j, low : low + values.shape[1]] = values[columns]
+    for _ in ensemble.values(report, into=whole):
+        pass
     if progress:
         progress(total, total)
     if ensemble.failures:

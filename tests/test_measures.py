@@ -131,11 +131,11 @@ def test_a_likelihood_is_what_scipy_says(program, everything, density, factor):
         mean = by_numpy("mean", everything["level"], *window)
         scale = spread * (DRAWS["scatter"] if factor else 1.0)
         total += {
-            "normal": lambda: stats.norm.logpdf(y, mean, scale),
-            "lognormal": lambda: stats.lognorm.logpdf(y, scale, scale=mean),
-            "student t": lambda: stats.t.logpdf(y, 5.0, mean, scale),
-            "negative binomial": lambda: stats.nbinom.logpmf(y, scale, scale / (scale + mean)),
-        }[density]()  # fmt: skip
+            "normal": stats.norm.logpdf(y, mean, scale),
+            "lognormal": stats.lognorm.logpdf(y, scale, scale=mean),
+            "student t": stats.t.logpdf(y, 5.0, mean, scale),
+            "negative binomial": stats.nbinom.logpmf(y, scale, scale / (scale + mean)),
+        }[density]
         if density == "negative binomial" and factor:  # what depends on the draw alone is left out
             from scipy.special import gammaln
 
