@@ -22,6 +22,8 @@ _WHERE = {
     "no_draws": "experiment",
     "sample": "experiment",
     "Draws": "experiment",
+    "open_store": "store",
+    "quantiles": "store",
     "Measure": "measures",
     "Likelihood": "measures",
     "read_parameters": "parameters",

@@ -6,6 +6,7 @@ that of scenarios and policies.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from .cache import name_of
 from .compile import Program
 from .errors import ParameterError, SimulationError
-from .experiment import Experiment, Setting, chunk_of
+from .experiment import Draws, Experiment, Setting, chunk_of
 from .expressions import key
 from .failure import trace
 from .kernel import blocks, load_kernel, unblock, zeros
@@ -108,6 +110,34 @@ class Ensemble:
         steps = steps_of(program, dt)
         self.memory = program.memory + program.buffers * (steps + 1)
         self.buffer = steps + 1.0
+
+    def fingerprint(self) -> str:
+        """A text that changes with whatever decides the values, the processor included."""
+        draws = self.draws
+        parts = [
+            self.kernel.name, repr((self.rk4, self.dt, self.branch, list(self.plan.columns))),
+            repr([(s.name, sorted(s.values.items())) for s in self.experiment.scenarios]),
+            repr([(s.name, sorted(s.values.items())) for s in self.experiment.policies]),
+            repr((draws.items, draws.n, draws.seed)) if isinstance(draws, Draws)
+            else repr((list(draws.columns), len(draws))),
+        ]  # fmt: skip
+        digest = hashlib.sha256(name_of(*parts).encode())
+        own = () if isinstance(draws, Draws) else (draws.to_numpy(dtype=float),)
+        for array in (self.defaults, self.plan.gauge, self.plan.window, self.plan.datum, *own):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def reporter(self, progress: Progress | None) -> Callable[[int], None]:
+        """What `values` tells its work to, in the form that `progress` takes."""
+        done, total = 0, self.total()
+
+        def report(work: int) -> None:
+            nonlocal done
+            done += work
+            if progress:
+                progress(min(done, total), total)
+
+        return report
 
     def _step(self, time: float) -> int:
         return step_of(self.program, self.dt, time)
@@ -302,16 +332,18 @@ class Ensemble:
         columns, sums = self.plan.settled(self.branch)
         everything = slice(None)
         parts = (("g", sums), ("s", everything), ("m", everything))
-        return np.array_equal(
-            own.values[columns], history.values[columns][:, chosen], equal_nan=True
-        ) and all(
-            np.array_equal(
-                unblock(getattr(own, name), slice(own.count))[:, which],
-                unblock(getattr(history, name), chosen)[:, which],
-                equal_nan=True,
+        return (
+            np.array_equal(own.values[columns], history.values[columns][:, chosen], equal_nan=True)
+            and all(
+                np.array_equal(
+                    unblock(getattr(own, name), slice(own.count))[:, which],
+                    unblock(getattr(history, name), chosen)[:, which],
+                    equal_nan=True,
+                )
+                for name, which in parts
             )
-            for name, which in parts
-        ) and np.array_equal(own.steps(), history.steps()[chosen])
+            and np.array_equal(own.steps(), history.steps()[chosen])
+        )
 
     # -- failures --------------------------------------------------------------------
 

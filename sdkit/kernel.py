@@ -21,12 +21,14 @@ _kernels: dict[str, Kernel] = {}
 class Kernel:
     """The compiled `lanes` of a program.
 
-    `width` is the number of lanes in a block. Arrays that have the lane as their first axis
-    in `runtime.lanes` have the shape (blocks, items, width) here.
+    `name` changes with the program and the processor, `width` is the number of lanes in a block.
+    Arrays that have the lane as their first axis in `runtime.lanes` have the shape
+    (blocks, items, width) here.
     """
 
-    def __init__(self, engine, width: int):
-        self._engine, self.width = engine, width  # the code lives as long as the engine
+    def __init__(self, name: str, engine, width: int):
+        self.name, self.width = name, width
+        self._engine = engine  # the code lives as long as it does
         self._lanes = engine.get_function_address("lanes")
         self.frame = ctypes.CFUNCTYPE(ctypes.c_int64)(engine.get_function_address("frame"))()
 
@@ -109,5 +111,5 @@ def load_kernel(source: str) -> Kernel:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    _kernels[name] = Kernel(engine, width)
+    _kernels[name] = Kernel(name, engine, width)
     return _kernels[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,7 @@ from .failure import explain, plain, scratch, trace
 from .layout import AXES
 from .measures import measure_unit
 from .model import Model
+from .store import Store, open_store
 from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
@@ -37,6 +39,7 @@ def simulate(
     engine: str = "compiled",
     progress: Progress | None = None,
     threads: int | None = None,
+    store: str | Path | None = None,
 ) -> xr.Dataset:
     """Run a model.
 
@@ -44,14 +47,21 @@ def simulate(
     named in `set` changed. With one: every scenario, policy and draw of it, the outputs and
     times that it names. `method` "euler" or "rk4" overrides the model's own, `time_step`
     its step. `engine="pysd"` runs the model through PySD, which integrates by Euler only.
+    `store` names a folder for an ensemble that is larger than memory: its chunks are written
+    as they are made, the same call goes on after an interruption, and what comes back is read
+    from there when it is used (`quantiles` needs little memory).
 
-    Returns a Dataset with dimensions (time, scenario, policy, draw).
+    Returns a Dataset with dimensions (time, scenario, policy, draw); a measure without or with
+    one window has no time, one with several a dimension "NAME window" (their ends).
     Raises SimulationError: S201 a value became NaN or infinite in a single run, S202 lanes
     of an ensemble failed (`failures` lists them), S203 to S207 bad names, times, methods or
-    engines; ParameterError P305, P308 and P309 for values that cannot be set.
+    engines; ParameterError P305, P308 and P309 for values that cannot be set; RunError R414 to
+    R418 and U603 where a store cannot be written or holds something else.
     """
     if method is not None and method not in METHODS:
         raise SimulationError("S205", f"integration method {method!r}")
+    if store is not None and experiment is None:
+        raise SimulationError("S207", "a store is for ensembles")
     if engine == "pysd":
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, dict(set or {}), method, experiment, time_step)
@@ -70,7 +80,10 @@ def simulate(
     if not {*names} <= {*program.outputs}:
         program = program.with_outputs(names)
     defaults = _vector(program, dict(set or {}), dt)
-    return _simulate_ensemble(Ensemble(program, experiment, defaults, rk4, dt, threads), progress)
+    ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads)
+    if store is not None:
+        return _stream_ensemble(ensemble, Path(store), progress)
+    return _simulate_ensemble(ensemble, progress)
 
 
 def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndarray:
@@ -134,12 +147,9 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
             "S201", _sentence(found, start + max(at[0], 0) * dt, values)
         ) from None
     times = start + dt * np.array(saves)
-    arrays = {
-        name: np.array(row)[:, None, None, None]
-        for name, row in zip(program.outputs, out, strict=True)
-    }
+    arrays = {name: np.array(row) for name, row in zip(program.outputs, out, strict=True)}
     _warn_missing(program, arrays)
-    return _dataset(program.model, arrays, times, ["default"], ["default"], [0], rk4, dt)
+    return _dataset(program.model, arrays, times, rk4, dt)
 
 
 def _sentence(found: tuple, time: float, values: Mapping[str, float]) -> str:
@@ -158,19 +168,25 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def _dataset(
-    model, arrays, times, scenarios, policies, draws, rk4, dt, measured=None, windows=None
-) -> xr.Dataset:
-    own = {n: (AXES, values, {"units": model.find(n).unit}) for n, values in arrays.items()}
-    axes = {"time": times, "scenario": scenarios, "policy": policies, "draw": draws}
-    result = xr.Dataset(own | (measured or {}), coords=axes | (windows or {}))
-    result.attrs = {
+def _dataset(model, arrays, times, rk4, dt) -> xr.Dataset:
+    """A single run: arrays of shape (time,) by name."""
+    return xr.Dataset(
+        {
+            name: (AXES, values[:, None, None, None], {"units": model.find(name).unit})
+            for name, values in arrays.items()
+        },
+        coords={"time": times, "scenario": ["default"], "policy": ["default"], "draw": [0]},
+        attrs=_attributes(model, rk4, dt),
+    )
+
+
+def _attributes(model: Model, rk4: bool, dt: float) -> dict:
+    return {
         "model": model.name,
         "method": "rk4" if rk4 else "euler",
         "time_step": dt,
         "model_hash": model.hash,
     }
-    return result
 
 
 def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Dataset:
@@ -185,53 +201,75 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Da
     arrays = {}
     for label, column in columns.items():
         if label in model.variables and model.variables[label].kind != "lookup":
-            arrays[label] = np.asarray(frame[column], dtype=float)[:, None, None, None]
+            arrays[label] = np.asarray(frame[column], dtype=float)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
-    return _dataset(model, arrays, times, ["default"], ["default"], [0], False, dt)
+    return _dataset(model, arrays, times, False, dt)
 
 
 # -- ensembles ---------------------------------------------------------------------------
 
 
 def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Dataset:
-    experiment, program = ensemble.experiment, ensemble.program
-    shape = (len(experiment.scenarios), len(experiment.policies), len(experiment.draws))
+    shape = (
+        len(ensemble.experiment.scenarios),
+        len(ensemble.experiment.policies),
+        len(ensemble.draws),
+    )
     whole = np.empty((ensemble.plan.width, *shape))
-    arrays = {name: whole[columns] for name, columns in ensemble.plan.columns.items()}
-    done, total = 0, ensemble.total()
-
-    def report(work: int) -> None:
-        nonlocal done
-        done += work
-        if progress:
-            progress(min(done, total), total)
-
-    for _ in ensemble.values(report, into=whole):
+    for _ in ensemble.values(ensemble.reporter(progress), into=whole):
         pass
-    if progress:
-        progress(total, total)
     if ensemble.failures:
         raise SimulationError("S202", ensemble.summary(), ensemble.failures)
-    _warn_missing(program, {n: arrays[n] for n in ensemble.outputs})
-    measured, windows = {}, {}
-    for measure in experiment.measures:
-        axes, values = AXES[1:], arrays[measure.name]
-        if measure.likelihood or len(measure.windows) == 1:
-            values = values[0]
-        else:
-            axes = (f"{measure.name} window", *axes)
-            windows[axes[0]] = [float(end) for _, end in measure.windows]
-        unit = measure_unit(program.model, measure)
-        measured[measure.name] = (axes, values, {"units": unit})
-    return _dataset(
-        program.model,
-        {n: arrays[n] for n in ensemble.outputs},
-        np.asarray(experiment.times, dtype=float),
-        [s.name for s in experiment.scenarios],
-        [s.name for s in experiment.policies],
-        list(experiment.draws.index),
-        ensemble.rk4,
-        ensemble.dt,
-        measured,
-        windows,
+    arrays, axes = _described(ensemble)
+    values = {
+        name: whole[columns] if len(arrays[name][0]) == 4 else whole[columns][0]
+        for name, columns in ensemble.plan.columns.items()
+    }
+    _warn_missing(ensemble.program, {n: values[n] for n in ensemble.outputs if n in values})
+    return xr.Dataset(
+        {n: (dims, values[n], {"units": unit}) for n, (dims, unit) in arrays.items()},
+        coords=axes,
+        attrs=_attributes(ensemble.program.model, ensemble.rk4, ensemble.dt),
     )
+
+
+def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) -> xr.Dataset:
+    arrays, axes = _described(ensemble)
+    attributes = _attributes(ensemble.program.model, ensemble.rk4, ensemble.dt)
+    described = {name: (dims, unit, {}) for name, (dims, unit) in arrays.items()}
+    with Store.open(
+        path, described, axes, attributes, ensemble.chunk, ensemble.fingerprint()
+    ) as store:
+        missing = set(store.missing())
+        found = ensemble.values(ensemble.reporter(progress), lambda *item: item in missing)
+        for *item, values in found:
+            if ensemble.failures:
+                raise SimulationError("S202", ensemble.summary(), ensemble.failures)
+            parts = {
+                name: values[columns] if len(arrays[name][0]) == 4 else values[columns][0]
+                for name, columns in ensemble.plan.columns.items()
+            }
+            store.write(tuple(item), parts)
+        store.finish()
+    return open_store(path)
+
+
+def _described(ensemble: Ensemble) -> tuple[dict, dict]:
+    """Of each result its dimensions and unit, and the coordinates of all dimensions."""
+    experiment, model = ensemble.experiment, ensemble.program.model
+    arrays = {name: (AXES, model.find(name).unit) for name in ensemble.outputs}
+    axes = {
+        "time": np.asarray(experiment.times, dtype=float),
+        "scenario": [s.name for s in experiment.scenarios],
+        "policy": [s.name for s in experiment.policies],
+        "draw": np.asarray(ensemble.draws.index),
+    }
+    if not len(experiment.times):
+        arrays, axes = {}, {n: a for n, a in axes.items() if n != "time"}
+    for measure in experiment.measures:
+        dims = AXES[1:]
+        if measure.likelihood is None and len(measure.windows) > 1:
+            dims = (f"{measure.name} window", *dims)
+            axes[dims[0]] = [float(end) for _, end in measure.windows]
+        arrays[measure.name] = (dims, measure_unit(model, measure))
+    return arrays, axes
