@@ -124,7 +124,7 @@ class Module:
 
     def attributes(self) -> str:
         # Without these LLVM splits wide vectors in two on processors that may slow down for them.
-        width = self.lanes * 64
+        width = min(self.lanes * 64, 512)
         return f'nounwind "min-legal-vector-width"="{width}" "prefer-vector-width"="{width}"'
 
 

@@ -366,15 +366,25 @@ class Elementary(Function):
         pass
 
     def write(self) -> None:
-        node = self.module.functions[f"elementary.{self.name}"]
+        function = self.module.functions
+        node = function[f"elementary.{self.name}"]
         parameters = [Value(f"%{a.arg}", "double", self.varying) for a in node.args.args]
-        result = self.inline(node, parameters)
         type_ = self.type(parameters[0])
+        usual = self.inline(function[f"elementary.{self.name}_usually"], parameters)
+        condition, lanes = usual.text, self.module.lanes
+        if usual.varying:
+            reduce = f"@llvm.vector.reduce.and.v{lanes}i1"
+            condition = self.instruction(f"call i1 {reduce}({self.type(usual)} {usual.text})")
+        self.lines.append(f"  br i1 {condition}, label %short, label %long")
+        known = dict(self.memo)
+        for label, name in (("short", f"{self.name}_shortly"), ("long", self.name)):
+            self.memo = dict(known)
+            self.lines.append(f"{label}:")
+            result = self.inline(function[f"elementary.{name}"], parameters)
+            self.lines.append(f"  ret {type_} {result.text}")
         given = ", ".join(f"{type_} {p.text}" for p in parameters)
         self.module.text += [
             f"define internal {type_} @{self.name}.{'v' if self.varying else 'u'}({given}) "
             f"noinline {self.module.attributes()} {{",
-            *self.lines,
-            f"  ret {type_} {result.text}",
-            "}",
-        ]
+            *self.lines, "}",
+        ]  # fmt: skip
