@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -36,6 +37,13 @@ def cache_folder() -> Path | None:
 def name_of(*parts: str) -> str:
     """A file name for what these texts decide."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@lru_cache
+def code_of(*modules: str) -> str:
+    """A text that changes with these modules of sdkit: what they made is not to outlive them."""
+    folder = Path(__file__).parent
+    return name_of(*((folder / f"{name}.py").read_text(encoding="utf-8") for name in modules))
 
 
 def cached(name: str, make: Callable[[], bytes]) -> bytes:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import __version__
-from .cache import cached, name_of
+from .cache import cached, code_of, name_of
 from .vector import LIBRARY, assemble
 
 _kernels: dict[str, Kernel] = {}
@@ -89,7 +88,8 @@ def load_kernel(source: str) -> Kernel:
     features["prefer-256-bit"] = False
     processor, features = llvm.get_host_cpu_name(), features.flatten()
     triple = llvm.get_process_triple()
-    name = name_of("kernel", __version__, llvmlite.__version__, triple, processor, features, source)
+    compiler = code_of("assembly", "elementary", "kernel", "parts", "spmd", "vector")
+    name = name_of(compiler, llvmlite.__version__, triple, processor, features, source)
     if name in _kernels:
         return _kernels[name]
     machine = llvm.Target.from_triple(triple).create_target_machine(

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from . import __version__
-from .cache import cached, name_of
+from .cache import cached, code_of, name_of
 from .errors import ModelError, SimulationError
 from .expressions import CONTROLS, DEEPEST, Translator, has_missing, key, nesting, walk
 from .functions import FUNCTIONS
@@ -123,7 +122,8 @@ def read_model(path: str | Path) -> Model:
         raw = path.read_bytes()
     except OSError as error:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
-    versions = (__version__, importlib.metadata.version("pysd"), sys.version)
+    reader = code_of("expressions", "functions", "literals", "model", "translate")
+    versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.
     name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest())
     model, said = pickle.loads(cached(f"{name}.model", lambda: pickle.dumps(_read(path, raw))))
