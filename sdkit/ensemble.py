@@ -275,11 +275,13 @@ class Ensemble:
             )  # fmt: skip
             # Here and not at the end: the thread still has these values at hand.
             begin, end = low * width, min(high * width, lanes.count)
-            values = out.transpose(1, 0, 2).reshape(plan.width, -1)[:, : end - begin]
-            if columns is None:
-                lanes.values[:, begin:end] = values
-            else:
-                lanes.values[columns, begin:end] = values[columns]
+            whole = (end - begin) // width
+            middle = begin + whole * width
+            decided = slice(None) if columns is None else columns
+            into = lanes.values[:, begin:middle].reshape(plan.width, whole, width)  # a view
+            into[decided] = out[:whole].transpose(1, 0, 2)[decided]
+            if middle < end:
+                lanes.values[decided, middle:end] = out[whole][decided, : end - middle]
             return end - begin
 
         many = len(lanes.p)
