@@ -14,6 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 
 
+# Entries of a kernel or a model take some hundred kilobytes each.
+KEPT = 500
+
+
 def cache_folder() -> Path | None:
     """The folder of cached entries; None if there is none that only the user can write.
 
@@ -64,7 +68,11 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
     try:
         part.write_bytes(hashlib.sha256(value).digest() + value)
         part.replace(file)
-    except OSError:  # a full or read-only disk
+        # Each edit of a model leaves an entry behind; the oldest go.
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
+        for entry in entries[:-KEPT]:
+            entry.unlink()
+    except OSError:  # a full or read-only disk, or another process that tidies up too
         with contextlib.suppress(OSError):
             part.unlink()
     return value

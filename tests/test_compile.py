@@ -212,6 +212,15 @@ def test_a_full_disk_costs_the_cache_only(tmp_path, monkeypatch):
     assert cached("entry", lambda: pytest.fail("it is there")) == b"value"
 
 
+def test_the_oldest_entries_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("SDKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sdkit.cache.KEPT", 3)
+    for i in range(5):
+        cached(f"entry{i}", lambda: b"value")
+        os.utime(tmp_path / "cache" / f"entry{i}", ns=(i, i))
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["entry2", "entry3", "entry4"]
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="permissions of POSIX")
 def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     cache = tmp_path / "cache"

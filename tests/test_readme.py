@@ -21,14 +21,17 @@ def test_the_answer_is_that_of_the_recorded_run():
 
 
 @pytest.mark.parametrize("text", [README, HOW_TO], ids=["README", "how-to"])
-def test_code_runs_as_printed(text):
+def test_code_runs_as_printed(text, tmp_path):
+    """A page's blocks one after the other, as somebody reads it, in a folder beside models/."""
     found = [body for kind, body in blocks(text) if kind == "python"]
     assert found
-    for block in found:
-        done = subprocess.run(
-            [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+    shutil.copytree(ROOT / "models" / "sir", tmp_path / "models" / "sir")
+    shutil.copytree(ROOT / "models" / "fentanyl", tmp_path / "models" / "fentanyl")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(found)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def commands(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Runs a second on one core: the compiled kernel beside pysimlin, scalar C and PySD.
 
-    python -m tests.bench [MODEL ...] [--pysd] [--seconds S]
+    python -m tests.bench [MODEL ...] [--pysd] [--seconds S] [--more DRAWS]
 
 One table, made in one process, so that ratios hold on a noisy machine. Without models: the
 fentanyl model, and two that are made for the bench. Each engine carries the same outputs (the
@@ -30,6 +30,7 @@ import numpy as np
 from sdkit import Experiment, Program, Setting, compile_model, read_model, simulate
 from sdkit.experiment import no_draws
 from tests.bench.models import arithmetic, powers
+from tests.bench.more import more
 from tests.bench.scalar import scalar
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +150,9 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--pysd", action="store_true", help="run PySD too, once, where it can")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each engine and model")
+    parser.add_argument(
+        "--more", type=int, metavar="DRAWS", help="also compile cold, start, and stream DRAWS draws"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = arguments.models
@@ -168,6 +172,10 @@ def main() -> None:
             ratio = f"{speed / base:.3g}" if base else ""
             print(f"| {path.stem} | {name} | {speed:,.1f} | {1000 / speed:.4g} | {ratio} | "
                   f"{memory:.0f} |")  # fmt: skip
+
+    if arguments.more:
+        print()
+        more(arguments.more)
 
 
 if __name__ == "__main__":
