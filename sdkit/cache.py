@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
 
