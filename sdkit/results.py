@@ -37,7 +37,9 @@ _LEFT_ALONE = 3600.0  # seconds
 
 def environment_of(seconds: float) -> dict:
     """Where and when: for out/environment.json, not tracked."""
-    packages = ("numpy", "scipy", "pandas", "xarray", "llvmlite", "pysd", "matplotlib", "jinja2")
+    packages = (
+        "numpy", "scipy", "pandas", "xarray", "llvmlite", "zarr", "pysd", "matplotlib", "jinja2",
+    )  # fmt: skip
     versions = {}
     for name in packages:
         try:
