@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import hashlib
 import importlib.metadata
+import marshal
 import os
-import pickle
 import re
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path, PurePath
 
@@ -126,14 +126,23 @@ def read_model(path: str | Path) -> Model:
     versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.
     name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest())
-    model, said = pickle.loads(cached(f"{name}.model", lambda: pickle.dumps(_read(path, raw))))
+    read: list[tuple] = []
+
+    def make() -> bytes:
+        read.append(_read(path, raw))
+        return marshal.dumps(read[0])
+
+    try:  # plain values by marshal, not objects by pickle, which could run what it reads
+        rows, said, rest = marshal.loads(cached(f"{name}.model", make))
+    except ValueError:  # a sum of some thousand terms is nested too deeply for marshal
+        rows, said, rest = read[0]
     for message in said:
         warnings.warn(message, stacklevel=2)
-    return replace(model, path=path)
+    return Model(path, variables={row[0]: Variable(*row) for row in rows}, **rest)
 
 
-def _read(path: Path, raw: bytes) -> tuple[Model, list[str]]:
-    """A model's text read by PySD, and what there is to warn of."""
+def _read(path: Path, raw: bytes) -> tuple[list[tuple], list[str], dict]:
+    """A model's text read by PySD: its variables, what there is to warn of, and the rest."""
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -145,15 +154,14 @@ def _read(path: Path, raw: bytes) -> tuple[Model, list[str]]:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
         _resolve(path, variables)
         method = reader.method()
-    model = Model(
-        path=path,
-        hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
-        variables=variables,
-        method=method,
-        missing_values=any(has_missing(v.expression) for v in variables.values()),
-        text=text,
-    )
-    return model, [str(w.message) for w in said if w.category is UserWarning]
+    rows = [tuple(getattr(v, f.name) for f in fields(v)) for v in variables.values()]
+    rest = {
+        "hash": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        "method": method,
+        "missing_values": any(has_missing(v.expression) for v in variables.values()),
+        "text": text,
+    }
+    return rows, [str(w.message) for w in said if w.category is UserWarning], rest
 
 
 def _decode(path: Path, raw: bytes) -> str:
