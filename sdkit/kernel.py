@@ -6,7 +6,7 @@ The only module that knows llvmlite.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -105,7 +105,8 @@ def load_kernel(source: str) -> Kernel:
         return machine.emit_object(module)
 
     code = cached(f"{name}.o", compile_text)
-    library = ctypes.CDLL(ctypes.util.find_library("m") or ctypes.util.find_library("c"))
+    # Python itself has loaded the C library's functions (on Windows they have a file of their own).
+    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
     for function in LIBRARY:
         address = ctypes.cast(getattr(library, function), ctypes.c_void_p).value
         llvm.add_symbol(f"sdkit_{function}", address)
