@@ -58,13 +58,14 @@ def blocks(lanes: np.ndarray, width: int) -> np.ndarray:
     if missing:
         lanes = np.concatenate([lanes, np.repeat(lanes[-1:], missing, axis=0)])
     result = zeros((count, lanes.shape[1], width), lanes.dtype)
-    result[:] = lanes.reshape(count, width, -1).transpose(0, 2, 1)
+    result[:] = lanes.reshape(count, width, lanes.shape[1]).transpose(0, 2, 1)
     return result
 
 
 def unblock(array: np.ndarray, lanes: Sequence[int] | slice) -> np.ndarray:
     """Lanes of (blocks, items, width) as (lanes, items)."""
-    return array.transpose(0, 2, 1).reshape(-1, array.shape[1])[lanes]
+    count, items, width = array.shape
+    return array.transpose(0, 2, 1).reshape(count * width, items)[lanes]
 
 
 def zeros(shape: tuple[int, ...], dtype=float) -> np.ndarray:
@@ -106,7 +107,7 @@ def load_kernel(source: str) -> Kernel:
 
     code = cached(f"{name}.o", compile_text)
     # Python itself has loaded the C library's functions (on Windows they have a file of their own).
-    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    library = ctypes.CDLL("ucrtbase") if os.name == "nt" else ctypes.pythonapi
     for function in LIBRARY:
         address = ctypes.cast(getattr(library, function), ctypes.c_void_p).value
         llvm.add_symbol(f"sdkit_{function}", address)

@@ -72,7 +72,7 @@ class Equations(Function):
         """a / b. Where b is constant in a run, by its inverse, which is computed once.
 
         Markstein's correction (1990, doi:10.1147/rd.341.0111) gives the very quotient, in a quarter
-        of a division's time; where the inverse is not finite it gives NaN, which is caught.
+        of a division's time. Where it is NaN, the product alone is right (infinity, or NaN itself).
         """
         origin = self.origins.get(b.text)
         if origin is None or self.name == "constants":
@@ -84,7 +84,8 @@ class Equations(Function):
             self.instruction(f"fmul {self.type(a)} {a.text}, {inverse.text}"), "double", True
         )
         rest = self.intrinsic("fma", self.negative(rough), b, a)
-        return self.intrinsic("fma", rest, inverse, rough)
+        exact = self.intrinsic("fma", rest, inverse, rough)
+        return self.select(self.compare("eq", exact, exact), exact, rough)
 
     def _Name(self, node):
         value = self.names.get(node.id)

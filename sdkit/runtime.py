@@ -170,23 +170,22 @@ def fixed_steps(time, dt):
     return math.floor(larger(time / dt, 1.0) + 0.5 + SMALL)
 
 
-def spoilt(values, count):
-    """1.0 if one of the values is infinite, or NaN where NaN does not stand for a missing value."""
+def refuse(values, count):
+    """Raise where one of the values is infinite, or NaN that stands for no missing value."""
     total = 0.0
     for i in range(count):
         if MISSING_VALUES:
             total = total + (1.0 if math.isinf(values[i]) else 0.0)
         else:  # nought times anything is nought, but for infinity and NaN
             total = total + 0.0 * values[i]
-    return 0.0 if total == 0.0 else 1.0
+    if total != 0.0:
+        raise FloatingPointError("NaN or infinity")
 
 
 def rates(k, t, dt, p, c, x, s, m, d, o):
     """Rates d and outputs o at step k; outputs have to be numbers."""
     evaluate(k, t, dt, p, c, x, s, m, d, o)
-    bad = spoilt(o, OUTPUTS)
-    if bad > 0.0:
-        raise FloatingPointError("NaN or infinity in an output")
+    refuse(o, OUTPUTS)
 
 
 def advance(k, p, c, x, y, s, m, work, rk4, start, dt, at):
@@ -228,9 +227,7 @@ def advance(k, p, c, x, y, s, m, work, rk4, start, dt, at):
             s[i] = s[i] + dt * d1[i]
     clip(s)
     at[0] = k + 1
-    bad = spoilt(s, STATES)
-    if bad > 0.0:
-        raise FloatingPointError("NaN or infinity in a state")
+    refuse(s, STATES)
 
 
 def run(p, c, x, y, s, m, work, first, last, saves, rk4, start, dt, out, at):

@@ -207,7 +207,12 @@ class Function(Assembler):
             if values[0].literal is not None and not values[0].varying:
                 return literal(float(getattr(math, name)(values[0].literal)))
             return self.intrinsic(name, values[0])
-        return self.library(name, *values)
+        result = self.library(name, *values)
+        # Python raises where these overflow, and for an infinite argument.
+        finite = self.compare("lt", self.intrinsic("fabs", result), literal(math.inf))
+        given = self.double(values[0])
+        self.fault(self.combine("and", self.inverse(finite), self.compare("eq", given, given)))
+        return result
 
     def elementary(self, name: str, *values: Value) -> Value:
         """A call of a function of elementary.py, compiled once for vectors and once for numbers."""
@@ -253,6 +258,10 @@ class Function(Assembler):
                 self.mask = outer
                 a, b = sides
                 return b if a is None else a if b is None else self.select(condition, a, b)
+            elif not isinstance(statement, ast.Expr):  # a docstring says nothing
+                raise TypeError(
+                    f"{type(statement).__name__} in a function that is called for a value"
+                )
         return None
 
     def assign(self, target: ast.expr, value) -> None:
@@ -275,10 +284,10 @@ class Function(Assembler):
                 self.module.write_search(how)
             given = f"double {x.text}, ptr {xs.text}, ptr {ys.text}, i64 {self.length(xs)}"
             return Value(self.instruction(f"call double @{how}({given})"), "double", False)
-        if self.seldom and xs.length > 2:
-            return self.shared_lookup(how, x, xs, ys)
         a, b = xs.points, ys.points
         slopes = [(b[i + 1] - b[i]) / (a[i + 1] - a[i]) for i in range(len(a) - 1)]
+        if (self.seldom and xs.length > 2) or not all(map(math.isfinite, slopes)):
+            return self.shared_lookup(how, x, xs, ys)
         last = len(a) - 1
         if how == "lookup_hold_backward":
             return self.choose(x, a[1:], a, (b,))[0]

@@ -173,7 +173,7 @@ class _Loops(Function):
             return
         name, values = node.value.func.id, [self.value(a) for a in node.value.args]
         function = self.module.functions[name]
-        if name in ("rates", "advance", "measure", "gather"):
+        if name in ("rates", "advance", "measure", "gather", "refuse"):
             outer = self.names
             self.names = dict(zip((a.arg for a in function.args.args), values, strict=True))
             self.statements(function.body)

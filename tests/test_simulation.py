@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sdkit import compile_model, read_model, simulate
+from sdkit import Measure, compile_model, read_model, simulate
 from sdkit.errors import ParameterError, SimulationError
 from tests.small import FIXTURES, experiment, model, text
 
@@ -581,3 +581,72 @@ def test_a_delay_as_long_as_its_stages_keeps_them(tmp_path):
     )
     # The two delay times differ by 1e-7; their runs by no more than that times the steps.
     assert np.allclose(short["y"], longer["y"], atol=1e-5)
+
+
+# -- the kernel says what the plain run says ------------------------------------------------
+
+
+def both(folder, equations, outputs=("y",), draws=None, **settings):
+    """Of each output the values of the ensemble and of the plain run, for the first draw."""
+    program = compile_model(model(folder, equations, **settings), outputs)
+    times = np.arange(program.initial_time, program.final_time + 1e-9, program.time_step)
+    found = simulate(program, experiment(outputs, times, draws=draws))
+    first = {name: values[0] for name, values in (draws or {}).items()}
+    plain = simulate(program, set=first)
+    return [(found[n].to_numpy()[:, 0, 0, 0], plain[n].to_numpy().ravel()) for n in outputs]
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4"])
+@pytest.mark.parametrize(
+    ("equations", "output"),
+    [
+        ("k = 0.5\ny = INTEG(k*y*y, 1)", "y"),
+        ("k = 0.5\ns = INTEG(k*s*s, 1)\ny = 1 + Time*k", "y"),
+        ("k = 1\ns = INTEG(0, 1e200)\ny = s*s*k", "y"),
+        ("k = 1\ns = INTEG(0, 1e200)\ny = s*s*k - s*s", "y"),
+    ],
+)
+def test_what_overflows_fails_its_lane(tmp_path, equations, output, method):
+    program = compile_model(model(tmp_path, equations, method=method, end=20), [output])
+    draws = {"k": [0.0, 1.0, 0.0]}
+    for asked in (
+        experiment([output], [0, 20], draws=draws),
+        experiment([], [], draws=draws, measures=[Measure("m", output, "peak", [(0, 20)])]),
+    ):
+        with pytest.raises(SimulationError) as caught:
+            simulate(program, asked)
+        assert caught.value.code == "S202"
+        assert {f["draw"] for f in caught.value.failures} >= {1}
+        assert "became" in caught.value.failures[-1]["reason"]
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4"])
+@pytest.mark.parametrize(
+    "equations",
+    [
+        "x = 0.3\nq = x*Time - 2\ny = INTEGER(q) + IF THEN ELSE(q >= 1, 100, 0)",
+        "x = 7\ny = MODULO(x, 0.7)",
+        "T = INTEG(1, -5)\ny = IF THEN ELSE(T >= 0, 100, 0) + IF THEN ELSE(T = 0, 5, 1/T)",
+        "x = 49\ns = INTEG(1, 0)\ny = INTEGER(s*49/x) + INTEGER(x/49)",
+        "x = 1e-10\ns = INTEG(0, 1e300)\nr = s/x\ny = IF THEN ELSE(r > 5, 1, 0) + MIN(r, 10)",
+        "s = INTEG(1, 0)\nt((0,-1e200),(1e-150,1e200),(2,1))\ny = t(s)*1e-200",
+    ],
+)
+def test_thresholds_see_the_same_numbers(tmp_path, equations, method):
+    """Not within a tolerance: where a condition or INTEGER looks, the last digit decides."""
+    for ours, plain in both(tmp_path, equations, method=method):
+        np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize(
+    "call", ["COSH(x)", "SINH(x)", "SIN(x*1e306*1e6)", "1/(x - 1000)", "LN(-x)"]
+)
+def test_a_model_without_stocks_fails_in_the_lanes_that_python_would(tmp_path, call):
+    program = compile_model(
+        model(tmp_path, f"x = 1\nr = {call}\ny = IF THEN ELSE(r > 5, 1, 0)"), ["y"]
+    )
+    for draws, lost in (({"x": [1000.0, 1000.0]}, [0, 1]),):
+        with pytest.raises(SimulationError) as caught:
+            simulate(program, experiment(["y"], [0], draws=draws))
+        assert [f["draw"] for f in caught.value.failures] == lost
+        assert caught.value.failures[0]["variable"] == "r"
