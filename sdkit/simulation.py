@@ -54,7 +54,7 @@ def simulate(
     Returns a Dataset with dimensions (time, scenario, policy, draw); a measure without or with
     one window has no time, one with several a dimension "NAME window" (their ends).
     Raises SimulationError: S201 a value became NaN or infinite in a single run, S202 lanes
-    of an ensemble failed (`failures` lists them), S203 to S207 bad names, times, methods or
+    of an ensemble failed (`failures` lists them), S203 to S208 bad names, times, methods or
     engines; ParameterError P305, P308 and P309 for values that cannot be set; RunError R414 to
     R418 and U603 where a store cannot be written or holds something else.
     """
