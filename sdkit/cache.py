@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,6 +16,7 @@ from pathlib import Path
 
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
+ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model)")
 
 
 def cache_folder() -> Path | None:
@@ -67,8 +69,10 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
     try:
         part.write_bytes(hashlib.sha256(value).digest() + value)
         part.replace(file)
-        # Each edit of a model leaves an entry behind; the oldest go.
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
+        # Each edit of a model leaves an entry behind; the oldest go. The folder may hold files of
+        # others: what is not named as an entry is never touched.
+        entries = [entry for entry in folder.iterdir() if ENTRY.fullmatch(entry.name)]
+        entries.sort(key=lambda entry: entry.stat().st_mtime_ns)
         for entry in entries[:-KEPT]:
             entry.unlink()
     except OSError:  # a full or read-only disk, or another process that tidies up too

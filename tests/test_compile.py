@@ -215,10 +215,20 @@ def test_a_full_disk_costs_the_cache_only(tmp_path, monkeypatch):
 def test_the_oldest_entries_go(tmp_path, monkeypatch):
     monkeypatch.setenv("SDKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("sdkit.cache.KEPT", 3)
-    for i in range(5):
-        cached(f"entry{i}", lambda: b"value")
-        os.utime(tmp_path / "cache" / f"entry{i}", ns=(i, i))
-    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["entry2", "entry3", "entry4"]
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    others = [cache / name for name in ("thesis.txt", "x.o", "notes.model")]
+    for other in others:
+        other.write_text("somebody's own")
+        os.utime(other, ns=(0, 0))
+    (cache / "folder").mkdir()
+    os.utime(cache / "folder", ns=(0, 0))
+    names = [f"{i:032x}.o" for i in range(5)]
+    for i, name in enumerate(names, 1):
+        cached(name, lambda: b"value")
+        os.utime(cache / name, ns=(i, i))
+    left = {p.name for p in cache.iterdir()}
+    assert left == {*names[2:], *(p.name for p in others), "folder"}
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="permissions of POSIX")
