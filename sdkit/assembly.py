@@ -40,16 +40,6 @@ class Array:
     points: tuple | None = None
 
 
-# What the parameters of the program's functions are, by name.
-_NUMBERS = {
-    "k": "i64", "t": "double", "dt": "double", "start": "double", "first": "i64", "last": "i64",
-    "low": "i64", "high": "i64", "count": "i64", "rk4": "i64",
-}  # fmt: skip
-_LANES = ("c", "x", "y", "d", "o")
-_ROWS = ("p", "s", "m", "g", "work", "out")
-_INTEGER_ROWS = ("gauge", "window")
-
-
 def number(value: float) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 

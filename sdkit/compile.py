@@ -1,7 +1,7 @@
 """From a model to one readable Python program.
 
 The program's text (`Program.source`) runs as it stands and is, the same text compiled by
-Numba, the kernel of ensembles. Its functions: `constants` (values that never change in a
+LLVM, the kernel of ensembles. Its functions: `constants` (values that never change in a
 run), `drivers` (values that time alone changes), `initial` (states at the start),
 `evaluate` (rates and outputs at a time),
 `remember` (what a later step looks back at) and `clip` (non-negative stocks), followed by

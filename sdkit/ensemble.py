@@ -192,6 +192,8 @@ class Ensemble:
                     continue
                 if draws is None:
                     draws = chunk_of(self.draws, low, low + self.chunk)
+                skipped = len(policies) - len(todo)
+                report(len(draws) * skipped * (self.last - (self.branch or 0)))
                 history = None
                 if self.branch is not None:
                     history = self._start(draws, scenario, policies[0], None)
@@ -200,11 +202,22 @@ class Ensemble:
                     place = None if into is None else into[:, i, j, low : low + len(draws)]
                     lanes = self._start(draws, scenario, policies[j], place)
                     self._policy(lanes, history, report)
+                    self._complete(lanes)
                     lost = np.flatnonzero(lanes.steps() != -2)
                     lanes.values[:, lost] = np.nan
                     for lane in lost:
                         self._fail(draws, scenario, policies[j], lanes, int(lane))
                     yield number, i, j, lanes.values
+
+    def _complete(self, lanes: _Lanes) -> None:
+        """Add to likelihoods what depends on a draw alone, in the lanes that did not fail."""
+        parameters = [key(name) for name in self.program.parameters]
+        sound = np.flatnonzero(lanes.steps() == -2)
+        for measure in self.experiment.measures:
+            if measure.likelihood and measure.likelihood.factor is not None:
+                p = unblock(lanes.p, sound)[:, parameters.index(key(measure.likelihood.factor))]
+                column = self.plan.columns[measure.name].start
+                lanes.values[column, sound] += measure.likelihood.of_draws(p)
 
     def total(self) -> int:
         """The work of the whole, in the unit that `report` is told."""
@@ -301,7 +314,12 @@ class Ensemble:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _policy(self, lanes: _Lanes, history: _Lanes | None, report) -> None:
-        if history is None or not self._shares(lanes, history):
+        # A lane that failed at the branch may have failed of what the first policy does there.
+        if (
+            history is None
+            or (history.failed == self.branch).any()
+            or not self._shares(lanes, history)
+        ):
             self._run(lanes, 0, self.last, self.plan.gauge, report)
             return
         for name in ("s", "m", "g", "values"):

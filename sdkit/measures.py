@@ -50,12 +50,21 @@ class Likelihood:
     factor: str | None = None
     freedom: float = 4.0
 
-    def constants(self) -> np.ndarray:
-        """What does not depend on the run, for each observation.
+    def of_draws(self, factor: np.ndarray) -> np.ndarray:
+        """What depends on a draw's `factor` but not on its run, summed over the observations.
 
-        Left out for a negative binomial distribution whose size is multiplied by a factor: there
-        it depends on the draw, lgamma(y + size) - lgamma(size) - lgamma(y + 1).
+        Only a negative binomial distribution has it: lgamma(y + size) - lgamma(size) -
+        lgamma(y + 1).
         """
+        if self.density != "negative binomial":
+            return np.zeros(len(factor))
+        y = np.asarray(self.observed, dtype=float)
+        size = np.multiply.outer(factor, np.broadcast_to(np.asarray(self.spread, float), y.shape))
+        lgamma = np.vectorize(math.lgamma, otypes=[float])
+        return (lgamma(y + size) - lgamma(size) - lgamma(y + 1)).sum(axis=1)
+
+    def constants(self) -> np.ndarray:
+        """What does not depend on the draw, for each observation."""
         y = np.asarray(self.observed, dtype=float)
         spread = np.broadcast_to(np.asarray(self.spread, dtype=float), y.shape)
         lgamma = np.vectorize(math.lgamma, otypes=[float])
@@ -246,4 +255,7 @@ class Plan:
                     columns[column] = True
             first = gauge[runtime.SUMS]
             sums[first : first + 3 * many] = ((opens < step) & (step < closes)).any()
+            if gauge[runtime.TERM] != runtime.NO_TERM:  # the terms of windows that are over
+                over = (closes < step).any() and not ((opens < step) & (closes == step)).any()
+                sums[first + 2] = over
         return columns, sums

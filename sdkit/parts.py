@@ -72,7 +72,8 @@ class Equations(Function):
         """a / b. Where b is constant in a run, by its inverse, which is computed once.
 
         Markstein's correction (1990, doi:10.1147/rd.341.0111) gives the very quotient, in a quarter
-        of a division's time. Where it is NaN, the product alone is right (infinity, or NaN itself).
+        of a division's time. Where that is NaN, the product alone is right: infinity, or NaN itself
+        (but for a divisor below 5.6e-309, whose inverse is infinite).
         """
         origin = self.origins.get(b.text)
         if origin is None or self.name == "constants":

@@ -1,6 +1,6 @@
 """The part of every generated program that does not depend on the model.
 
-Plain Python that Numba compiles as it stands. `source.py` copies this text behind the
+Plain Python that `vector.py` compiles as it stands. `source.py` copies this text behind the
 model's own functions (constants, drivers, initial, evaluate, remember, clip), so that a
 program needs nothing but Python to run. Arrays are Python lists in a plain run and
 NumPy arrays in a compiled one; only operations that both have are used.
@@ -137,7 +137,11 @@ def lookup(x, xs, ys):
             low = middle
         else:
             last = middle
-    return ys[low] + (ys[last] - ys[low]) * ((x - xs[low]) / (xs[last] - xs[low]))
+    rise = ys[last] - ys[low]
+    width = xs[last] - xs[low]
+    slope = rise / width
+    steep = math.isinf(slope)
+    return ys[low] + (rise * ((x - xs[low]) / width) if steep else (x - xs[low]) * slope)
 
 
 def lookup_extrapolate(x, xs, ys):
@@ -171,7 +175,10 @@ def fixed_steps(time, dt):
 
 
 def refuse(values, count):
-    """Raise where one of the values is infinite, or NaN that stands for no missing value."""
+    """Raise where one of the values is infinite, or NaN in a model without missing values (:NA:).
+
+    A model that has :NA: anywhere may have NaN anywhere: nothing tells one from the other.
+    """
     total = 0.0
     for i in range(count):
         if MISSING_VALUES:
@@ -257,6 +264,8 @@ def density(term, r, y, spread, freedom):
     standard deviation (of the logarithm where `term` is LOGNORMAL), the scale of Student's t
     or the size of a negative binomial distribution with mean r.
     """
+    if spread <= 0.0:
+        raise ValueError("a spread that is not above zero")
     if term == NEGATIVE_BINOMIAL:
         if r <= 0.0:
             return 0.0 if y <= 0.0 else -math.inf

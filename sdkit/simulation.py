@@ -225,7 +225,7 @@ def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Data
         name: whole[columns] if len(arrays[name][0]) == 4 else whole[columns][0]
         for name, columns in ensemble.plan.columns.items()
     }
-    _warn_missing(ensemble.program, {n: values[n] for n in ensemble.outputs if n in values})
+    _warn_missing(ensemble.program, values)
     return xr.Dataset(
         {n: (dims, values[n], {"units": unit}) for n, (dims, unit) in arrays.items()},
         coords=axes,
@@ -240,7 +240,7 @@ def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) 
     with Store.open(
         path, described, axes, attributes, ensemble.chunk, ensemble.fingerprint()
     ) as store:
-        missing = set(store.missing())
+        missing, missing_values = set(store.missing()), {}
         found = ensemble.values(ensemble.reporter(progress), lambda *item: item in missing)
         for *item, values in found:
             if ensemble.failures:
@@ -249,8 +249,10 @@ def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) 
                 name: values[columns] if len(arrays[name][0]) == 4 else values[columns][0]
                 for name, columns in ensemble.plan.columns.items()
             }
+            missing_values |= {n: np.array(np.nan) for n, v in parts.items() if np.isnan(v).any()}
             store.write(tuple(item), parts)
         store.finish()
+    _warn_missing(ensemble.program, missing_values)
     return open_store(path)
 
 

@@ -16,8 +16,6 @@ from .assembly import Array, Assembler, Module, Value, literal
 # Points up to which a table is searched by comparing with each.
 FEW_POINTS = 16
 
-FEW_POINTS = 16
-
 _ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARISONS = {
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
@@ -64,6 +62,7 @@ class Function(Assembler):
         if isinstance(node.op, ast.Mod):
             return self.modulo(a, b)
         if isinstance(node.op, ast.FloorDiv):  # of whole numbers that are not negative
+            assert b.literal == 2, "only halves are needed"
             return Value(self.instruction(f"lshr i64 {a.text}, 1"), "i64", False)
         how = {ast.LShift: "shl", ast.RShift: "ashr"}[type(node.op)]
         a, b = self.together(a, b)
@@ -72,6 +71,8 @@ class Function(Assembler):
     def extreme(self, name: str, a: Value, b: Value) -> Value:
         """The smaller or larger of two numbers, NaN if one of them is."""
         how = "lt" if name == "smaller" else "gt"
+        if any(x.literal is not None and math.isnan(x.literal) for x in (a, b)):
+            return literal(math.nan)
         a, b = self.together(self.double(a), self.double(b))
         if b.literal is not None:  # then one comparison that holds for NaN too is enough
             text = f"fcmp u{how} {self.type(a)} {a.text}, {b.text}"
@@ -130,30 +131,28 @@ class Function(Assembler):
         return self.combine("and", mask, condition)
 
     def _IfExp(self, node):
-        condition = self.truth(self.value(node.test))
+        compared = None
+        if isinstance(node.test, ast.Compare) and type(node.test.ops[0]) in _COMPARISONS:
+            how = _COMPARISONS[type(node.test.ops[0])]
+            compared = (how, self.value(node.test.left), self.value(node.test.comparators[0]))
+        condition = self.compare(*compared) if compared else self.truth(self.value(node.test))
         if condition.literal is not None:
             return self.value(node.body if condition.literal else node.orelse)
         sides = []
         outer, nonzero = self.mask, self.nonzero
         for holds, side in ((True, node.body), (False, node.orelse)):
             self.mask = self._narrow(outer, condition if holds else self.inverse(condition))
-            self.nonzero = nonzero | self.excluded_zeros(node.test, holds)
+            self.nonzero = nonzero | (self.excluded_zeros(*compared, holds) if compared else set())
             sides.append(self.value(side))
         self.mask, self.nonzero = outer, nonzero
         return self.select(condition, *sides)
 
-    def excluded_zeros(self, test: ast.expr, holds: bool) -> set[str]:
+    def excluded_zeros(self, how: str, a: Value, b: Value, holds: bool) -> set[str]:
         """Values that cannot be zero where a comparison with a number holds, or does not.
 
         So that x / y needs no look at y behind IF THEN ELSE(y > 0, ...) or in ZIDZ.
         """
-        if not isinstance(test, ast.Compare):
-            return set()
-        a, b = self.value(test.left), self.value(test.comparators[0])
-        if not isinstance(a, Value) or b.literal is None:
-            return set()
-        how = getattr(operator, _COMPARISONS[type(test.ops[0])])
-        if how(0.0, b.literal) == holds:
+        if b.literal is None or getattr(operator, how)(0.0, b.literal) == holds:
             return set()
         return {a.text, self.sizes.get(a.text, a.text)}
 
@@ -206,6 +205,9 @@ class Function(Assembler):
         if name in ("floor", "sqrt"):
             if values[0].literal is not None and not values[0].varying:
                 return literal(float(getattr(math, name)(values[0].literal)))
+            if name == "floor" and not self.unchecked:  # Python makes no whole number of these
+                size = self.intrinsic("fabs", values[0])
+                self.fault(self.inverse(self.compare("lt", size, literal(math.inf))))
             return self.intrinsic(name, values[0])
         result = self.library(name, *values)
         # Python raises where these overflow, and for an infinite argument.

@@ -591,7 +591,7 @@ class Worker:
         compile(program.source, "<the program>", "exec")
         read_parameters(model)
         steps = (program.final_time - program.initial_time) / program.time_step
-        # Numba takes half a minute for the large model.
+        # A small model says as much, in less time.
         if runs and steps < 2000 and len(program.source) < 50_000:
             self._ensemble(model, program, int(steps + 1e-6))
 

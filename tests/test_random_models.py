@@ -16,7 +16,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sdkit import Error, compile_model, read_model, simulate
+from sdkit import Error, Experiment, Setting, compile_model, no_draws, read_model, simulate
 from tests.small import experiment, text
 
 # Deterministic: the same models on every machine. A failure is shown as drawn, since each
@@ -321,3 +321,6 @@ def test_a_condition_inside_a_condition(tmp_path):
     equation = "IF THEN ELSE(" * depth + "Time" + " > 0, 1, 2)" * depth
     program = compile_model(read(tmp_path, f"x = {equation}"))
     assert simulate(program)["x"].to_numpy().flat[-1] == 1
+    nothing = (Setting("nothing"),)
+    lanes = Experiment(nothing, nothing, no_draws(), ("x",), np.array([program.final_time]))
+    assert simulate(program, lanes)["x"].to_numpy().flat[-1] == 1

@@ -627,6 +627,7 @@ def test_what_overflows_fails_its_lane(tmp_path, equations, output, method):
         "x = 0.3\nq = x*Time - 2\ny = INTEGER(q) + IF THEN ELSE(q >= 1, 100, 0)",
         "x = 7\ny = MODULO(x, 0.7)",
         "T = INTEG(1, -5)\ny = IF THEN ELSE(T >= 0, 100, 0) + IF THEN ELSE(T = 0, 5, 1/T)",
+        "x = 1\nt((0,0),(11,22))\ny = INTEGER(t(x*7.5)) + INTEGER(t(Time))",
         "x = 49\ns = INTEG(1, 0)\ny = INTEGER(s*49/x) + INTEGER(x/49)",
         "x = 1e-10\ns = INTEG(0, 1e300)\nr = s/x\ny = IF THEN ELSE(r > 5, 1, 0) + MIN(r, 10)",
         "s = INTEG(1, 0)\nt((0,-1e200),(1e-150,1e200),(2,1))\ny = t(s)*1e-200",
@@ -650,3 +651,38 @@ def test_a_model_without_stocks_fails_in_the_lanes_that_python_would(tmp_path, c
             simulate(program, experiment(["y"], [0], draws=draws))
         assert [f["draw"] for f in caught.value.failures] == lost
         assert caught.value.failures[0]["variable"] == "r"
+
+
+@pytest.mark.parametrize(
+    "equations",
+    [
+        "a = 1\ny = DELAY FIXED(Time + a, a*1e308, 7)",
+        "a = 1\ny = DELAY3I(Time, a*1e308*1e10 - a*1e308*1e10, 7)",
+    ],
+)
+def test_a_delay_of_no_length_fails(tmp_path, equations):
+    program = compile_model(model(tmp_path, equations), ["y"])
+    with pytest.raises(SimulationError) as caught:
+        simulate(program, experiment(["y"], [0, 10], draws={"a": [20.0, 20.0]}))
+    assert [f["draw"] for f in caught.value.failures] == [0, 1]
+    with pytest.raises(SimulationError):
+        simulate(program, set={"a": 20.0})
+
+
+@pytest.mark.parametrize("call", ["MIN(a, :NA:)", "MAX(:NA:, a)", "MIN(:NA:, a)", "MAX(a, :NA:)"])
+def test_a_missing_value_is_not_lost_in_min_and_max(tmp_path, call):
+    with pytest.warns(UserWarning, match="missing values"):
+        ((ours, plain),) = both(tmp_path, f"a = 1\ny = {call}")
+    assert np.isnan(ours).all()
+    assert np.isnan(plain).all()
+
+
+def test_the_first_policy_failing_at_the_branch_fails_no_other(tmp_path):
+    equations = "lever = 0\na = 0\ny = IF THEN ELSE(Time >= 2, 1/(1 - lever*a), 1)"
+    program = compile_model(model(tmp_path, equations), ["y"])
+    draws = {"a": [0.0] * 5 + [1.0, 0.0]}
+    run = experiment(["y"], [0, 2, 10], {"bad": {"lever": 1}, "fine": {}}, draws)
+    for asked in (run, replace(run, branch=2.0)):
+        with pytest.raises(SimulationError) as caught:
+            simulate(program, asked)
+        assert [(f["draw"], f["policy"]) for f in caught.value.failures] == [(5, "bad")]

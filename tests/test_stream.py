@@ -176,13 +176,14 @@ def test_a_damaged_chunk_is_made_again_and_nothing_else(tmp_path, undisturbed):
     files[5].write_bytes(flipped)
     files[70].unlink()
     files[100].write_bytes(files[100].read_bytes()[:50])
-    begun = []
+    begun = []  # shares done
     run(folder, progress=lambda done, total: begun.append(done / total))
     assert bytes_of(folder) == undisturbed
     again = [p for p in files if p.stat().st_mtime_ns != stamps[p]]
     # An item is a chunk of draws in one scenario and policy: three results, one file each.
     assert len(again) == 9
     assert begun[0] > 0
+    assert begun[-1] == 1
 
 
 def test_another_question_is_refused(tmp_path):
