@@ -1,7 +1,7 @@
 """LLVM's assembly for numbers that are the same in all lanes, and numbers that are not.
 
-The ground of `spmd.py`, `parts.py` and `vector.py`, which compile a program's text: nothing here
-knows Python's syntax.
+The ground of `spmd.py`, `parts.py` and `vector.py`, which compile a program's text: here are the
+instructions, and `Module`, which knows what the text defines.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import inspect
 import operator
 import struct
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 from . import elementary
@@ -65,7 +66,7 @@ class Module:
         self.made: set[tuple] = set()
         self.inverses: dict[tuple[str, int], int] = {}
         self.slots = 0
-        self.tables: dict[str, str] = {}
+        self.tables: dict[tuple, str] = {}
 
     def _read(self, tree: ast.Module, prefix: str) -> None:
         for node in tree.body:
@@ -86,14 +87,7 @@ class Module:
 
     def table(self, values: tuple) -> str:
         """The name of a constant array of doubles."""
-        body = ", ".join(f"double {number(float(v))}" for v in values)
-        name = f"@table.{len(self.tables)}"
-        line = f"internal constant [{len(values)} x double] [{body}], align 8"
-        for known, text in self.tables.items():
-            if text.endswith(line):
-                return known
-        self.tables[name] = f"{name} = {line}"
-        return name
+        return self.tables.setdefault(values, f"@table.{len(self.tables)}")
 
     def write_inverses(self) -> None:
         """The function that computes the inverses of constants which equations divide by."""
@@ -118,7 +112,7 @@ class Module:
         return f'nounwind "min-legal-vector-width"="{width}" "prefer-vector-width"="{width}"'
 
 
-class Assembler:
+class Assembler(ABC):
     """Instructions of one function under construction, on uniform and varying numbers.
 
     `mask` says in which lanes Python would come here (None: in all); `nonzero` holds values that
@@ -296,8 +290,9 @@ class Assembler:
         if condition.literal is not False:
             self.mark(self.widen(condition))
 
+    @abstractmethod
     def mark(self, condition: Value) -> None:
-        raise NotImplementedError
+        """Mark the lanes (varying, i1) as failed."""
 
     # -- memory ----------------------------------------------------------------------
 

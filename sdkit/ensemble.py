@@ -70,10 +70,21 @@ class _Lanes:
     g: np.ndarray
     values: np.ndarray
     failed: np.ndarray
+    watched: set[int] | None = None  # of a history: draws at which policies are compared with it
 
     def steps(self) -> np.ndarray:
         """-2 or the step at which it failed, for each lane."""
         return self.failed.reshape(-1)[: self.count]
+
+
+def _settings(p: np.ndarray) -> set[int]:
+    """A draw for each value of each column (of shape draws, columns) that has few values."""
+    found: set[int] = set()
+    for column in p.T:
+        _, first = np.unique(column, return_index=True)
+        if len(first) <= _FEW_VALUES:
+            found.update(first.tolist())
+    return found
 
 
 class Ensemble:
@@ -341,12 +352,9 @@ class Ensemble:
         if np.array_equal(lanes.p, history.p):
             return True
         p, past = (unblock(array, slice(lanes.count)) for array in (lanes.p, history.p))
-        few = set(range(min(_CHECKED_DRAWS, len(p))))
-        for column in (*p.T, *past.T):
-            _, first = np.unique(column, return_index=True)
-            if len(first) <= _FEW_VALUES:
-                few.update(first.tolist())
-        chosen = sorted(few)
+        if history.watched is None:
+            history.watched = {*range(min(_CHECKED_DRAWS, len(p))), *_settings(past)}
+        chosen = sorted(history.watched | _settings(p[:, (p != past).any(axis=0)]))
         own = self._fresh(p[chosen])
         self._run(own, 0, self.branch, self.plan.before(self.branch))
         columns, sums = self.plan.settled(self.branch)

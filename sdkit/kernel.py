@@ -86,7 +86,8 @@ def load_kernel(source: str) -> Kernel:
     features = llvm.get_host_cpu_features()
     # Two registers a vector: while one waits for a result, the other works.
     width = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-    features["prefer-256-bit"] = False
+    if features.get("avx512f"):
+        features["prefer-256-bit"] = False
     processor, features = llvm.get_host_cpu_name(), features.flatten()
     triple = llvm.get_process_triple()
     compiler = code_of("assembly", "elementary", "kernel", "parts", "spmd", "vector")

@@ -53,31 +53,32 @@ class Likelihood:
     def of_draws(self, factor: np.ndarray) -> np.ndarray:
         """What depends on a draw's `factor` but not on its run, summed over the observations.
 
-        Only a negative binomial distribution has it: lgamma(y + size) - lgamma(size) -
-        lgamma(y + 1).
+        Only a negative binomial distribution has it: its coefficient.
         """
         if self.density != "negative binomial":
             return np.zeros(len(factor))
         y = np.asarray(self.observed, dtype=float)
         size = np.multiply.outer(factor, np.broadcast_to(np.asarray(self.spread, float), y.shape))
-        lgamma = np.vectorize(math.lgamma, otypes=[float])
-        return (lgamma(y + size) - lgamma(size) - lgamma(y + 1)).sum(axis=1)
+        return _combinations(y, size).sum(axis=1)
 
     def constants(self) -> np.ndarray:
         """What does not depend on the draw, for each observation."""
         y = np.asarray(self.observed, dtype=float)
         spread = np.broadcast_to(np.asarray(self.spread, dtype=float), y.shape)
-        lgamma = np.vectorize(math.lgamma, otypes=[float])
         if self.density == "negative binomial":
-            if self.factor is not None:
-                return np.zeros(len(y))
-            return lgamma(y + spread) - lgamma(spread) - lgamma(y + 1)
+            return np.zeros(len(y)) if self.factor is not None else _combinations(y, spread)
         if self.density == "student t":
             nu = self.freedom
             one = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
             return np.full(len(y), one)
         half = np.full(len(y), -0.5 * math.log(2 * math.pi))
         return half - np.log(y) if self.density == "lognormal" else half
+
+
+def _combinations(y: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The logarithm of the negative binomial coefficient."""
+    lgamma = np.vectorize(math.lgamma, otypes=[float])
+    return lgamma(y + size) - lgamma(size) - lgamma(y + 1)
 
 
 @dataclass(frozen=True)

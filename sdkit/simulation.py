@@ -221,10 +221,7 @@ def _simulate_ensemble(ensemble: Ensemble, progress: Progress | None) -> xr.Data
     if ensemble.failures:
         raise SimulationError("S202", ensemble.summary(), ensemble.failures)
     arrays, axes = _described(ensemble)
-    values = {
-        name: whole[columns] if len(arrays[name][0]) == 4 else whole[columns][0]
-        for name, columns in ensemble.plan.columns.items()
-    }
+    values = _by_name(ensemble, arrays, whole)
     _warn_missing(ensemble.program, values)
     return xr.Dataset(
         {n: (dims, values[n], {"units": unit}) for n, (dims, unit) in arrays.items()},
@@ -245,15 +242,20 @@ def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) 
         for *item, values in found:
             if ensemble.failures:
                 raise SimulationError("S202", ensemble.summary(), ensemble.failures)
-            parts = {
-                name: values[columns] if len(arrays[name][0]) == 4 else values[columns][0]
-                for name, columns in ensemble.plan.columns.items()
-            }
+            parts = _by_name(ensemble, arrays, values)
             missing_values |= {n: np.array(np.nan) for n, v in parts.items() if np.isnan(v).any()}
             store.write(tuple(item), parts)
         store.finish()
     _warn_missing(ensemble.program, missing_values)
     return open_store(path)
+
+
+def _by_name(ensemble: Ensemble, arrays: dict, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The values of each result: its columns, or the one column of what has no axis of its own."""
+    return {
+        name: values[columns] if len(arrays[name][0]) == len(AXES) else values[columns.start]
+        for name, columns in ensemble.plan.columns.items()
+    }
 
 
 def _described(ensemble: Ensemble) -> tuple[dict, dict]:

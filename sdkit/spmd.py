@@ -84,18 +84,12 @@ class Function(Assembler):
 
     def power(self, a: Value, b: Value) -> Value:
         """`runtime.power`: elementary.power is infinite wherever that raises an exception."""
-        result = self.raised(self.double(a), self.double(b))
+        a, b = self.double(a), self.double(b)
+        result = (
+            self.arithmetic("mul", a, a) if b.literal == 2.0 else self.elementary("power", a, b)
+        )
         self.fault(self.compare("eq", self.intrinsic("fabs", result), literal(math.inf)))
         return result
-
-    def raised(self, a: Value, b: Value) -> Value:
-        if b.literal == 1.0:
-            return a
-        if b.literal == 2.0:
-            return self.arithmetic("mul", a, a)
-        if b.literal == 3.0:
-            return self.arithmetic("mul", self.arithmetic("mul", a, a), a)
-        return self.elementary("power", a, b)
 
     def modulo(self, a: Value, b: Value) -> Value:
         """Python's remainder, which has the sign of b."""

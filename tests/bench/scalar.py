@@ -1,7 +1,5 @@
 """A program as scalar C, one run after the other (Euler): what gcc makes of the same equations."""
 
-from __future__ import annotations
-
 import ast
 import ctypes
 import subprocess
@@ -16,13 +14,10 @@ _HELPERS = """
 static inline double smaller(double a, double b) { return a < b || a != a ? a : b; }
 static inline double larger(double a, double b) { return a > b || a != a ? a : b; }
 static inline double zidz(double a, double b) { return fabs(b) < 1e-6 ? 0.0 : a / b; }
-static inline double power(double a, double b) { return pow(a, b); }
-static inline double ln(double a) { return log(a); }
 static double delay_order(double n, double t, double dt) { return fmin(n, floor(t*1.000001/dt)); }
 static double lookup(double x, const double *xs, const double *ys, int n) {
-    if (x <= xs[0]) return ys[0];
-    if (x >= xs[n - 1]) return ys[n - 1];
     int i = 0, last = n - 1;
+    if (x <= xs[0] || x >= xs[last]) return x <= xs[0] ? ys[0] : ys[last];
     while (last - i > 1) { int k = (i + last) / 2; if (xs[k] <= x) i = k; else last = k; }
     return ys[i] + (ys[last] - ys[i]) * ((x - xs[i]) / (xs[last] - xs[i]));
 }
@@ -36,12 +31,10 @@ void runs(long n, long steps, double *p, double start, double dt, double *o) {{
         for (long k = 0; k <= steps; k++) {{
             if (k) drivers(start + k * dt, dt, p, c, x);
             evaluate(k, start + k * dt, dt, p, c, x, s, m, d, o);
-            if (k < steps) for (int i = 0; i < {s}; i++) s[i] += dt * d[i];
-        }}
-    }}
-}}
+            if (k < steps) for (int i = 0; i < {s}; i++) s[i] += dt * d[i]; }} }} }}
 """
 _TYPES = {"k": "long k", "t": "double t", "dt": "double dt"}
+_NAMES = {"abs": "fabs", "int": "(long)", "power": "pow", "ln": "log"}
 _SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.And: "&&", ast.Or: "||",
           ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
           ast.Not: "!", ast.USub: "-"}  # fmt: skip
@@ -58,20 +51,17 @@ def text(node: ast.expr) -> str:
             return f"{text(node.value)}[(long)({text(node.slice)})]"
         case ast.UnaryOp():
             return f"({_SIGNS[type(node.op)]}({text(node.operand)}))"
-        case ast.BinOp():
-            return f"({text(node.left)} {_SIGNS[type(node.op)]} {text(node.right)})"
-        case ast.Compare():
-            return f"{text(node.left)} {_SIGNS[type(node.ops[0])]} {text(node.comparators[0])}"
+        case ast.BinOp(left, op, right) | ast.Compare(left, [op], [right]):
+            return f"({text(left)} {_SIGNS[type(op)]} {text(right)})"
         case ast.BoolOp():
             return f"({_SIGNS[type(node.op)].join(f'({text(v)})' for v in node.values)})"
         case ast.IfExp():
             return f"(({text(node.test)}) ? {text(node.body)} : {text(node.orelse)})"
     name = ast.unparse(node.func).removeprefix("math.")
     if name == "lookup":
-        table = node.args[1].id
-        return f"lookup({text(node.args[0])}, {table}, {table[:-1]}Y, {table[:-1]}N)"
-    name = {"abs": "fabs", "int": "(long)"}.get(name, name)
-    return f"{name}({', '.join(map(text, node.args))})"
+        xs, ys = node.args[1].id, node.args[2].id
+        return f"lookup({text(node.args[0])}, {xs}, {ys}, sizeof {xs} / 8)"
+    return f"{_NAMES.get(name, name)}({', '.join(map(text, node.args))})"
 
 
 def scalar(program: Program, folder: Path):
@@ -81,33 +71,28 @@ def scalar(program: Program, folder: Path):
         if isinstance(node, ast.Assign) and "TABLE_" in (name := ast.unparse(node.targets[0])):
             values = ast.literal_eval(node.value)
             parts.append(f"static const double {name}[] = {{{', '.join(map(repr, values))}}};")
-            parts.append(f"enum {{ {name[:-1]}N{name[-1]} = {len(values)} }};".replace("NX", "N"))
-        elif isinstance(node, ast.FunctionDef) and (
-            node.name in ("constants", "drivers", "initial", "evaluate")
-        ):
+        elif getattr(node, "name", "") in ("constants", "drivers", "initial", "evaluate"):
             given = ", ".join(_TYPES.get(a.arg, f"double *{a.arg}") for a in node.args.args)
             lines = [
                 f"{'double ' * isinstance(a.targets[0], ast.Name)}{text(a.targets[0])} = "
                 f"{text(a.value)};" for a in node.body if isinstance(a, ast.Assign)
             ]  # fmt: skip
             parts.append("\n".join([f"static void {node.name}({given}) {{", *lines, "}"]))
-    parts.append(_MAIN.format(c=program.derived, x=program.drivers, s=program.states,
-                              m=program.memory))  # fmt: skip
+    sizes = {"c": program.derived, "x": program.drivers, "s": program.states, "m": program.memory}
+    parts.append(_MAIN.format(**sizes))
     (folder / "run.c").write_text("\n".join(parts))
-    gcc = ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "run.c", "-o", "run.so", "-lm"]
-    if subprocess.run(
-        [*gcc, "-Wl,-z,defs"], cwd=folder, capture_output=True, check=False
-    ).returncode:
+    gcc = "gcc -O3 -march=native -shared -fPIC -Wl,-z,defs run.c -o run.so -lm"
+    if subprocess.run(gcc.split(), cwd=folder, capture_output=True, check=False).returncode:
         return None
     p, out = np.array(program.defaults), np.zeros(len(program.outputs) + 1)
     steps = round((program.final_time - program.initial_time) / program.time_step)
-    arrays = [ctypes.c_void_p(a.ctypes.data) for a in (p, out)]
     function = ctypes.CDLL(str(folder / "run.so")).runs
+    whole, real, array = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
+    function.argtypes = [whole, whole, array, real, real, array]
+    start, dt = program.initial_time, program.time_step
 
     def runs(n: int) -> np.ndarray:
-        function(ctypes.c_long(n), ctypes.c_long(steps), arrays[0],
-                 ctypes.c_double(program.initial_time), ctypes.c_double(program.time_step),
-                 arrays[1])  # fmt: skip
+        function(n, steps, p.ctypes.data, start, dt, out.ctypes.data)
         return out[:-1]
 
     return runs
