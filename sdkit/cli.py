@@ -80,7 +80,7 @@ def run(
     if _is_run_folder(path):
         with _Progress() as progress:
             began = time.monotonic()
-            report = results.compare(
+            report = results.carry_out(
                 path, n=draws, changed=changed, out=out, threads=threads, progress=progress
             )
         print(f"{report} ({time.monotonic() - began:.0f} s)")

@@ -228,6 +228,11 @@ CODES: dict[str, Code] = {
         "changed per run.",
         "Change it in the model's text.",
     ),
+    "P310": Code(
+        "posterior.csv beside the model does not fit its parameters.",
+        "Carry out the run that fits the model again (its name stands in the first line of the "
+        "file), or let draws come from the priors.",
+    ),
     # -- R: run folders, settings and data files ----------------------------------------
     "R401": Code(
         "There is no run folder at this path: it does not exist or holds no run.toml.",
@@ -315,6 +320,17 @@ CODES: dict[str, Code] = {
         "The message says which check and why; docs/checks.md lists the kinds and their keys.",
     ),
     # -- X: a missing package ----------------------------------------------------------
+    # -- F5: fits --------------------------------------------------------------------
+    "F501": Code(
+        "Hardly any value that the priors allow can be simulated, so nothing can be fitted.",
+        "Run the model with its defaults first (sdkit run models/NAME); then narrow the ranges in "
+        "parameters.csv to values that it can take.",
+    ),
+    "F502": Code(
+        "The draws of a fit have not converged, so nothing is reported.",
+        "Run the same command again after raising most (or warm_up) under [effort] in run.toml; it "
+        "goes on from where it stopped. A parameter on a ridge can be fixed instead.",
+    ),
     "X501": Code(
         "An optional package is missing.",
         "Install the extra that the message names.",

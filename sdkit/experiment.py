@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ParameterError, RunError
-from .files import place, read_tables, typed
+from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
 from .parameters import Parameter, Parameters
 
@@ -61,21 +61,21 @@ def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Se
         values = {}
         for name, value in row.get("set", {}).items():
             where = f"{place(path, name, row['name'])}, {role} {row['name']!r}"
-            number = typed(path, name, value, float, row["name"])
-            item = parameters.check_value(name, number, where)
+            setting = typed(path, name, value, float, row["name"])
+            item = parameters.check_value(name, setting, where)
             if role == "policy" and item.role != "lever":
                 raise ParameterError("P306", f"{where}: {item.name} is {item.role}, no lever")
             if role == "scenario" and item.role == "lever":
                 raise ParameterError("P307", f"{where}: {item.name} is a lever")
-            if item.role == "lever" and not item.low <= number <= item.high:
+            if item.role == "lever" and not item.low <= setting <= item.high:
                 raise ParameterError(
                     "P308",
-                    f"{where}: {item.name} = {number:g} lies outside its range "
+                    f"{where}: {item.name} = {setting:g} lies outside its range "
                     f"[{item.low:g}, {item.high:g}] in parameters.csv",
                 )
             if item.name in values:
                 raise RunError("R412", f"{where}: {item.name} is set twice")
-            values[item.name] = number
+            values[item.name] = setting
         settings[row["name"]] = Setting(row["name"], values, row.get("description", ""))
     return settings
 
@@ -137,6 +137,37 @@ class Draws:
 def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     """All of `Draws` at once: one row a draw (index "draw"), in the order of the model."""
     return Draws(parameters, n, seed).chunk(0, n)
+
+
+def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
+    """Draws of the posterior.csv beside the model, the first `n`; what it does not hold comes from
+    the priors, with the draws that `sample` makes of this seed.
+
+    Raises R402 where there is no such file, R410 where it holds fewer draws, P310 where it does
+    not fit the model.
+    """
+    path = parameters.path.parent / "posterior.csv"
+    rows = read_rows(path, ())
+    if len(rows) < n:
+        raise RunError("R410", f"{path} holds {len(rows)} draws, fewer than {n}")
+    draws = sample(parameters, n, seed)
+    for name in rows[0][1]:
+        try:
+            item = parameters.find(name)
+        except ParameterError:
+            raise ParameterError("P310", f"{path}: {name!r} is no constant of the model") from None
+        if item.role not in ("fitted", "uncertain"):
+            raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
+        values = [number(path, line, name, row[name]) for line, row in rows[:n]]
+        low, high = item.limits
+        if (low is not None and min(values) < low) or (high is not None and max(values) > high):
+            raise ParameterError("P310", f"{path}: {item.name} leaves its bounds in the model")
+        draws[item.name] = values
+    held = {parameters.find(name).name for name in rows[0][1]}
+    absent = [p.name for p in parameters.of_role("fitted") if p.name not in held]
+    if absent:
+        raise ParameterError("P310", f"{path}: no column for {absent[0]!r}, which is fitted")
+    return draws
 
 
 def chunk_of(draws: pd.DataFrame | Draws, low: int, high: int) -> pd.DataFrame:

@@ -12,11 +12,17 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
+import tempfile
 import tomllib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import RunError
 
@@ -165,6 +171,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
     text = read_text(path)
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
+        if text.startswith("#"):
+            next(reader)
         header = [cell.strip() for cell in next(reader)]
         missing = [column for column in columns if column not in header]
         if missing:
@@ -231,9 +239,12 @@ def write_text(path: Path, text: str) -> None:
         raise RunError("U603", f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A CSV file, numbers in six significant digits."""
+def write_table(
+    path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], comment: str = ""
+) -> None:
+    """A CSV file, numbers in six significant digits; a `comment` is its first line."""
     buffer = io.StringIO()
+    buffer.write(f"# {comment}\n" if comment else "")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([digits(cell) for cell in row] for row in rows)
@@ -242,3 +253,27 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays that `save_arrays` wrote, or None where they are absent or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Named arrays to a file, written beside its place and renamed into it (U603)."""
+    name = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(name, path)
+    except OSError as error:
+        raise RunError("U603", f"{path}: {error.strerror or error}") from None
+    finally:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)

@@ -75,6 +75,19 @@ def calendar_years(series: Series) -> Series:
     return replace(series, time=whole, value=means)
 
 
+def periods(when: np.ndarray, reduction: str) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and end of the time that each value of a series stands for; alike for a point."""
+    if reduction == "month":
+        # A hundredth of a month, for times that are written with few digits.
+        first = np.floor(12 * when + 0.01) / 12
+        return first, first + 1 / 12
+    shift = REDUCTIONS[reduction]
+    if shift is None:
+        return when, when
+    first = np.floor(when) + shift
+    return first, first + 1
+
+
 def at_observations(
     times: np.ndarray, values: np.ndarray, when: np.ndarray, reduction: str
 ) -> np.ndarray:
@@ -84,21 +97,12 @@ def at_observations(
     from its first to its last day, a month's likewise. Times that the run does not reach
     give NaN.
     """
-    shift = REDUCTIONS[reduction]
     flat = values.reshape(len(times), -1)
     result = np.full((len(when), flat.shape[1]), np.nan)
-    if reduction == "month":
-        # A hundredth of a month, for times that are written with few digits.
-        first = np.floor(12 * when + 0.01) / 12
-        last = first + 1 / 12
-    elif shift is not None:
-        first = np.floor(when) + shift
-        last = first + 1
-    else:
-        first = last = when
+    first, last = periods(when, reduction)
     inside = (first >= times[0] - 1e-9) & (last <= times[-1] + 1e-9)
     for column in range(flat.shape[1]):
-        if shift is None:
+        if reduction == "point":
             result[inside, column] = np.interp(when[inside], times, flat[:, column])
         else:
             total = _integral(times, flat[:, column], np.array([first[inside], last[inside]]))

@@ -76,7 +76,7 @@ def save(figure, folder: Path, stem: str) -> None:
     figure.savefig(folder / f"{stem}.png", dpi=110, metadata={"Software": "sdkit"})
 
 
-def _tick(value: float, _=None) -> str:
+def tick(value: float, _=None) -> str:
     size = abs(value)
     for limit, sign in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= limit:
@@ -156,8 +156,8 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     corner = axes.flat[0]
     middle = comparison.horizon[0] + 5 - comparison.horizon[0] % 5
     corner.set_xticks([y for y in range(middle - 5, comparison.horizon[1] + 1, 5) if y >= first])
-    corner.yaxis.set_major_formatter(_tick)
-    corner.yaxis.set_major_locator(_locator(4))
+    corner.yaxis.set_major_formatter(tick)
+    corner.yaxis.set_major_locator(locator(4))
     for row in range(rows):
         axes[row, 0].set_ylabel(output.unit, fontsize=7.5)
     title = headline(comparison, output)
@@ -175,7 +175,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     return Picture(stem, title, alt)
 
 
-def _locator(count: int, whole: bool = False):
+def locator(count: int, whole: bool = False):
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(count, integer=whole)
@@ -245,7 +245,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
     axes.set_yticks(y, list(rows.policy))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(_tick)
+    axes.xaxis.set_major_formatter(tick)
     axes.margins(y=0.02)
     for place, share in zip(y, rows.share_better, strict=True):
         axes.text(1.01, place, share_text(share), transform=axes.get_yaxis_transform(), va="center",
@@ -332,9 +332,9 @@ def _history(comparison: Comparison, folder: Path) -> Picture:
             panel.axvline(row["to"] + 0.5, color=GREY, linewidth=0.7, linestyle=":")
         inside = np.concatenate([high[keep], seen.value])
         panel.set_ylim(0, inside.max() * 1.1)
-        panel.yaxis.set_major_formatter(_tick)
-        panel.yaxis.set_major_locator(_locator(5))
-        panel.xaxis.set_major_locator(_locator(5, whole=True))
+        panel.yaxis.set_major_formatter(tick)
+        panel.yaxis.set_major_locator(locator(5))
+        panel.xaxis.set_major_locator(locator(5, whole=True))
         rms, worst = history_errors(history)
         panel.set_title("\n".join(textwrap.wrap(history.name, 40)), fontsize=8.5, pad=12)
         panel.text(
@@ -425,8 +425,8 @@ def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> 
         unit = result[name].attrs.get("units", "")
         label = f"{name} ({unit})" if unit else name
         panel.set_title("\n".join(textwrap.wrap(label, 34)), fontsize=8)
-        panel.yaxis.set_major_formatter(_tick)
-        panel.yaxis.set_major_locator(_locator(4))
+        panel.yaxis.set_major_formatter(tick)
+        panel.yaxis.set_major_locator(locator(4))
     for panel in list(axes.flat)[len(names) :]:
         panel.set_visible(False)
     figure.suptitle(f"{model}: one run", fontsize=10, x=0.01, y=1 - 0.12 / high, ha="left")

@@ -15,7 +15,7 @@ from .heatmap import write_heatmaps
 from .outputs import Output
 from .plot import Picture, history_errors, slug, write_figures
 
-_TEMPLATE = Path(__file__).with_name("report.html")
+_HERE = Path(__file__).parent
 _GRADES = {
     "A": "measured, several sources",
     "B": "one published estimate",
@@ -43,21 +43,12 @@ def render(
     weaknesses: Sequence[str],
 ) -> str:
     """The HTML text of a report."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
-    environment.filters["share"] = findings.share
-    environment.filters["short"] = findings.short
-    environment.filters["exact"] = findings.exact
-    environment.filters["percent"] = findings.percent
-    environment.filters["spell"] = spell
     outputs = ranked(comparison)
     main = outputs[0] if outputs else None
     found = rivals.main_rivals(comparison)
-    text = environment.from_string(read_text(_TEMPLATE)).render(
+    return page(
+        "report.html",
+        figures,
         c=comparison,
         main=main,
         outputs=outputs,
@@ -94,6 +85,23 @@ def render(
         n=len(comparison.draws),
         period=f"{comparison.horizon[0]}–{comparison.horizon[1]}",
     )
+
+
+def page(template: str, figures: Path, **values) -> str:
+    """The HTML text of a template beside this module, in one file with its figures."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
+    environment.filters["share"] = findings.share
+    environment.filters["short"] = findings.short
+    environment.filters["exact"] = findings.exact
+    environment.filters["percent"] = findings.percent
+    environment.filters["spell"] = spell
+    style = read_text(_HERE / "report.css")
+    text = environment.from_string(read_text(_HERE / template)).render(style=style, **values)
     # A line never breaks between a number and its sign.
     return text.replace(" %", "\u00a0%")
 

@@ -25,20 +25,25 @@ from .compare import Comparison
 from .compile import compile_model
 from .errors import RunError, SimulationError
 from .files import exact, write_json, write_table
+from .fit_report import write_fit, write_posterior
+from .fit_run import execute_fit, prepare_fit, read_fit, work_name
 from .model import read_model
-from .run import Prepared, execute, prepare, read_run
+from .run import Prepared, execute, prepare, read_run, task_of
 from .simulation import simulate
 from .switches import tracked
 
-TRACKED = ("summary.csv", "claims.csv", "switches.csv", "record.json")
 _STAGE = ".sdkit-new-"
+_WORK = "unfinished-"
 _LEFT_ALONE = 3600.0  # seconds
+# What writes results into a folder, and what is done once they are in their place.
+_Done = tuple[Callable[[Path], None], Callable[[], None]]
 
 
 def environment_of(seconds: float) -> dict:
     """Where and when: for out/environment.json, not tracked."""
     packages = (
         "numpy", "scipy", "pandas", "xarray", "llvmlite", "zarr", "pysd", "matplotlib", "jinja2",
+        "emcee", "arviz",
     )  # fmt: skip
     versions = {}
     for name in packages:
@@ -57,7 +62,7 @@ def environment_of(seconds: float) -> dict:
     }
 
 
-def compare(
+def carry_out(
     folder: Path,
     *,
     n: int | None = None,
@@ -66,20 +71,18 @@ def compare(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Do what a run folder asks; returns the path of its report.
+    """Do what a run folder asks, a comparison or a fit; returns the path of its report.
 
     Without `n`, `changed` and `out` the results go where they are tracked; `n` or `changed`
     make a trial, in out/trial; `out` names a folder. Lanes that fail leave failed.csv in
     the place of results and raise S202; whatever fails leaves earlier results alone.
     """
     began = time.monotonic()
-    run = read_run(folder, n)
     trial = folder / "out" / "trial" if n is not None or changed else None
     flat = out or trial
+    work = _fit if task_of(folder) == "fit" else _compare
     try:
-        prepared = prepare(run, changed)
-        weaknesses = report.weaknesses_of(prepared.model.path.parent)
-        comparison = execute(prepared, progress, threads)
+        write, finish = work(folder, flat, n, changed, threads, progress)
     except SimulationError as error:
         if not error.failures:
             raise
@@ -88,10 +91,8 @@ def compare(
         text = f"{error.message}; all of them: {failed}"
         raise SimulationError(error.code, text, error.failures) from None
     except MemoryError:
-        lanes = run.n * len(run.scenarios) * len(run.policies)
         raise RunError(
-            "R410",
-            f"{run.file}: {run.n} draws make {lanes} lanes, too many for this machine's memory",
+            "R410", f"{folder / 'run.toml'}: its draws are too many for this machine's memory"
         ) from None
     try:
         parent = flat.parent if flat else folder
@@ -101,11 +102,50 @@ def compare(
                 shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
             stage = Path(name)
-            write_results(prepared, comparison, weaknesses, stage, began)
+            write(stage)
+            write_json(stage / "out" / "environment.json", environment_of(time.monotonic() - began))
             _put(stage, flat, folder, replace_all=flat is not None and out is None)
+        if flat is None:
+            finish()
+        for left in (flat or folder / "out").glob(f"{_WORK}*"):
+            shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
     return (flat or folder / "out") / "report.html"
+
+
+def _compare(folder, flat, n, changed, threads, progress) -> _Done:
+    prepared = prepare(read_run(folder, n), changed)
+    weaknesses = report.weaknesses_of(prepared.model.path.parent)
+    comparison = execute(prepared, progress, threads)
+    return lambda stage: write_results(prepared, comparison, weaknesses, stage), lambda: None
+
+
+def _fit(folder, flat, n, changed, threads, progress) -> _Done:
+    if n is not None:
+        raise RunError("R410", f"--draws is for comparisons; {folder / 'run.toml'} asks for a fit")
+    prepared = prepare_fit(read_fit(folder), changed)
+    work = _working_folder(flat or folder / "out", work_name(prepared))
+    findings = execute_fit(prepared, work, progress, threads)
+
+    def finish() -> None:
+        if prepared.run.posterior:
+            write_posterior(findings, prepared.model.path.parent / "posterior.csv")
+
+    return lambda stage: write_fit(findings, stage), finish
+
+
+def _working_folder(out: Path, name: str) -> Path:
+    """Where a fit keeps what it has done until its results are written; that of others goes."""
+    work = out / f"{_WORK}{name}"
+    try:
+        for left in out.glob(f"{_WORK}*"):
+            if left != work:
+                shutil.rmtree(left, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError("U603", f"{work}: {error.strerror or error}") from None
+    return work
 
 
 def write_results(
@@ -113,7 +153,6 @@ def write_results(
     comparison: Comparison,
     weaknesses: Sequence[str],
     stage: Path,
-    began: float,
 ) -> None:
     """Every result into `stage`: the tracked files, and the rest under out/."""
     out = stage / "out"
@@ -127,16 +166,16 @@ def write_results(
         write_table(place_ / name, list(table.columns), table.itertuples(index=False, name=None))
     write_json(stage / "record.json", prepared.record)
     report.write_report(comparison, out, prepared.record, weaknesses)
-    write_json(out / "environment.json", environment_of(time.monotonic() - began))
 
 
 def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> None:
     """Rename what stands in `stage` into place, all or nothing; the last step, and a short one."""
     new = stage / "out"
+    names = [path.name for path in sorted(stage.iterdir()) if path.is_file()]
     if flat is None:
-        pairs = [(new, folder / "out"), *((stage / name, folder / name) for name in TRACKED)]
+        pairs = [(new, folder / "out"), *((stage / name, folder / name) for name in names)]
     else:
-        for name in TRACKED:
+        for name in names:
             if not (new / name).exists():  # the whole switches.csv stands for its main part
                 (stage / name).rename(new / name)
         pairs = [(new, flat)]

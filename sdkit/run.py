@@ -29,13 +29,15 @@ from .compare import (
 )
 from .compile import compile_model
 from .errors import RunError
-from .experiment import Experiment, Setting, no_draws, read_settings, sample
-from .files import (
-    checked,
-    fingerprint,
-    place,
-    read_toml,
+from .experiment import (
+    Experiment,
+    Setting,
+    no_draws,
+    posterior_draws,
+    read_settings,
+    sample,
 )
+from .files import checked, fingerprint, place, read_toml, typed
 from .model import Model, read_model
 from .observations import REDUCTIONS, Series, at_observations, calendar_years, read_series
 from .outputs import Output, read_outputs
@@ -54,11 +56,13 @@ _REQUIRED = {
     "outputs": list,
     "horizon": list,
 }
+TASKS = ("compare", "fit")
 # As many Sobol points as scipy has.
 _MOST = 2**30
 # The files beside a model that decide the numbers of a run.
 _FILES = (
     "parameters.csv",
+    "posterior.csv",
     "scenarios.toml",
     "policies.toml",
     "outputs.toml",
@@ -107,24 +111,36 @@ class Prepared:
     record: Mapping
 
 
-def read_run(folder: Path, n: int | None = None) -> Run:
-    """run.toml of a folder; `n` overrides its number of draws. Raises R401 to R413."""
+def task_of(folder: Path) -> str:
+    """What a run folder asks for: one of TASKS (R401 where there is no run.toml, R408 to R410)."""
     path = folder / "run.toml"
     if not path.exists():
         what = "holds no run.toml" if folder.is_dir() else "does not exist"
         raise RunError("R401", f"{folder} {what}")
+    data = read_toml(path)
+    if "do" not in data:
+        raise RunError("R408", f"{path}: the key 'do' is missing")
+    task = typed(path, "do", data["do"], str)
+    if task not in TASKS:
+        known = " or ".join(f'"{name}"' for name in TASKS)
+        raise RunError("R410", f"{place(path, 'do')}: do = {task!r}; it has to be {known}")
+    return task
+
+
+def read_run(folder: Path, n: int | None = None) -> Run:
+    """run.toml of a comparison; `n` overrides its number of draws. Raises R402 to R413."""
+    path = folder / "run.toml"
     data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list})
 
     def impossible(key: str, text: str):
         raise RunError("R410", f"{place(path, key)}: {key} {text}")
 
-    if data["do"] != "compare":
-        impossible("do", f'= {data["do"]!r}; this version does "compare" only')
     if data["seed"] < 0:
         impossible("seed", "has to be zero or more")
     draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
-    if draws["from"] not in ("priors", "defaults"):
-        impossible("from", f'= {draws["from"]!r}; it has to be "priors" or "defaults"')
+    if draws["from"] not in ("priors", "posterior", "defaults"):
+        known = '"priors", "posterior" or "defaults"'
+        impossible("from", f"= {draws['from']!r}; it has to be {known}")
     if draws["from"] == "defaults":
         if draws.get("n", 1) != 1:
             impossible("n", 'has to be 1 where draws come from "defaults"')
@@ -169,7 +185,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     return Run(
         folder=folder,
         question=data["question"],
-        model=_find_model(path, data["model"]),
+        model=find_model(path, data["model"]),
         seed=data["seed"],
         source=draws["from"],
         n=draws["n"],
@@ -182,7 +198,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     )
 
 
-def _find_model(path: Path, name: str) -> Path:
+def find_model(path: Path, name: str) -> Path:
     """`model` of run.toml, from the nearest parent folder that holds a folder models."""
     for parent in path.resolve().parents:
         if (parent / "models").is_dir():
@@ -232,7 +248,8 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         "policies": choose("policy", run.policies, policies),
         "outputs": choose("output", run.outputs, outputs),
     }
-    draws = sample(parameters, run.n, run.seed) if run.source == "priors" else no_draws()
+    made = {"priors": sample, "posterior": posterior_draws}.get(run.source)
+    draws = made(parameters, run.n, run.seed) if made else no_draws()
     values = {}
     for name, value in (changed or {}).items():
         item = parameters.check_value(name, value, "--set")

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = {p.stem: p for p in (ROOT / "sdkit").glob("*.py") if not p.stem.startswith("__")}
-COMMON = {"numpy", "pandas", "xarray"}
+COMMON = {"numpy", "scipy", "pandas", "xarray"}
 DOORS = {
     "pysd": "translate", "parsimonious": "translate", "llvmlite": "kernel",
-    "platformdirs": "cache", "scipy": "experiment", "simlin": "structure", "matplotlib": "plot",
+    "platformdirs": "cache", "simlin": "structure", "matplotlib": "plot",
     "jinja2": "report", "typer": "cli", "rich": "cli",
-    "zarr": "store",
+    "zarr": "store", "emcee": "sampler", "arviz": "convergence",
 }  # fmt: skip
 DISTRIBUTION = {"simlin": "pysimlin"}
 

@@ -43,7 +43,7 @@ TABLES_OF_TIME = {
     "designation policy table",
 }
 # Unit windows for the growth disturbance, one a year.
-WINDOWS = {f"window of {year}" for year in range(2023, 2041)}
+WINDOWS = {f"window of {year}" for year in range(2017, 2041)}
 CHECKS = [
     table["name"] for table in tomllib.loads((FOLDER / "checks.toml").read_text("utf-8"))["check"]
 ]

@@ -35,13 +35,13 @@ def small(project):
 
 @pytest.fixture
 def done(small):
-    results.compare(small)
+    results.carry_out(small)
     return small
 
 
 def test_the_same_run_gives_the_same_bytes_whatever_the_threads(done):
     first = tree(done)
-    results.compare(done, threads=1)
+    results.carry_out(done, threads=1)
     second = tree(done)
     assert first.keys() == second.keys()
     changed = [name for name in first if first[name] != second[name]]
@@ -84,13 +84,13 @@ def test_line_ends_do_not_change_the_record(done, project):
     before = (done / "record.json").read_bytes()
     path = project / "models" / "sir" / "policies.toml"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    results.compare(done)
+    results.carry_out(done)
     assert (done / "record.json").read_bytes() == before
 
 
 def test_a_trial_leaves_tracked_results_alone(done):
     before = tree(done)
-    results.compare(done, n=4)
+    results.carry_out(done, n=4)
     after = tree(done)
     assert {n: b for n, b in after.items() if not n.startswith("out/trial/")} == before
     whole = after["out/trial/switches.csv"].splitlines()
@@ -101,7 +101,7 @@ def test_a_trial_leaves_tracked_results_alone(done):
 
 def test_a_changed_constant_is_a_trial_too(done):
     before = (done / "summary.csv").read_bytes()
-    results.compare(done, changed={"infectivity": 0.05})
+    results.carry_out(done, changed={"infectivity": 0.05})
     assert (done / "summary.csv").read_bytes() == before
     record = json.loads((done / "out" / "trial" / "record.json").read_text())
     assert record["set"] == {"infectivity": 0.05}
@@ -111,7 +111,7 @@ def test_a_folder_that_the_user_names_keeps_what_it_held(small, tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    results.compare(small, out=out)
+    results.carry_out(small, out=out)
     assert (out / "notes.txt").read_text() == "mine"
     assert (out / "summary.csv").exists()
     assert (out / "figures" / "claims.png").exists()
@@ -128,7 +128,7 @@ def test_lanes_that_fail_leave_failed_csv_and_earlier_results(done, project):
     assert text != model.read_text()
     model.write_text(text)
     with pytest.raises(SimulationError, match=r"failed\.csv") as caught:
-        results.compare(done)
+        results.carry_out(done)
     assert caught.value.code == "S202"
     after = tree(done)
     failed = after.pop("out/failed.csv").decode()
@@ -151,7 +151,7 @@ def test_an_interruption_leaves_nothing_behind(when, done, monkeypatch):
     else:
         monkeypatch.setattr(report, "write_report", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        results.compare(done)
+        results.carry_out(done)
     assert tree(done) == before
 
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_said_and_leaves_earlier_results(done, monkeypatch):
 
     monkeypatch.setattr(report, "write_figures", full)
     with pytest.raises(RunError, match="No space left") as caught:
-        results.compare(done)
+        results.carry_out(done)
     assert caught.value.code == "U603"
     assert tree(done) == before
 
@@ -198,7 +198,7 @@ def test_small_questions_are_answered_too(change, small):
     text = path.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change))
-    page = results.compare(small).read_text(encoding="utf-8")
+    page = results.carry_out(small).read_text(encoding="utf-8")
     assert "What this run cannot tell" in page
     assert "nan" not in re.sub(r'src="[^"]*"', "", page).lower().split()
     assert len((small / "summary.csv").read_text().splitlines()) > 1
@@ -215,7 +215,7 @@ def test_a_model_without_claims_checks_and_parameters_is_compared(small, project
     )
     path = small / "run.toml"
     path.write_text(re.sub(r"policies = .*", 'policies = ["no programme"]', path.read_text()))
-    page = results.compare(small).read_text(encoding="utf-8")
+    page = results.carry_out(small).read_text(encoding="utf-8")
     assert "Claims of the debate" not in page
     assert (small / "claims.csv").read_text().count("\n") == 1
 
@@ -226,7 +226,7 @@ def test_what_a_killed_run_left_is_cleared_and_a_run_under_way_is_not(small):
         folder.mkdir()
         (folder / "summary.csv").write_text("half", encoding="utf-8")
     os.utime(killed, (0, 0))
-    results.compare(small)
+    results.carry_out(small)
     assert not killed.exists()
     assert under_way.exists()
 
@@ -241,7 +241,7 @@ def test_the_record_is_of_what_was_read_and_not_of_later_edits(small, project, m
         return execute(*arguments)
 
     monkeypatch.setattr(results, "execute", edit)
-    results.compare(small)
+    results.carry_out(small)
     record = json.loads((small / "record.json").read_text())
     assert record["sha256"]["sir/policies.toml"] == before
 
@@ -256,7 +256,7 @@ def test_a_model_in_cp1252_and_an_empty_readme_are_no_fault(small, project):
     )
     model.write_bytes(text.encode("cp1252"))
     (folder / "README.md").write_text("\n")
-    assert results.compare(small, n=2).exists()
+    assert results.carry_out(small, n=2).exists()
 
 
 @pytest.mark.parametrize("name", ["out", "claims.csv", "record.json"])
@@ -271,7 +271,7 @@ def test_a_rename_that_fails_half_way_puts_the_old_results_back(name, done, monk
 
     monkeypatch.setattr(Path, "rename", locked)
     with pytest.raises(RunError, match="locked"):
-        results.compare(done, threads=1)
+        results.carry_out(done, threads=1)
     monkeypatch.undo()
     assert tree(done) == before
 
@@ -280,7 +280,7 @@ def test_a_named_folder_loses_the_failures_of_an_earlier_run(small, tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "failed.csv").write_text("old")
-    results.compare(small, out=out)
+    results.carry_out(small, out=out)
     assert not (out / "failed.csv").exists()
 
 

@@ -1,0 +1,132 @@
+"""Figures of a fit: the model beside its series, and what the data said about each parameter."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from .fit_run import Findings
+from .plot import (
+    BLUE,
+    DARK,
+    GREY,
+    VERMILION,
+    Picture,
+    framed,
+    locator,
+    new_figure,
+    room,
+    save,
+    styled,
+    tick,
+)  # fmt: skip
+
+_LARGE = 40.0  # a band that reaches this much further than the data is cut off
+
+
+def write_fit_figures(findings: Findings, folder: Path) -> dict[str, Picture]:
+    """The figures of a fit by kind: series, parameters, and agreement where there are forecasts."""
+    return {"series": _series(findings, folder), "parameters": _parameters(findings, folder)}
+
+
+@styled
+def _series(findings: Findings, folder: Path) -> Picture:
+    fit, ahead = findings.fit, findings.forecasts
+    measurements = [
+        m
+        for m in findings.prepared.measurements.values()
+        if m.name in findings.bands or (len(ahead) and (ahead.measurement == m.name).any())
+    ]
+    columns = min(3, len(measurements))
+    rows = -(-len(measurements) // columns)
+    figure = new_figure(max(3.2 * columns, 5.5), 2.2 * rows + 0.8)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    used = {m.name: m.series for m in fit.posterior.measurements}
+    table = findings.measurements.set_index("measurement")
+    for panel, m in zip(axes.flat, measurements, strict=False):
+        note, tops = [], []
+        if m.name in used:
+            seen, band = used[m.name], findings.bands[m.name]
+            _band(panel, seen.time, band, BLUE)
+            size = 3.4 if len(seen.time) < 40 else 1.6
+            panel.plot(seen.time, seen.value, "o", color=DARK, markersize=size)
+            row = table.loc[m.name]
+            note.append(f"median error {row.median_error:.0%}, in band {row.coverage:.0%}")
+            tops += [seen.value.max(), np.quantile(band[2], 0.9)]
+        own = ahead[ahead.measurement == m.name] if len(ahead) else ahead
+        if len(own):
+            time = own.time.to_numpy()
+            _band(panel, time, own[["low", "median", "high"]].to_numpy().T, VERMILION)
+            panel.plot(time, own.observed, "o", markerfacecolor="white", markeredgecolor=DARK,
+                       markersize=3.6)  # fmt: skip
+            note.append(f"ahead {int(own.inside.sum())} of {len(own)} in band")
+            tops += [own.observed.max(), min(own.high.max(), _LARGE * own.observed.max())]
+        panel.set_ylim(0, max(tops) * 1.1)
+        panel.yaxis.set_major_formatter(tick)
+        panel.yaxis.set_major_locator(locator(4))
+        panel.xaxis.set_major_locator(locator(5, whole=True))
+        panel.set_title("\n".join(textwrap.wrap(m.name, 40)), fontsize=8.5, pad=12)
+        panel.text(0, 1.01, "; ".join(note), transform=panel.transAxes, va="bottom", fontsize=7.2,
+                   color="#444444")  # fmt: skip
+        panel.set_ylabel(m.series.unit, fontsize=7.5)
+    for panel in list(axes.flat)[len(measurements) :]:
+        panel.set_visible(False)
+    share = (table.coverage * table.observations).sum() / table.observations.sum()
+    title = f"The 90 % bands hold {share:.0%} of the observations used"
+    if len(ahead):
+        title += f", and {int(ahead.inside.sum())} of {len(ahead)} of those that came later"
+    note = (
+        "Blue: median and 5–95 % of what might be observed, by draws of the posterior. Filled: "
+        "observations used. Orange, hollow: forecasts with all uncertain values and switches drawn "
+        "from their priors, and what came."
+    )
+    framed(figure, title, note, (rows, columns), (0.65, 0.15, 0.35, 0.3), (0.65, 0.75))
+    save(figure, folder, "series")
+    return Picture("series", title, note)
+
+
+def _band(panel, time: np.ndarray, band: np.ndarray, colour: str) -> None:
+    low, middle, high = band
+    if len(time) == 1:
+        panel.plot([time[0], time[0]], [low[0], high[0]], color=colour, linewidth=4, alpha=0.3)
+        panel.plot(time, middle, "_", color=colour, markersize=8)
+        return
+    panel.fill_between(time, low, high, color=colour, alpha=0.2, linewidth=0)
+    panel.plot(time, middle, color=colour, linewidth=1.5)
+
+
+@styled
+def _parameters(findings: Findings, folder: Path) -> Picture:
+    """Posterior intervals in the coordinate in which every prior is a standard normal."""
+    fit, table = findings.fit, findings.parameters
+    flat = fit.chains.flat[:: max(len(fit.chains.flat) // 20000, 1)]
+    low, middle, high = np.quantile(flat, (0.05, 0.5, 0.95), axis=0)
+    mine = table.index[table["of"] == "model"]
+    order = mine[np.argsort(table.narrowing[mine].to_numpy())][::-1]
+    labels = [table.parameter[i] for i in order]
+    left = room(labels, 7.2) + 0.1
+    figure = new_figure(left + 4.6, 0.165 * len(order) + 1.1)
+    panel = figure.subplots()
+    panel.axvspan(-1.645, 1.645, color="#eeeeee", linewidth=0)
+    panel.axvline(0, color=GREY, linewidth=0.6)
+    for y, i in enumerate(order):
+        weak = "prior-dominated" in table.remark[i]
+        colour = GREY if weak else BLUE
+        panel.plot([low[i], high[i]], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
+        panel.plot(middle[i], y, "o", color="white" if weak else colour, markersize=3.4,
+                   markeredgecolor=colour, markeredgewidth=1.0)  # fmt: skip
+    panel.set_yticks(range(len(order)), labels, fontsize=7.2)
+    panel.set_ylim(-0.7, len(order) - 0.3)
+    panel.tick_params(axis="y", length=0)
+    panel.set_xlabel("standard deviations of the prior from its middle", fontsize=7.5)
+    weak = int(sum("prior-dominated" in table.remark[i] for i in order))
+    title = f"The series narrow {len(order) - weak} of {len(order)} parameters"
+    note = (
+        "Bars: 5–95 % of the posterior, dots its median; the shade is 5–95 % of the prior. Grey, "
+        "hollow: over 90 % of the prior's standard deviation is left. Sorted by what is left."
+    )
+    framed(figure, title, note, (1, 1), (left, 0.2, 0.15, 0.4))
+    save(figure, folder, "parameters")
+    return Picture("parameters", title, note)

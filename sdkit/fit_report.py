@@ -1,0 +1,218 @@
+"""The results of a fit: tables, figures, the page, and the posterior that other runs draw from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .convergence import write_inference_data
+from .errors import RunError
+from .files import exact, write_json, write_table, write_text
+from .fit_plot import write_fit_figures
+from .fit_run import Findings
+from .forecast import NAIVE
+from .measurement import observe
+from .report import page, weaknesses_of
+
+_KEPT = 500  # states of each chain in inference.nc
+_STRONG = 1.5  # influence of a value outside the fit, in standard deviations of residuals
+
+
+def write_fit(findings: Findings, stage: Path) -> None:
+    """Every result into `stage`: the tracked tables, and the rest under out/."""
+    out = stage / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "summary.csv": findings.parameters,
+        "measurements.csv": findings.measurements,
+        "forecasts.csv": findings.forecasts,
+    }
+    for name, table in tables.items():
+        if len(table):
+            _write(stage / name, table)
+    _write(out / "climbs.csv", climbs_table(findings))
+    _write(out / "influence.csv", findings.influence)
+    _write(out / "correlations.csv", ridges(findings, 0.3))
+    write_json(stage / "record.json", findings.prepared.record)
+    _write_inference(findings, out / "inference.nc")
+    pictures = write_fit_figures(findings, out / "figures")
+    text = page(
+        "fit.html",
+        out / "figures",
+        f=findings,
+        run=findings.prepared.run,
+        name=findings.prepared.run.folder.resolve().name,
+        model=findings.prepared.model.name,
+        short=in_short(findings),
+        pictures=pictures,
+        measurements=list(findings.measurements.itertuples(index=False)),
+        scores=list(pooled(findings.forecasts).itertuples(index=False)),
+        forecasts=list(findings.forecasts.itertuples(index=False)),
+        parameters=[r._asdict() for r in _plain(findings.parameters).itertuples(index=False)],
+        ridges=list(_plain(ridges(findings, 0.7)).itertuples(index=False)),
+        climbs=list(_plain(climbs_table(findings)).itertuples(index=False)),
+        weaknesses=weaknesses_of(findings.prepared.model.path.parent),
+        record=findings.prepared.record,
+    )
+    write_text(out / "report.html", text)
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns that a template can name."""
+    return table.rename(columns=lambda name: name.replace(" ", "_"))
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    write_table(path, list(table.columns), table.itertuples(index=False, name=None))
+
+
+def write_posterior(findings: Findings, path: Path) -> None:
+    """models/NAME/posterior.csv: one row a draw, one column a fitted constant of the model; the
+    first line, a comment, names the run and the text of the model."""
+    prepared = findings.prepared
+    names = [item.name for item in findings.fit.posterior.fitted]
+    values = findings.draws[names].to_numpy()
+    run = prepared.run.folder.resolve().name
+    comment = f"fitted by runs/{run} to {prepared.model.path.name} {prepared.model.hash[:16]}"
+    write_table(path, names, [[exact(float(f"{v:.7g}")) for v in row] for row in values], comment)
+
+
+def climbs_table(findings: Findings) -> pd.DataFrame:
+    """Where the search began and ended: one row a start."""
+    fit = findings.fit
+    rows = []
+    for number, found in enumerate(fit.climbs, 1):
+        away = np.abs(found.end - fit.mode)
+        rows.append(
+            {
+                "start": number,
+                "log_density": found.log_density,
+                "below_best": max(c.log_density for c in fit.climbs) - found.log_density,
+                "iterations": found.iterations,
+                "converged": found.converged,
+                "largest_distance": float(away.max()),
+                "parameter": fit.posterior.names[int(away.argmax())],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ridges(findings: Findings, least: float) -> pd.DataFrame:
+    """Pairs of parameters whose posterior correlation is `least` or more, the closest first."""
+    fit = findings.fit
+    names, matrix = fit.posterior.names, np.corrcoef(fit.chains.flat.T)
+    pairs = [
+        (names[i], names[j], matrix[i, j])
+        for i in range(len(names))
+        for j in range(i)
+        if abs(matrix[i, j]) >= least
+    ]
+    pairs.sort(key=lambda pair: -abs(pair[2]))
+    return pd.DataFrame(pairs, columns=["one", "other", "correlation"])
+
+
+def pooled(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores and coverage of each measurement's forecasts, in the unit of its series."""
+    if not len(forecasts):
+        return forecasts
+    columns = {"crps": "crps"} | {f"crps of {n}": f"crps_{i}" for i, n in enumerate(NAIVE)}
+    grouped = forecasts.groupby("measurement", sort=False)
+    found = grouped.agg(
+        observations=("observed", "size"), coverage=("inside", "mean"),
+        error=("error", "median"), **{new: (old, "mean") for old, new in columns.items()},
+    )  # fmt: skip
+    return found.reset_index()
+
+
+def in_short(findings: Findings) -> list[str]:
+    """The fit in sentences, made of its numbers."""
+    fit, table, seen = findings.fit, findings.parameters, findings.measurements
+    mine = table[table["of"] == "model"]
+    lines = [
+        f"{len(mine)} parameters of the model and {len(table) - len(mine)} of its measurements "
+        f"were fitted to {int(seen.observations.sum())} observations of {len(seen)} series."
+    ]
+    best = max(c.log_density for c in fit.climbs)
+    same = sum(c.log_density > best - 0.1 for c in fit.climbs)
+    lines.append(
+        f"{same} of {len(fit.climbs)} searches from different starts ended at the most probable "
+        "point."
+    )
+    lines.append(
+        f"Four ensembles agree: R-hat between them is {fit.r_hat.max():.4f} at most "
+        f"({fit.posterior.names[int(fit.r_hat.argmax())]}), and every parameter has at least "
+        f"{fit.effective.min():,.0f} effective draws "
+        f"({fit.posterior.names[int(fit.effective.argmin())]})."
+    )
+    share = (seen.coverage * seen.observations).sum() / seen.observations.sum()
+    worst = seen.loc[seen.median_error.idxmax()]
+    lines.append(
+        f"The 90 % bands hold {share:.0%} of the observations used; the largest median error of a "
+        f"series is {worst.median_error:.0%} ({worst.measurement})."
+    )
+    weak = [r.parameter for r in mine.itertuples() if "prior-dominated" in r.remark]
+    if weak:
+        lines.append(
+            f"The series say next to nothing about {len(weak)} parameters, which could be left "
+            f"uncertain instead: {', '.join(weak)}."
+        )
+    out = [r.parameter for r in mine.itertuples() if "pulls out" in r.remark]
+    if out:
+        lines.append(
+            f"The series pull {len(out)} parameters beyond 5 or 95 % of their priors, a sign of a "
+            f"wrong prior or of structure that is missing: {', '.join(out)}."
+        )
+    strong = findings.influence[findings.influence.influence >= _STRONG]
+    if len(strong):
+        names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
+        lines.append(
+            f"{len(strong)} uncertain values outside the fit move what was measured by {_STRONG:g} "
+            f"standard deviations of the residuals or more; drawn from their priors they throw the "
+            f"model off its series, and would better be fitted: {names}."
+        )
+    shift, moved = findings.halved
+    lines.append(
+        f"Half the time step moves the log likelihood of the most probable point by {shift:+.2f} "
+        f"and no simulated value by more than {moved:.2%}."
+    )
+    for row in pooled(findings.forecasts).itertuples():
+        beaten = [n for i, n in enumerate(NAIVE) if row.crps < getattr(row, f"crps_{i}")]
+        lost = [n for n in NAIVE if n not in beaten]
+        words = []
+        if beaten:
+            words.append(f"better than {', '.join(beaten)}")
+        if lost:
+            words.append(f"worse than {', '.join(lost)}")
+        lines.append(
+            f"Forecasts of {row.measurement}: {row.coverage:.0%} of {row.observations} "
+            f"observations in the 90 % band, median error {row.error:+.0%}; {'; '.join(words)}."
+        )
+    return [line.replace("-", "−") if line.startswith("Half") else line for line in lines]
+
+
+def _write_inference(findings: Findings, path: Path) -> None:
+    fit = findings.fit
+    posterior, draws = fit.posterior, fit.chains.draws
+    ensembles, size = draws.shape[0], draws.shape[-1]
+    together = draws.reshape(ensembles, -1, size)
+    density = fit.chains.log_density.reshape(ensembles, -1)
+    every = np.linspace(0, together.shape[1], min(_KEPT, together.shape[1]), endpoint=False)
+    chosen = every.astype(int)
+    values = posterior.values(together[:, chosen].reshape(-1, size)).to_numpy()
+    prior = np.random.default_rng(findings.prepared.run.seed).standard_normal((len(chosen), size))
+    own = posterior.values(fit.draws)
+    rng = np.random.default_rng(findings.prepared.run.seed)
+    predicted = {
+        m.name: observe(m, x, *posterior.scatter(m, own), rng)
+        for m, x in zip(posterior.measurements, posterior.simulate_values(own), strict=True)
+    }
+    try:
+        write_inference_data(
+            path, posterior.names, values.reshape(ensembles, len(chosen), size),
+            posterior.values(prior).to_numpy(), density[:, chosen], predicted,
+            {m.name: m.series.value for m in posterior.measurements},
+        )  # fmt: skip
+    except OSError as error:
+        raise RunError("U603", f"{path}: {error.strerror or error}") from None

@@ -1,0 +1,107 @@
+"""Forecasts from an origin, scored on years that they never saw, beside what anybody can forecast.
+
+The score is the continuous ranked probability score (Gneiting and Raftery 2007, "Strictly proper
+scoring rules"): for a single number it is the absolute error, in the unit of the series.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .measurement import Measurement, observe, residuals
+from .posterior import Posterior
+
+NAIVE = ("last value", "last trend", "random walk with drift")
+
+
+def crps(ensemble: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """The score of each column of an ensemble (draws, times): shape (times,), lower is better.
+
+    The mean absolute error less half the mean absolute difference of two draws, by sorting.
+    """
+    n = len(ensemble)
+    ordered = np.sort(ensemble, axis=0)
+    weight = (2 * np.arange(1, n + 1) - n - 1) / n**2
+    return np.abs(ensemble - observed).mean(axis=0) - (weight[:, None] * ordered).sum(axis=0)
+
+
+def predict(
+    posterior: Posterior,
+    m: Measurement,
+    simulated: np.ndarray,
+    values: pd.DataFrame,
+    past: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """What might be observed (draws, observations - past), given the first `past` observations.
+
+    Correlated residuals go on from the last one that is known.
+    """
+    spread, memory = posterior.scatter(m, values)
+    known = residuals(m, simulated[:, :past], m.series.value[:past])
+    return observe(m, simulated, spread, memory, rng, known)[:, past:]
+
+
+def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Three forecasts of the observations after the first `past` (draws or 1, observations).
+
+    The last value; the last relative change, repeated; and a random walk of logarithms whose
+    drift and steps are those of the past (changes of a year; Gaussian).
+    """
+    time, y = m.series.time, m.series.value
+    ahead = time[past:] - time[past - 1]
+    last = y[past - 1]
+    found = {"last value": np.full((1, len(ahead)), last)}
+    if past < 3:
+        return found
+    rates = np.diff(np.log(y[:past])) / np.diff(time[:past])
+    found["last trend"] = last * np.exp(rates[-1] * ahead)[None]
+    drift, spread = rates.mean(), rates.std(ddof=1)
+    # The drift itself is known from as many changes as there are.
+    slope = drift + spread / np.sqrt(len(rates)) * rng.standard_normal((draws, 1))
+    gaps = np.diff(time[past - 1 :])
+    walk = np.cumsum(spread * np.sqrt(gaps) * rng.standard_normal((draws, len(gaps))), axis=1)
+    found["random walk with drift"] = last * np.exp(slope * ahead + walk)
+    return found
+
+
+def scores(
+    posterior: Posterior,
+    values: pd.DataFrame,
+    origin: float,
+    seed: int,
+) -> pd.DataFrame:
+    """One row an observation after the `origin`: the forecast, its band, its score and others'.
+
+    `values` (draws, parameters) are simulated as they are; measurements without an observation
+    before the origin, or none after it, are left out.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        past = int((m.series.time < origin).sum())
+        if past == 0 or past == len(m.series.time):
+            continue
+        seen = predict(posterior, m, own, values, past, rng)
+        low, middle, high = np.quantile(seen, (0.05, 0.5, 0.95), axis=0)
+        y = m.series.value[past:]
+        score = crps(seen, y)
+        rivals = naive(m, past, len(values), rng)
+        for i, time in enumerate(m.series.time[past:]):
+            row = {
+                "measurement": m.name, "time": time, "years_ahead": time - m.series.time[past - 1],
+                "observed": y[i], "low": low[i], "median": middle[i], "high": high[i],
+                "error": middle[i] / y[i] - 1, "inside": bool(low[i] <= y[i] <= high[i]),
+                "rank": float(np.mean(seen[:, i] <= y[i])), "crps": score[i],
+            }  # fmt: skip
+            for name in NAIVE:
+                own_score = crps(rivals[name], y)[i] if name in rivals else np.nan
+                row[f"crps of {name}"] = own_score
+            walk = rivals.get("random walk with drift")
+            row["inside of random walk"] = (
+                bool(np.quantile(walk[:, i], 0.05) <= y[i] <= np.quantile(walk[:, i], 0.95))
+                if walk is not None else None
+            )  # fmt: skip
+            rows.append(row)
+    return pd.DataFrame(rows)

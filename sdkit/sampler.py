@@ -1,0 +1,173 @@
+"""Draws from a density by ensembles of walkers (emcee's only door).
+
+Several ensembles start from dispersed points and never meet. In the first warm-up a walker moves
+about the Gaussian approximation of the density; the last state of all ensembles together then
+gives a better Gaussian, about which they move from there on. A Gaussian proposal that keeps part
+of a walker's deviation (Neal 1999, "Regression and classification using Gaussian process priors",
+in this form preconditioned Crank-Nicolson) suits a density that is nearly Gaussian in many
+dimensions; a fifth of the steps are differential evolution (ter Braak 2006), which needs no
+Gaussian, so that no walker is caught where the approximation is poor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import RunError
+from .files import load_arrays, save_arrays
+from .optimum import Density
+
+ENSEMBLES = 4
+_MOVED = 0.4  # share of a walker's deviation that a Gaussian step renews
+_DISPERSED = 1.5  # standard deviations of the approximation, at the start
+THIN = 10  # steps between two states that are kept
+BLOCK = 25  # kept states between two looks at convergence
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Kept states of all ensembles: draws (ensembles, states, walkers, coordinates)."""
+
+    draws: np.ndarray
+    log_density: np.ndarray
+    acceptance: float
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All draws: (ensembles x states x walkers, coordinates)."""
+        return self.draws.reshape(-1, self.draws.shape[-1])
+
+
+def _gaussian_step(mean: np.ndarray, root: np.ndarray):
+    """A proposal that leaves a Gaussian unchanged, in the form that emcee.moves.MHMove takes."""
+    inverse = np.linalg.inv(root)
+    keep = np.sqrt(1 - _MOVED**2)
+
+    def times(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        # Not by BLAS, whose waiting threads would take the processor from the model's.
+        return np.einsum("ij,kj->ik", points, matrix)
+
+    def propose(points: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+        noise = times(rng.standard_normal(points.shape), root)
+        moved = mean + keep * (points - mean) + _MOVED * noise
+        before, after = times(points - mean, inverse), times(moved - mean, inverse)
+        # The ratio of the Gaussian's densities, which is that of the two proposals.
+        return moved, 0.5 * ((after**2).sum(axis=1) - (before**2).sum(axis=1))
+
+    return propose
+
+
+class Sampler:
+    """Ensembles of walkers, advanced a block at a time and kept in a folder, if there is one."""
+
+    def __init__(
+        self,
+        density: Density,
+        mean: np.ndarray,
+        covariance: np.ndarray,
+        walkers: int,
+        seed: int,
+        folder: Path | None = None,
+    ):
+        self.density, self.walkers, self.folder = density, walkers, folder
+        self.mean, self.root = mean, np.linalg.cholesky(covariance)
+        streams = np.random.SeedSequence(seed).spawn(ENSEMBLES)
+        self.states = [np.random.RandomState(np.random.MT19937(stream)) for stream in streams]
+        self.points: list[np.ndarray] = [self._start(rng) for rng in self.states]
+        self.kept: list[list[np.ndarray]] = [[] for _ in streams]
+        self.values: list[list[np.ndarray]] = [[] for _ in streams]
+        self.accepted: list[float] = []
+        self.seen: list[np.ndarray] = []
+
+    def _start(self, rng: np.random.RandomState) -> np.ndarray:
+        """Dispersed points at which the density is not zero."""
+        found = np.empty((0, len(self.mean)))
+        for _ in range(50):
+            noise = rng.standard_normal((self.walkers, len(self.mean)))
+            points = self.mean + _DISPERSED * noise @ self.root.T
+            found = np.vstack([found, points[np.isfinite(self.density(points))]])
+            if len(found) >= self.walkers:
+                return found[: self.walkers]
+        raise RunError("F501", "hardly any point near the most probable one can be simulated")
+
+    def block(self, name: str, keep: bool, report: Callable[[float], None]) -> None:
+        """Advance every ensemble by BLOCK states; read from the folder what it holds."""
+        import emcee
+
+        for k, rng in enumerate(self.states):
+            saved = None if self.folder is None else self.folder / f"{name}-{k + 1}.npz"
+            found = saved and load_arrays(saved)
+            if not found:
+                moves = [
+                    (emcee.moves.MHMove(_gaussian_step(self.mean, self.root)), 0.8),
+                    (emcee.moves.DEMove(), 0.2),
+                ]
+                sampler = emcee.EnsembleSampler(
+                    self.walkers, len(self.mean), self.density, moves=moves, vectorize=True
+                )
+                state = emcee.State(self.points[k], random_state=rng.get_state())
+                sampler.run_mcmc(state, BLOCK, thin_by=THIN, skip_initial_state_check=True)
+                found = {
+                    "draws": sampler.get_chain(),
+                    "values": sampler.get_log_prob(),
+                    "accepted": np.array(sampler.acceptance_fraction.mean()),
+                    "random": sampler.random_state[1],
+                    "position": np.array(sampler.random_state[2:4], dtype=np.int64),
+                    "spare": np.array(sampler.random_state[4]),
+                }
+                if saved is not None:
+                    save_arrays(saved, found)
+            self.points[k] = found["draws"][-1]
+            rng.set_state(
+                ("MT19937", found["random"], *(int(i) for i in found["position"]),
+                 float(found["spare"]))
+            )  # fmt: skip
+            if keep:
+                self.kept[k].append(found["draws"])
+                self.values[k].append(found["values"])
+                self.accepted.append(float(found["accepted"]))
+            else:
+                self.seen.append(found["draws"][BLOCK // 2 :].reshape(-1, len(self.mean)))
+            report((k + 1) / ENSEMBLES * BLOCK)
+
+    def adapt(self) -> None:
+        """Move about the Gaussian of what the walkers of all ensembles saw in the last warm-up."""
+        seen = np.vstack(self.seen[-len(self.states) :])
+        self.mean, self.root = seen.mean(axis=0), np.linalg.cholesky(np.cov(seen.T))
+        self.seen = []
+
+    def chains(self) -> Chains:
+        """What was kept so far."""
+        draws = np.array([np.concatenate(parts) for parts in self.kept])
+        values = np.array([np.concatenate(parts) for parts in self.values])
+        return Chains(draws, values, float(np.mean(self.accepted)))
+
+
+def sample_density(
+    sampler: Sampler,
+    warm_up: int,
+    most: int,
+    enough: Callable[[Chains], bool],
+    report: Callable[[float], None] = lambda states: None,
+) -> Chains:
+    """Two warm-ups of `warm_up` kept states, then blocks until `enough`, `most` states at most."""
+    done = 0
+
+    def block(name: str, keep: bool) -> None:
+        nonlocal done
+        sampler.block(name, keep, lambda states: report(done + states))
+        done += BLOCK
+
+    for number in (1, 2):
+        for part in range(0, warm_up, BLOCK):
+            block(f"warm-up-{number}-{part // BLOCK + 1}", keep=False)
+        sampler.adapt()
+    for part in range(0, most, BLOCK):
+        block(f"chain-{part // BLOCK + 1}", keep=True)
+        if enough(sampler.chains()):
+            break
+    return sampler.chains()

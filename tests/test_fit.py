@@ -1,0 +1,280 @@
+"""Fits as run folders: known parameters come back, work resumes, draws go on into comparisons."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdkit import simulate
+from sdkit.convergence import diagnose
+from sdkit.errors import Error, RunError
+from sdkit.experiment import posterior_draws, sample
+from sdkit.fit_run import execute_fit, prepare_fit, read_fit
+from sdkit.model import read_model
+from sdkit.observations import at_observations
+from sdkit.parameters import read_parameters
+from sdkit.results import carry_out
+
+RUN = """
+do = "fit"
+question = "What do the reported cases say?"
+model = "models/sir"
+seed = 7
+draws = 64
+until = 2020
+posterior = true
+
+[effort]
+starts = 3
+walkers = 24
+warm_up = 50
+most = 100
+r_hat = 1.1
+effective = 200
+
+[forecast]
+years = 2
+measurements = ["reported cases"]
+known = ["The numbers are invented."]
+"""
+TRUE = {"infectivity": 0.105, "infectious duration": 0.14}
+
+
+@pytest.fixture(scope="module")
+def fitted(root, tmp_path_factory):
+    """A copy of the teaching model whose series were made by known values, and its fit."""
+    folder = tmp_path_factory.mktemp("fit")
+    shutil.copytree(root / "models" / "sir", folder / "models" / "sir")
+    model = read_model(folder / "models" / "sir")
+    run = simulate(model, set=TRUE)
+    years = np.arange(2010.0, 2025)
+    exact = at_observations(
+        run.time.to_numpy(), run["reported cases"].to_numpy()[:, 0, 0, 0], years, "year"
+    )
+    noisy = exact * np.exp(np.random.default_rng(3).normal(0, 0.05, len(years)))
+    path = folder / "models" / "sir" / "data" / "reported_cases.csv"
+    lines = ["series,time,value,unit,status,source"]
+    lines += [f"reported cases,{t:g},{v:.1f},Person/Year,invented,teaching"
+              for t, v in zip(years, noisy, strict=True)]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "runs" / "fit").mkdir(parents=True)
+    (folder / "runs" / "fit" / "run.toml").write_text(RUN, encoding="utf-8")
+    carry_out(folder / "runs" / "fit")
+    return folder
+
+
+def table(path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+def test_known_values_come_back(fitted):
+    found = table(fitted / "runs" / "fit" / "summary.csv").set_index("parameter")
+    for name, value in TRUE.items():
+        row = found.loc[name]
+        assert row.posterior_5 < value < row.posterior_95, name
+        assert row.narrowing < 1
+    assert (found.r_hat < 1.1).all()
+    assert (found.effective > 200).all()
+
+
+def test_what_the_tables_say_of_the_series(fitted):
+    row = table(fitted / "runs" / "fit" / "measurements.csv").iloc[0]
+    assert (row.observations, row["from"], row["to"]) == (11, 2010, 2020)
+    assert row.median_error < 0.1  # the noise is 5 %
+    assert row.coverage >= 0.7
+    assert row.bias + row.variance + row.covariance == pytest.approx(1, abs=1e-4)
+
+
+def test_forecasts_are_of_years_after_the_fit(fitted):
+    found = table(fitted / "runs" / "fit" / "forecasts.csv")
+    assert list(found.time) == [2021, 2022]
+    assert list(found.years_ahead) == [1, 2]
+    assert (found.low < found["median"]).all()
+    assert (found["median"] < found.high).all()
+    inside = (found.low <= found.observed) & (found.observed <= found.high)
+    assert (found.inside == inside).all()
+    last = found["crps of last value"]
+    m = table(fitted / "models" / "sir" / "data" / "reported_cases.csv").set_index("time").value
+    np.testing.assert_allclose(last, np.abs(m[2020] - found.observed), rtol=1e-4)
+
+
+def test_the_page_says_what_matters(fitted):
+    page = (fitted / "runs" / "fit" / "out" / "report.html").read_text(encoding="utf-8")
+    assert "The numbers are invented." in page
+    assert "R-hat between them" in page
+    assert "reporting fraction" in page  # which is not fitted, and moves what was measured
+
+
+def test_inference_data_holds_the_draws(fitted):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import arviz
+    data = arviz.from_netcdf(fitted / "runs" / "fit" / "out" / "inference.nc")
+    assert {"posterior", "prior", "posterior_predictive", "observed_data"} <= set(data.groups())
+    assert data.posterior.sizes["chain"] == 4
+    found = table(fitted / "runs" / "fit" / "summary.csv").set_index("parameter")
+    median = float(data.posterior["infectivity"].median())
+    assert median == pytest.approx(found.loc["infectivity"].posterior_50, rel=0.02)
+
+
+def test_a_posterior_goes_on_into_draws(fitted):
+    path = fitted / "models" / "sir" / "posterior.csv"
+    first, header, *rows = path.read_text(encoding="utf-8").splitlines()
+    assert first.startswith("# fitted by runs/fit to sir.mdl ")
+    assert header == "infectivity,infectious duration"
+    assert len(rows) == 64
+    parameters = read_parameters(read_model(fitted / "models" / "sir"))
+    draws = posterior_draws(parameters, 16, 5)
+    prior = sample(parameters, 16, 5)
+    assert list(draws.columns) == list(prior.columns)
+    for name in prior.columns:  # what was not fitted stays as the priors have it
+        if name not in TRUE:
+            np.testing.assert_array_equal(draws[name], prior[name])
+    assert draws["infectivity"].iloc[0] == float(rows[0].split(",")[0])
+    with pytest.raises(RunError) as caught:
+        posterior_draws(parameters, 128, 5)
+    assert caught.value.code == "R410"
+
+
+def test_a_comparison_draws_from_the_posterior(fitted, root):
+    folder = fitted / "runs" / "compare"
+    folder.mkdir()
+    text = (root / "runs" / "sir" / "run.toml").read_text(encoding="utf-8")
+    folder.joinpath("run.toml").write_text(
+        text.replace('from = "priors", n = 64', 'from = "posterior", n = 16'), encoding="utf-8"
+    )
+    carry_out(folder)
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    assert record["draws"] == {"from": "posterior", "n": 16}
+    assert "sir/posterior.csv" in record["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda t: t.replace("infectivity", "no constant"), "P310"),
+        (lambda t: t.replace("infectivity", "usual contacts"), "P310"),
+        (lambda t: "\n".join(r.split(",")[0] for r in t.splitlines()[1:]), "P310"),
+        (lambda t: "\n".join([*t.splitlines()[:2], *["1e9,0.15"] * 64]), "P310"),
+        (lambda t: "\n".join([*t.splitlines()[:2], *["x,0.15"] * 64]), "R406"),
+        (lambda t: "", "R403"),
+    ],
+)
+def test_a_posterior_that_does_not_fit_the_model(change, code, fitted, tmp_path):
+    shutil.copytree(fitted / "models" / "sir", tmp_path / "sir")
+    path = tmp_path / "sir" / "posterior.csv"
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(Error) as caught:
+        posterior_draws(read_parameters(read_model(tmp_path / "sir")), 16, 5)
+    assert caught.value.code == code
+
+
+def test_a_fit_that_was_interrupted_ends_as_one_that_was_not(fitted, tmp_path):
+    run = fitted / "runs" / "fit"
+    whole = {n: (run / n).read_bytes() for n in ("summary.csv", "measurements.csv", "record.json")}
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    again = tmp_path / "runs" / "fit"
+    again.mkdir(parents=True)
+    shutil.copy(run / "run.toml", again)
+    calls = 0
+
+    def interrupt(done, total):
+        nonlocal calls
+        calls += 1
+        assert 0 <= done <= total
+        if calls == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(again, progress=interrupt)
+    (left,) = (again / "out").iterdir()
+    assert any(path.name.startswith("warm-up") for path in left.iterdir())
+    assert not (again / "summary.csv").exists()
+    carry_out(again)
+    assert {n: (again / n).read_bytes() for n in whole} == whole
+    assert not left.exists()
+    posterior = "models/sir/posterior.csv"
+    assert (tmp_path / posterior).read_bytes() == (fitted / posterior).read_bytes()
+
+
+def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, tmp_path, sdkit):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    run = tmp_path / "runs" / "fit"
+    run.mkdir(parents=True)
+    hard = RUN.replace("effective = 200", "effective = 1e6").replace("most = 100", "most = 50")
+    (run / "run.toml").write_text(hard, encoding="utf-8")
+    (run / "summary.csv").write_text("earlier\n", encoding="utf-8")
+    status, _, said = sdkit("run", run)
+    assert status == 2
+    assert "F502" in said
+    assert "infectivity" in said or "infectious duration" in said or "reported cases" in said
+    assert (run / "summary.csv").read_text(encoding="utf-8") == "earlier\n"
+    # What was done is used when more is asked for.
+    before = sorted(p.name for p in (run / "out").rglob("chain-*"))
+    assert len(before) == 8
+    (run / "run.toml").write_text(hard.replace("1e6", "100"), encoding="utf-8")
+    status, _, said = sdkit("run", run)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        ("draws = 64", "draws = 63", "R410"),
+        ("seed = 7", "seed = -1", "R410"),
+        ("until = 2020", "until = 1990", "R410"),
+        ("until = 2020", 'until = "x"', "R409"),
+        ("until = 2020\n", "", "R410"),  # a forecast from nowhere
+        ("years = 2", "years = 0", "R410"),
+        ('["reported cases"]', '["no cases"]', "R411"),
+        ("walkers = 24", "walkers = 23", "R410"),
+        ("r_hat = 1.1", "r_hat = 1", "R410"),
+        ("starts = 3", "start = 3", "R407"),
+        ("posterior = true", 'measurements = ["nothing"]', "R411"),
+        ("posterior = true", 'also = ["nothing"]', "P305"),
+        ("posterior = true", 'also = ["usual contacts"]', "R410"),
+        ("posterior = true", "set = { infectivity = -3 }", "P308"),
+        ("years = 2", 'years = 2\nset = { "infectivty" = 1 }', "P305"),
+        ("model = ", "modl = ", "R407"),
+    ],
+)
+def test_a_fault_in_a_fit_is_named(before, after, code, fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    assert before in RUN
+    (folder / "run.toml").write_text(RUN.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(Error) as caught:
+        execute_fit(prepare_fit(read_fit(folder)))
+    assert caught.value.code == code
+    if code != "P308":
+        assert "run.toml" in caught.value.message
+
+
+def test_draws_of_a_fit_are_not_a_trial(fitted, sdkit):
+    status, _, said = sdkit("run", fitted / "runs" / "fit", "--draws", "16")
+    assert (status, said[:4]) == (2, "R410")
+
+
+def test_effective_sizes_are_those_of_independent_draws():
+    rng = np.random.default_rng(0)
+    from sdkit.sampler import Chains
+
+    draws = rng.normal(size=(4, 50, 32, 1))
+    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3))
+    assert effective[0] == pytest.approx(draws.size, rel=0.1)
+    assert math.isclose(r_hat[0], 1, abs_tol=0.005)
+
+
+def test_the_tables_are_read_by_csv(fitted):
+    for path in (fitted / "runs" / "fit").glob("*.csv"):
+        rows = list(csv.reader(path.open(encoding="utf-8")))
+        assert len({len(row) for row in rows}) == 1
