@@ -146,11 +146,14 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     Raises R402 where there is no such file, R410 where it holds fewer draws, P310 where it does
     not fit the model.
     """
+    if parameters.path is None:
+        raise RunError("R402", "a model without parameters.csv has no posterior")
     path = parameters.path.parent / "posterior.csv"
     rows = read_rows(path, ())
     if len(rows) < n:
         raise RunError("R410", f"{path} holds {len(rows)} draws, fewer than {n}")
-    draws = sample(parameters, n, seed)
+    columns = dict(sample(parameters, n, seed).items())
+    held = set()
     for name in rows[0][1]:
         try:
             item = parameters.find(name)
@@ -162,12 +165,12 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
         low, high = item.limits
         if (low is not None and min(values) < low) or (high is not None and max(values) > high):
             raise ParameterError("P310", f"{path}: {item.name} leaves its bounds in the model")
-        draws[item.name] = values
-    held = {parameters.find(name).name for name in rows[0][1]}
+        columns[item.name] = values
+        held.add(item.name)
     absent = [p.name for p in parameters.of_role("fitted") if p.name not in held]
     if absent:
         raise ParameterError("P310", f"{path}: no column for {absent[0]!r}, which is fitted")
-    return draws
+    return pd.DataFrame(columns, index=pd.RangeIndex(n, name="draw"))
 
 
 def chunk_of(draws: pd.DataFrame | Draws, low: int, high: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@ believe them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,8 +166,9 @@ def _believe(posterior: Posterior, r_hat, effective, effort: Effort) -> None:
 # -- tables ------------------------------------------------------------------------------
 
 
-def parameter_table(fit: Fit) -> pd.DataFrame:
+def parameter_table(fit: Fit, truth: Mapping[str, float] | None = None) -> pd.DataFrame:
     """One row a parameter: prior and posterior quantiles, convergence, and what to think of it.
+    With the `truth` that made the series, also that, and the share of draws below it.
 
     `narrowing` is the posterior's standard deviation as a share of the prior's, in the coordinate
     in which the prior is a standard normal; `correlated with` names the closest other parameter.
@@ -199,6 +200,9 @@ def parameter_table(fit: Fit) -> pd.DataFrame:
                 "remark": _remark(narrowing, float(flat[:, j].mean()), correlation[j, other]),
             }
         )
+        if truth is not None:
+            own = posterior.coordinates({item.name: truth[item.name]})[j]
+            rows[-1] |= {"truth": truth[item.name], "rank": float(np.mean(flat[:, j] < own))}
     return pd.DataFrame(rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .experiment import sample
 from .files import checked, fingerprint, place, read_toml, typed
 from .fit import Effort, Fit, find_posterior, influence_table, parameter_table, series_table
 from .forecast import scores
-from .measurement import Measurement, read_measurements
+from .measurement import Measurement, observe, read_measurements
 from .model import Model, read_model
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
@@ -28,7 +28,7 @@ from .run import find_model
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
     "until": float, "measurements": list, "also": list, "set": dict, "effort": dict,
-    "forecast": dict, "posterior": bool,
+    "forecast": dict, "posterior": bool, "recover": bool,
 }  # fmt: skip
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
@@ -64,6 +64,7 @@ class FitRun:
     effort: Effort
     forecast: Forecast | None
     posterior: bool
+    recover: bool
 
     @property
     def file(self) -> Path:
@@ -135,6 +136,8 @@ def read_fit(folder: Path) -> FitRun:
             tuple(typed(path, "measurements", m, str) for m in forecast["measurements"]),
             tuple(typed(path, "known", text, str) for text in forecast.get("known", [])),
         )  # fmt: skip
+    if data.get("recover") and (forecast or data.get("posterior")):
+        impossible("recover", "makes its own series, so there is nothing to forecast or draw from")
     return FitRun(
         folder=folder,
         question=data["question"],
@@ -148,6 +151,7 @@ def read_fit(folder: Path) -> FitRun:
         effort=Effort(**effort),
         forecast=forecast,
         posterior=data.get("posterior", False),
+        recover=data.get("recover", False),
     )
 
 
@@ -228,7 +232,7 @@ def work_name(prepared: Prepared) -> str:
     record = dict(prepared.record)
     hashes = {k: v for k, v in record["sha256"].items() if k != "run.toml"}
     parts = (
-        record["sdkit"], run.seed, run.until, prepared.chosen,
+        record["sdkit"], run.seed, run.until, run.recover, prepared.chosen,
         [item.name for item in prepared.fitted], dict(prepared.set),
         vars(run.effort) | {"most": 0, "r_hat": 0, "effective": 0}, hashes,
     )  # fmt: skip
@@ -250,6 +254,11 @@ def execute_fit(
     if not used:
         raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
     posterior = Posterior(prepared.model, parameters, fitted, used, prepared.set, threads)
+    truth = None
+    if run.recover:
+        truth = {item.name: item.default for item in posterior.items}
+        used = _made(posterior, truth, run.seed)
+        posterior = Posterior(prepared.model, parameters, fitted, used, prepared.set, threads)
     fit = find_posterior(
         posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
     )
@@ -265,7 +274,7 @@ def execute_fit(
     return Findings(
         prepared,
         fit,
-        parameter_table(fit),
+        parameter_table(fit, truth),
         table,
         bands,
         influence_table(fit),
@@ -275,16 +284,23 @@ def execute_fit(
     )
 
 
+def _made(posterior: Posterior, truth: Mapping[str, float], seed: int) -> list[Measurement]:
+    """The measurements with series that the model made itself, with these values and noise."""
+    values = pd.DataFrame([truth])
+    rng = np.random.default_rng(seed)
+    made = []
+    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        seen = observe(m, own, *posterior.scatter(m, values), rng)[0]
+        made.append(replace(m, series=replace(m.series, value=seen)))
+    return made
+
+
 def all_draws(prepared: Prepared, posterior: Posterior, z: np.ndarray) -> pd.DataFrame:
     """Fitted values from the posterior, all others from their priors, of the run's seed."""
     run = prepared.run
-    others = sample(prepared.parameters, len(z), run.seed)
-    values = posterior.values(z)
-    for name in values.columns:
-        others[name] = values[name].to_numpy()
-    for name in prepared.set:
-        others[name] = prepared.set[name]
-    return others
+    columns = dict(sample(prepared.parameters, len(z), run.seed).items())
+    values = {name: column.to_numpy() for name, column in posterior.values(z).items()}
+    return pd.DataFrame(columns | values).assign(**prepared.set)
 
 
 def _forecasts(prepared: Prepared, draws: pd.DataFrame, threads: int | None) -> pd.DataFrame:
@@ -304,12 +320,11 @@ def _forecasts(prepared: Prepared, draws: pd.DataFrame, threads: int | None) -> 
         )
     fixed = {**prepared.set, **run.forecast.set}
     posterior = Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
-    values = draws.copy()
     # What a series that took no part in the fit needs besides comes from its prior.
     rng = np.random.default_rng(run.seed)
     spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
-    for name in spare.columns:
-        if name not in values:
-            values[name] = spare[name].to_numpy()
-    values = values[[name for name in values.columns if name not in fixed]]
+    values = pd.concat(
+        [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
+    )
+    values = values.drop(columns=[name for name in values.columns if name in fixed])
     return scores(posterior, values, origin, run.seed)

@@ -46,8 +46,8 @@ def predict(
 def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Three forecasts of the observations after the first `past` (draws or 1, observations).
 
-    The last value; the last relative change, repeated; and a random walk of logarithms whose
-    drift and steps are those of the past (changes of a year; Gaussian).
+    The last value; the last relative change, repeated; and a random walk of logarithms with the
+    drift and the steps of the past (Gaussian).
     """
     time, y = m.series.time, m.series.value
     ahead = time[past:] - time[past - 1]
@@ -55,14 +55,16 @@ def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> di
     found = {"last value": np.full((1, len(ahead)), last)}
     if past < 3:
         return found
-    rates = np.diff(np.log(y[:past])) / np.diff(time[:past])
-    found["last trend"] = last * np.exp(rates[-1] * ahead)[None]
-    drift, spread = rates.mean(), rates.std(ddof=1)
-    # The drift itself is known from as many changes as there are.
-    slope = drift + spread / np.sqrt(len(rates)) * rng.standard_normal((draws, 1))
-    gaps = np.diff(time[past - 1 :])
-    walk = np.cumsum(spread * np.sqrt(gaps) * rng.standard_normal((draws, len(gaps))), axis=1)
-    found["random walk with drift"] = last * np.exp(slope * ahead + walk)
+    gaps, changes = np.diff(time[:past]), np.diff(np.log(y[:past]))
+    found["last trend"] = last * np.exp(changes[-1] / gaps[-1] * ahead)[None]
+    drift = changes.sum() / gaps.sum()
+    # A step's variance grows with its gap.
+    spread = np.sqrt(((changes - drift * gaps) ** 2 / gaps).sum() / (len(gaps) - 1))
+    # The drift itself is known from the time that has passed.
+    slope = drift + spread / np.sqrt(gaps.sum()) * rng.standard_normal((draws, 1))
+    coming = np.diff(time[past - 1 :])
+    steps = spread * np.sqrt(coming) * rng.standard_normal((draws, len(coming)))
+    found["random walk with drift"] = last * np.exp(slope * ahead + np.cumsum(steps, axis=1))
     return found
 
 

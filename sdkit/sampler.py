@@ -42,7 +42,7 @@ class Chains:
         return self.draws.reshape(-1, self.draws.shape[-1])
 
 
-def _gaussian_step(mean: np.ndarray, root: np.ndarray):
+def gaussian_step(mean: np.ndarray, root: np.ndarray):
     """A proposal that leaves a Gaussian unchanged, in the form that emcee.moves.MHMove takes."""
     inverse = np.linalg.inv(root)
     keep = np.sqrt(1 - _MOVED**2)
@@ -103,7 +103,7 @@ class Sampler:
             found = saved and load_arrays(saved)
             if not found:
                 moves = [
-                    (emcee.moves.MHMove(_gaussian_step(self.mean, self.root)), 0.8),
+                    (emcee.moves.MHMove(gaussian_step(self.mean, self.root)), 0.8),
                     (emcee.moves.DEMove(), 0.2),
                 ]
                 sampler = emcee.EnsembleSampler(

@@ -53,3 +53,20 @@ def test_two_observations_make_no_trend():
     time, value = np.array([2000.0, 2001.0, 2002.0]), np.array([10.0, 20.0, 20.0])
     m = Measurement("m", Series("s", time, value, "x", ()), "v", "year", "lognormal", 0.1)
     assert list(naive(m, 2, 10, np.random.default_rng(0))) == ["last value"]
+
+
+def test_a_random_walk_does_not_know_how_often_it_is_seen():
+    """The same walk by month and by quarter makes the same forecast."""
+    rng = np.random.default_rng(4)
+    time = 2000 + np.arange(2401) / 12
+    value = np.exp(np.cumsum(rng.normal(0.005, 0.05, len(time))))
+    found = []
+    for every in (1, 3):
+        t = np.append(time[:-1:every], 2201.0)
+        v = np.append(value[:-1:every], 1.0)
+        m = Measurement("m", Series("s", t, v, "x", ()), "v", "year", "lognormal", 0.1)
+        walk = naive(m, len(t) - 1, 50_000, np.random.default_rng(0))["random walk with drift"]
+        found.append(np.log(walk / v[-2]).std() / np.sqrt(t[-1] - t[-2]))
+    # A spread estimated from 800 steps is known to 2.5 %.
+    assert found[0] == pytest.approx(found[1], rel=0.08)
+    assert found[0] == pytest.approx(0.05 * np.sqrt(12), rel=0.08)

@@ -36,7 +36,7 @@ def test_coordinates_are_standard_normal_scores_of_the_prior(posterior):
 
 
 def test_the_density_is_that_of_one_run_and_its_series(posterior, sir, series):
-    z = np.array([[0.3, -0.5, 0.2, 0.1]])
+    z = np.array([[0.3, -0.5, 0.2, 0.1, -0.3]])
     found = float(posterior.log_density(z)[0])
     v = posterior.values(z).iloc[0]
     run = simulate(
@@ -88,7 +88,7 @@ def test_a_factor_and_a_scale_multiply_what_is_simulated(sir, parameters, series
     scaled = list(read_measurements(path, sir, parameters, series).values())
     fitted = parameters.of_role("fitted")
     plain = read_measurements(sir.path.parent / "measurements.toml", sir, parameters, series)
-    z = np.array([[0.4, 0.0, 0.0, 0.0, 1.0]])
+    z = np.array([[0.4, 0.0, 0.3, 0.0, 0.0, 1.0]])
     one = Posterior(sir, parameters, fitted, scaled)
     other = Posterior(sir, parameters, fitted, list(plain.values()))
     v = one.values(z[:, : len(one)]).iloc[0]

@@ -125,3 +125,20 @@ def test_the_difference_shown_is_the_one_that_comes(project, monkeypatch, sdkit)
     _, out, _ = sdkit("diff", "older/sir", "models/sir")
     shown = next(body for kind, body in blocks(HOW_TO) if kind == "text")
     assert out.splitlines()[1:] == shown.splitlines()[1:]
+
+
+def test_the_fit_shown_is_one_that_can_be_carried_out(project):
+    from sdkit import fit_run
+    from sdkit.fit_run import prepare_fit, read_fit
+
+    section = HOW_TO[HOW_TO.index("## Fit a model") : HOW_TO.index("## A question of your own")]
+    measured, run = [body for kind, body in blocks(section) if kind == "toml"]
+    assert measured in (ROOT / "models/sir/measurements.toml").read_text(encoding="utf-8")
+    folder = project / "runs" / "shown"
+    folder.mkdir()
+    (folder / "run.toml").write_text(run, encoding="utf-8")
+    prepared = prepare_fit(read_fit(folder))
+    assert prepared.chosen == ("reported cases",)
+    keys = re.findall(r"`(\w+)`", section[section.index("Further keys") : section.index("3. `sd")])
+    for key in set(keys) - {"set", "known"}:  # each key is one that the reader knows
+        assert key in {*fit_run._REQUIRED, *fit_run._OPTIONAL, *fit_run._EFFORT} | {"forecast"}, key
