@@ -44,10 +44,14 @@ class Program:
     final_time: float = 0.0
     time_step: float = 1.0
     saveper: float = 1.0
+    _made: dict[tuple[str, ...], Program] = field(default_factory=dict, repr=False, compare=False)
 
     def with_outputs(self, outputs: Iterable[str]) -> Program:
         """The same model compiled for other outputs; S203 for a name that is not there."""
-        return compile_model(self.model, outputs)
+        names = tuple(dict.fromkeys(outputs))
+        if names not in self._made:
+            self._made[names] = compile_model(self.model, names)
+        return self._made[names]
 
 
 def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program:

@@ -16,7 +16,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from .cache import name_of
 from .compile import Program
 from .errors import ParameterError, SimulationError
 from .experiment import Draws, Experiment, Setting, chunk_of
@@ -43,7 +42,11 @@ def step_of(program: Program, dt: float, time: float) -> int:
         or abs(steps - round(steps)) > 1e-6
         or not 0 <= round(steps) <= last
     ):
-        raise SimulationError("S204", f"time {time:g} is outside the run or not on a step")
+        begin, end = program.initial_time, program.final_time
+        where = "not on a step" if begin <= time <= end else "outside the run"
+        raise SimulationError(
+            "S204", f"time {time:g} is {where} ({begin:g} to {end:g} in steps of {dt:g})"
+        )
     return round(steps)
 
 
@@ -87,6 +90,14 @@ def _settings(p: np.ndarray) -> set[int]:
     return found
 
 
+def _digest(values: tuple) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        own = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else None
+        digest.update(repr(value).encode() if own is None else own)
+    return digest.hexdigest()[:32]
+
+
 class Ensemble:
     """All lanes of one experiment.
 
@@ -122,21 +133,24 @@ class Ensemble:
         self.memory = program.memory + program.buffers * (steps + 1)
         self.buffer = steps + 1.0
 
-    def fingerprint(self) -> str:
-        """A text that changes with whatever decides the values, the processor included."""
-        draws = self.draws
-        parts = [
-            self.kernel.name, repr((self.rk4, self.dt, self.branch, list(self.plan.columns))),
-            repr([(s.name, sorted(s.values.items())) for s in self.experiment.scenarios]),
-            repr([(s.name, sorted(s.values.items())) for s in self.experiment.policies]),
-            repr((draws.items, draws.n, draws.seed)) if isinstance(draws, Draws)
-            else repr((list(draws.columns), len(draws))),
-        ]  # fmt: skip
-        digest = hashlib.sha256(name_of(*parts).encode())
-        own = () if isinstance(draws, Draws) else (draws.to_numpy(dtype=float),)
-        for array in (self.defaults, self.plan.gauge, self.plan.window, self.plan.datum, *own):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+    def fingerprint(self) -> dict[str, str]:
+        """What decides the values, by its part: a text that changes with it, for a store."""
+        draws, experiment = self.draws, self.experiment
+        made = isinstance(draws, Draws)
+        scenarios, policies = (
+            [(s.name, sorted(s.values.items())) for s in settings]
+            for settings in (experiment.scenarios, experiment.policies)
+        )
+        plan = self.plan
+        parts = {
+            "model, processor or version": (self.kernel.name, self.rk4, self.dt, self.defaults),
+            "scenarios": (scenarios,),
+            "policies": (policies, self.branch),
+            "draws": (draws.items, draws.n, draws.seed) if made
+            else (list(draws.columns), len(draws), draws.to_numpy(dtype=float)),
+            "outputs, times or measures": (list(plan.columns), plan.gauge, plan.window, plan.datum),
+        }  # fmt: skip
+        return {part: _digest(values) for part, values in parts.items()}
 
     def reporter(self, progress: Progress | None) -> Callable[[int], None]:
         """What `values` tells its work to, in the form that `progress` takes."""
@@ -250,12 +264,29 @@ class Ensemble:
             raise ParameterError(
                 "P308", f"{name} is not finite in {scenario.name!r}, {policy.name!r}"
             )
+        self._inside(names, packed, draws, scenario, policy)
         controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
         moved = [n for i, n in enumerate(names) if n in self.program.frozen
                  and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
         if moved:
             raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
         return np.hstack([packed, controls])
+
+    def _inside(self, names, packed: np.ndarray, draws, scenario: Setting, policy: Setting) -> None:
+        """Refuse values outside the hard bounds of the model (P308)."""
+        touched = {key(str(n)) for n in (*draws.columns, *scenario.values, *policy.values)}
+        for i, name in enumerate(names):
+            if key(name) in touched:
+                low, high = self.program.model.find(name).limits
+                least, most = packed[:, i].min(), packed[:, i].max()
+                if (low is not None and least < low) or (high is not None and most > high):
+                    worst = least if low is not None and least < low else most
+                    raise ParameterError(
+                        "P308",
+                        f"{name} = {worst:g} in {scenario.name!r}, {policy.name!r} is outside "
+                        f"[{'?' if low is None else f'{low:g}'}, "
+                        f"{'?' if high is None else f'{high:g}'}]",
+                    )
 
     def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
         return self._fresh(self._pack(draws, scenario, policy), place)

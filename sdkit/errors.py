@@ -160,8 +160,9 @@ CODES: dict[str, Code] = {
     ),
     "S202": Code(
         "Some lanes of an ensemble failed; the results of the previous run were kept.",
-        "out/failed.csv lists draw, time, variable and parameters of each. Narrow the prior that "
-        "is at fault, or guard the equation.",
+        "out/failed.csv of a run folder, and the exception's `failures` in Python, list draw, "
+        "time, variable and parameters of each. Narrow the prior that is at fault, or guard the "
+        "equation.",
     ),
     "S203": Code(
         "The model has no variable of this name.",
@@ -169,7 +170,7 @@ CODES: dict[str, Code] = {
     ),
     "S204": Code(
         "A time is outside the run or not on a step.",
-        "Choose times between INITIAL TIME and FINAL TIME that are multiples of TIME STEP.",
+        "Choose times from INITIAL TIME to FINAL TIME, whole numbers of steps after the first.",
     ),
     "S205": Code(
         "The integration method is unknown.",
@@ -187,6 +188,11 @@ CODES: dict[str, Code] = {
         "A measure asks for what cannot be measured.",
         "Use one of the kinds and densities that are listed, one observation for each window, and "
         "spreads above zero.",
+    ),
+    "S209": Code(
+        "An experiment is not put together as it has to be.",
+        "Scenarios and policies are Settings of different names, outputs names of variables, times "
+        "numbers, draws a table of numbers or Draws; none of them but outputs and times is empty.",
     ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(

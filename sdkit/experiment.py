@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import ParameterError, RunError
+from .errors import ParameterError, RunError, SimulationError
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
 from .parameters import Parameter, Parameters
@@ -43,6 +43,39 @@ class Experiment:
     averaged: tuple[str, ...] = ()
     branch: float | None = None
     measures: tuple[Measure, ...] = ()
+
+    def __post_init__(self):
+        """Refuse what cannot be an experiment (S209)."""
+
+        def wrong(text: str):
+            raise SimulationError("S209", f"an experiment's {text}")
+
+        for kind in ("scenarios", "policies"):
+            settings = getattr(self, kind)
+            if isinstance(settings, Setting) or not all(isinstance(s, Setting) for s in settings):
+                wrong(f"{kind} have to be a list of Settings")
+            names = [s.name for s in settings]
+            if not names or len(set(names)) != len(names):
+                wrong(f"{kind} need names, each of its own: {names}")
+        for kind in ("outputs", "averaged"):
+            names = getattr(self, kind)
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                wrong(f"{kind} have to be a list of names")
+        try:
+            times = np.asarray(self.times, dtype=float)
+        except (TypeError, ValueError):
+            times = None
+        if times is None or times.ndim != 1:
+            wrong("times have to be a list of numbers")
+        if isinstance(self.draws, Draws):
+            return
+        if not isinstance(self.draws, pd.DataFrame) or not len(self.draws):
+            wrong("draws have to be a table with a row a draw, or Draws")
+        if not self.draws.columns.is_unique:
+            wrong("draws have two columns of one name")
+        for name, kind in self.draws.dtypes.items():
+            if kind.kind not in "fiub":
+                wrong(f"draws of {name!r} are no numbers")
 
 
 def no_draws() -> pd.DataFrame:
@@ -89,9 +122,11 @@ class Draws:
     """
 
     def __init__(self, parameters: Parameters, n: int, seed: int):
-        """`n` is a power of two (R410)."""
-        if n < 1 or n & (n - 1):
-            raise RunError("R410", f"the number of draws has to be a power of two, not {n}")
+        """`n` is a power of two, `seed` a whole number from zero up (R410)."""
+        if not isinstance(n, int | np.integer) or n < 1 or n & (n - 1):
+            raise RunError("R410", f"the number of draws has to be a power of two, not {n!r}")
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise RunError("R410", f"a seed has to be a whole number from zero up, not {seed!r}")
         self.items, self.n, self.seed = parameters.sampled, n, seed
         self.index = pd.RangeIndex(n, name="draw")
         self._sobol, self._at = None, 0

@@ -23,7 +23,7 @@ from .model import Model, read_model
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
 from .posterior import Posterior
-from .run import find_model
+from .run import find_model, task_of
 
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
@@ -101,7 +101,8 @@ class Findings:
 
 
 def read_fit(folder: Path) -> FitRun:
-    """run.toml of a folder that asks for a fit. Raises R402 to R413."""
+    """run.toml of a folder that asks for a fit. Raises R401 to R413."""
+    task_of(folder)
     path = folder / "run.toml"
     data = checked(path, read_toml(path), _REQUIRED, _OPTIONAL)
 

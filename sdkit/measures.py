@@ -14,6 +14,7 @@ import numpy as np
 from . import runtime
 from .errors import SimulationError
 from .expressions import key
+from .layout import AXES
 from .model import Model
 
 KINDS = {
@@ -34,13 +35,19 @@ DENSITIES = {
 }
 
 
+# Of spread and freedom: beyond it differences of gamma functions lose their digits.
+_LARGEST = 1e10
+
+
 @dataclass(frozen=True)
 class Likelihood:
     """Observations of a measure, one a window, and how they scatter around the simulated values.
 
-    `density` is one of DENSITIES. `spread`, one number or one an observation, is the standard
-    deviation (of the logarithm for lognormal), the scale of Student's t, or the size of a
-    negative binomial distribution whose mean is simulated (variance = mean + mean^2 / size).
+    `density` is "normal", "lognormal" (of which the simulated value is the median), "student t" or
+    "negative binomial". `spread`, one number or one an observation, is the standard deviation (of
+    the logarithm for lognormal), the scale of Student's t, or the size of a negative binomial
+    distribution whose mean is simulated (variance = mean + mean^2 / size). A gap in a series is a
+    window left out.
     `factor` names a constant of the model that multiplies it in each lane; `freedom` is Student's.
     """
 
@@ -85,11 +92,11 @@ def _combinations(y: np.ndarray, size: np.ndarray) -> np.ndarray:
 class Measure:
     """One output, reduced in windows of time (begin, end), both on steps of the run.
 
-    `kind` is one of KINDS: the value at the end, the mean or the sum (its integral over time) by
-    the trapezoidal rule on the steps, the change from begin to end, the highest or lowest value
-    of all steps and the time at which it is reached first. Windows ascend and do not overlap, but
-    one may begin where another ends. With a `likelihood` the result is one number a lane: the
-    logarithm of the density of all observations.
+    `kind` is "value" (at the end), "mean" or "sum" (the integral over time; both by the
+    trapezoidal rule on the steps), "change" (from begin to end), "peak" or "trough" (the highest
+    or lowest value of all steps), "time of peak" or "time of trough" (when it is reached first).
+    Windows ascend and do not overlap, but one may begin where another ends. With a `likelihood`
+    the result is one number a lane: the logarithm of the density of all observations.
     """
 
     name: str
@@ -114,6 +121,16 @@ def measure_unit(model: Model, measure: Measure) -> str:
     return time if "time" in measure.kind else unit
 
 
+def _pairs(measure: Measure) -> Sequence[tuple[float, float]]:
+    try:
+        pairs = [(float(a), float(b)) for a, b in measure.windows]
+    except (TypeError, ValueError):
+        raise SimulationError(
+            "S208", f"{measure.name}: windows are pairs of times, [(begin, end), ...]"
+        ) from None
+    return pairs
+
+
 class Plan:
     """The measures of an ensemble as the arrays that `runtime.measure` reads.
 
@@ -134,20 +151,21 @@ class Plan:
         place = {key(name): i for i, name in enumerate(outputs)}
         previous, column = None, 0
         found: dict[int, list[tuple[int, int]]] = {}
+        reserved = {*AXES, *(f"{measure.name} window" for measure in measures)}
         for number, measure in enumerate(measures):
             if measure.kind not in KINDS:
                 known = ", ".join(KINDS)
                 raise SimulationError("S208", f"{measure.name}: kind {measure.kind!r}; {known}")
             # Outputs saved at the same times share one list of windows.
             if id(measure.windows) not in found:
-                found[id(measure.windows)] = [(step(a), step(b)) for a, b in measure.windows]
+                found[id(measure.windows)] = [(step(a), step(b)) for a, b in _pairs(measure)]
             steps = found[id(measure.windows)]
             flat = [s for pair in steps for s in pair]
             if not steps or flat != sorted(flat):
                 raise SimulationError(
                     "S204", f"{measure.name}: windows have to ascend, and there has to be one"
                 )
-            if measure.name in self.columns:
+            if measure.name in self.columns or measure.name in reserved:
                 raise SimulationError("S208", f"two results are named {measure.name!r}")
             output, kind = place[key(measure.variable)], KINDS[measure.kind]
             self.columns[measure.name] = slice(column, column + measure.columns)
@@ -196,19 +214,37 @@ class Plan:
         if found.density not in DENSITIES:
             known = ", ".join(DENSITIES)
             raise SimulationError("S208", f"{measure.name}: density {found.density!r}; {known}")
-        y = np.asarray(found.observed, dtype=float)
-        spread = np.asarray(found.spread, dtype=float)
+        try:
+            y = np.asarray(found.observed, dtype=float)
+            spread = np.asarray(found.spread, dtype=float)
+            freedom = float(found.freedom)
+        except (TypeError, ValueError):
+            raise SimulationError(
+                "S208", f"{measure.name}: observed, spread and freedom have to be numbers"
+            ) from None
         if y.shape != (windows,) or spread.shape not in ((), (windows,)):
             raise SimulationError(
                 "S208", f"{measure.name}: {y.size} observations and {spread.size} spreads for "
                 f"{windows} windows",
             )  # fmt: skip
-        positive = {"lognormal": y.min() > 0, "negative binomial": y.min() >= 0}
-        if not (np.isfinite(y).all() and np.isfinite(spread).all() and spread.min() > 0
-                and found.freedom > 0 and positive.get(found.density, True)):  # fmt: skip
+        least = {"lognormal": np.nextafter(0, 1), "negative binomial": 0}.get(
+            found.density, -np.inf
+        )
+        bad = np.flatnonzero(~(np.isfinite(y) & (y >= least)))
+        if len(bad):
             raise SimulationError(
-                "S208", f"{measure.name}: an observation or spread that {found.density} cannot have"
+                "S208", f"{measure.name}: observation {bad[0] + 1} of {len(y)} is {y[bad[0]]:g}, "
+                f"which {found.density} cannot have; leave out its window",
+            )  # fmt: skip
+        if not (np.isfinite(spread).all() and spread.min() > 0 and spread.max() <= _LARGEST):
+            raise SimulationError(
+                "S208", f"{measure.name}: spreads have to lie above zero, up to {_LARGEST:g}"
             )
+        if not 0 < freedom <= _LARGEST:
+            raise SimulationError(
+                "S208", f"{measure.name}: freedom lies above zero, up to {_LARGEST:g}; beyond that "
+                "use normal",
+            )  # fmt: skip
         constants, spread = found.constants(), np.broadcast_to(spread, y.shape)
         return [(a, b, c, found.freedom) for a, b, c in zip(y, spread, constants, strict=True)]
 

@@ -128,7 +128,8 @@ def task_of(folder: Path) -> str:
 
 
 def read_run(folder: Path, n: int | None = None) -> Run:
-    """run.toml of a comparison; `n` overrides its number of draws. Raises R402 to R413."""
+    """run.toml of a comparison; `n` overrides its number of draws. Raises R401 to R413."""
+    task_of(folder)
     path = folder / "run.toml"
     data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list})
 

@@ -27,6 +27,7 @@ from .store import Store, open_store
 from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
+_MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single draws
 
 
 def simulate(
@@ -49,14 +50,17 @@ def simulate(
     its step. `engine="pysd"` runs the model through PySD, which integrates by Euler only.
     `store` names a folder for an ensemble that is larger than memory: its chunks are written
     as they are made, the same call goes on after an interruption, and what comes back is read
-    from there when it is used (`quantiles` needs little memory).
+    from there when it is used (`quantiles` needs little memory). Chunks in which lanes fail are
+    left out, and S202 is raised at the end: such a store is not finished until its draws are.
+
+    `progress` is called with the work done and the whole of it, now and then, and may raise.
 
     Returns a Dataset with dimensions (time, scenario, policy, draw); a measure without or with
-    one window has no time, one with several a dimension "NAME window" (their ends).
-    Raises SimulationError: S201 a value became NaN or infinite in a single run, S202 lanes
-    of an ensemble failed (`failures` lists them), S203 to S208 bad names, times, methods or
-    engines; ParameterError P305, P308 and P309 for values that cannot be set; RunError R414 to
-    R418 and U603 where a store cannot be written or holds something else.
+    one window has no time, one with several a dimension "NAME window" (their ends). Outputs bear
+    the model's own spelling. Raises SimulationError: S201 a value became NaN or infinite in a single run, S202
+    lanes of an ensemble failed (`failures` lists them), S203 to S209 bad names, times, methods,
+    engines or experiments; ParameterError P305, P308 and P309 for values that cannot be set;
+    RunError R414 to R418 and U603 where a store cannot be written or holds something else.
     """
     if method is not None and method not in METHODS:
         raise SimulationError("S205", f"integration method {method!r}")
@@ -76,8 +80,9 @@ def simulate(
     if experiment is None:
         return _single(program, dict(set or {}), rk4, dt)
     names = [*experiment.outputs, *(m.variable for m in experiment.measures)]
+    # What is not asked for need not be computed: a kernel of all variables is half as fast.
     names = list(dict.fromkeys(program.model.find(name).name for name in names))
-    if not {*names} <= {*program.outputs}:
+    if {*names} != {*program.outputs}:
         program = program.with_outputs(names)
     defaults = _vector(program, dict(set or {}), dt)
     ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads)
@@ -239,12 +244,18 @@ def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) 
     ) as store:
         missing, missing_values = set(store.missing()), {}
         found = ensemble.values(ensemble.reporter(progress), lambda *item: item in missing)
+        failed = 0
         for *item, values in found:
-            if ensemble.failures:
-                raise SimulationError("S202", ensemble.summary(), ensemble.failures)
+            if len(ensemble.failures) > failed:  # the other chunks are made all the same
+                failed = len(ensemble.failures)
+                if failed > _MOST_FAILURES:
+                    break
+                continue
             parts = _by_name(ensemble, arrays, values)
             missing_values |= {n: np.array(np.nan) for n, v in parts.items() if np.isnan(v).any()}
             store.write(tuple(item), parts)
+        if failed:
+            raise SimulationError("S202", ensemble.summary(), ensemble.failures)
         store.finish()
     _warn_missing(ensemble.program, missing_values)
     return open_store(path)

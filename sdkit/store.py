@@ -26,7 +26,7 @@ import xarray as xr
 
 from .errors import RunError
 
-FORMAT = "sdkit ensemble 1"
+FORMAT = "sdkit ensemble 2"
 _BLOCK = 64 * 2**20  # bytes of one output, scenario and policy, all draws, that are read at once
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = ".partial"
@@ -55,14 +55,14 @@ class Store:
         coords: Mapping[str, Sequence],
         attrs: Mapping[str, Any],
         chunk: int,
-        fingerprint: str,
+        fingerprint: Mapping[str, str],
     ) -> Store:
         """Create a store, or go on with the one that is there.
 
         `arrays` holds for each output its dimensions ("scenario", "policy", "draw" and any of
         its own, such as "time"), its unit and its attributes; values are float64. `coords`
-        holds numbers or texts for each dimension. `chunk` is a number of draws, `fingerprint`
-        a text that changes with whatever decides the numbers.
+        holds numbers or texts for each dimension. `chunk` is a number of draws; `fingerprint`
+        holds, for each part of what decides the numbers, a text that changes with it.
 
         Raises RunError: R414 the path is something else, R415 it holds another ensemble, R417
         another process writes to it, R418 the disk is full, U603 it cannot be written.
@@ -74,7 +74,7 @@ class Store:
         )  # fmt: skip
         marks = {
             "format": FORMAT,
-            "fingerprint": fingerprint,
+            "fingerprint": dict(fingerprint),
             "layout": hashlib.sha256(layout.encode()).hexdigest(),
         }
         with _coded(path):
@@ -167,8 +167,9 @@ class Store:
 def open_store(path: str | Path) -> xr.Dataset:
     """A complete ensemble, read on access, without dask.
 
-    That every chunk is there is looked at here; its checksum is verified when it is read.
-    Raises RunError: R414 there is no store, R416 it is not complete.
+    That every chunk is there is looked at here; its checksum is verified when it is read (zarr
+    raises ValueError then, `quantiles` R416). Raises RunError: R414 there is no store, R416 it is
+    not complete.
     """
     path = Path(path)
     marks = _marks(path)
@@ -179,6 +180,13 @@ def open_store(path: str | Path) -> xr.Dataset:
     absent = sum(_absent(path, arrays, item) for item in items)
     if absent or not marks["complete"]:
         raise RunError("R416", _lacking(path, absent, len(items)))
+    for name, array in _group(path).arrays():
+        if array.ndim == 1:  # a coordinate is one chunk, which zarr would fill in if it were gone
+            try:
+                array[:]
+                os.stat(path / name / "c.0")
+            except (ValueError, OSError) as error:
+                raise RunError("R416", f"{path}: {name} is missing or damaged ({error})") from None
     return _lazy(path)
 
 
@@ -353,12 +361,16 @@ def _accept(path: Path, marks: Mapping) -> None:
     """Refuse a folder that is neither empty nor this ensemble (R414, R415)."""
     found = _marks(path)
     if found is None:
+        if (path / "zarr.json").exists() and any(path.glob("*/c.*")):
+            raise RunError(
+                "R414", f"{path / 'zarr.json'} is damaged, and with it what the chunks belong to"
+            )
         if any(not file.name.endswith(_PARTIAL) for file in path.iterdir()):
             raise RunError("R414", f"{path} is not empty and holds no ensemble")
     elif found["fingerprint"] != marks["fingerprint"]:
-        raise RunError(
-            "R415", f"{path}: made as {found['fingerprint']}, asked for {marks['fingerprint']}"
-        )
+        own, asked = found["fingerprint"], marks["fingerprint"]
+        other = [part for part in asked if own.get(part) != asked[part]]
+        raise RunError("R415", f"{path} was made with other {' and other '.join(other)}")
     elif found["layout"] != marks["layout"]:
         raise RunError("R415", f"{path}: made of other outputs, coordinates or chunks")
 

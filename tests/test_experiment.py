@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from sdkit.errors import ParameterError, RunError
-from sdkit.experiment import quantile, read_settings, sample
+from sdkit import simulate
+from sdkit.errors import ParameterError, RunError, SimulationError
+from sdkit.experiment import (
+    Draws,
+    Experiment,
+    Setting,
+    no_draws,
+    quantile,
+    read_settings,
+    sample,
+)
 from sdkit.parameters import Parameter
 
 P = np.array([0.01, 0.05, 0.3, 0.5, 0.77, 0.95, 0.99])
@@ -107,3 +117,56 @@ def test_a_value_out_of_range_is_found_in_its_own_table(sir, parameters, tmp_pat
         read_settings(path, "policy", parameters)
     assert caught.value.code == "P308"
     assert f"{path}, line 7" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("n", "seed"), [(4, None), (4, -1), (4, "a"), (4, 1.5), (4.0, 1), ("4", 1), (3, 1), (0, 1)]
+)
+def test_draws_are_a_power_of_two_from_a_seed_that_can_be_repeated(n, seed, parameters):
+    with pytest.raises(RunError) as caught:
+        Draws(parameters, n, seed)
+    assert caught.value.code == "R410"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policies": ()},
+        {"policies": ("a",)},
+        {"policies": Setting("a")},
+        {"scenarios": (Setting("a"), Setting("a"))},
+        {"outputs": "Infected"},
+        {"outputs": (3,)},
+        {"times": 2020.0},
+        {"times": None},
+        {"times": ["a"]},
+        {"draws": 64},
+        {"draws": pd.DataFrame({"infectivity": ["a"]})},
+        {"draws": pd.DataFrame(index=range(0))},
+        {"draws": pd.DataFrame([[1.0, 2.0]], columns=["infectivity", "infectivity"])},
+    ],
+)
+def test_what_cannot_be_an_experiment(change):
+    good = {
+        "scenarios": (Setting("s"),), "policies": (Setting("p"),), "draws": no_draws(),
+        "outputs": ("Infected",), "times": np.array([2020.0]),
+    }  # fmt: skip
+    Experiment(**good)
+    with pytest.raises(SimulationError) as caught:
+        Experiment(**good | change)
+    assert caught.value.code == "S209"
+
+
+@pytest.mark.parametrize("where", ["draws", "scenario", "policy"])
+def test_bounds_hold_wherever_a_value_comes_from(where, sir):
+    value = {"infectivity": 900.0}
+    experiment = Experiment(
+        (Setting("s", value if where == "scenario" else {}),),
+        (Setting("p", value if where == "policy" else {}),),
+        pd.DataFrame({"infectivity": [0.1, 900.0]}) if where == "draws" else no_draws(),
+        ("Infected",), np.array([2020.0]),
+    )  # fmt: skip
+    with pytest.raises(ParameterError) as caught:
+        simulate(sir, experiment)
+    assert caught.value.code == "P308"
+    assert "infectivity = 900" in caught.value.message

@@ -200,3 +200,35 @@ def test_an_early_effect_that_only_a_likelihood_sees_is_noticed(tmp_path):
     whole = simulate(early, run)
     assert simulate(early, replace(run, branch=2)).identical(whole)
     assert float(whole["m"].diff("policy")[0, 0, 0]) == pytest.approx(-4.5)  # three spreads away
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "time"}, "time"),
+        ({"name": "draw"}, "draw"),
+        ({"windows": (2, 3)}, "windows are pairs"),
+        ({"windows": [(1, 2, 3)]}, "windows are pairs"),
+        ({"windows": "ab"}, "windows are pairs"),
+        ({"likelihood": Likelihood("normal", ["a", 1], 1.0)}, "have to be numbers"),
+        ({"likelihood": Likelihood("normal", [np.nan, 1], 1.0)}, "observation 1 of 2 is nan"),
+        ({"likelihood": Likelihood("lognormal", [1, 0], 1.0)}, "observation 2 of 2 is 0"),
+        ({"likelihood": Likelihood("student t", [1, 1], 1.0, freedom=np.inf)}, "use normal"),
+        ({"likelihood": Likelihood("student t", [1, 1], 1.0, freedom=1e15)}, "use normal"),
+        ({"likelihood": Likelihood("negative binomial", [1, 1], 1e13)}, "spreads"),
+    ],
+)
+def test_what_a_measure_cannot_be(change, says, program):
+    good = {"name": "m", "variable": "wave", "kind": "value", "windows": [(0.0, 1.0), (1.0, 2.0)]}
+    with pytest.raises(SimulationError) as caught:
+        measured(program, Measure(**good | change))
+    assert caught.value.code == "S208"
+    assert says in caught.value.message
+
+
+def test_two_results_of_one_name(program):
+    one = Measure("m", "wave", "value", [(0.0, 1.0), (1.0, 2.0)])
+    other = Measure("m window", "wave", "value", [(0.0, 1.0)])
+    with pytest.raises(SimulationError) as caught:
+        measured(program, one, other)
+    assert caught.value.code == "S208"

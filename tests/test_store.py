@@ -46,7 +46,7 @@ def several_blocks(monkeypatch):
 
 def open_(path, fingerprint="a", **changed) -> Store:
     given = {"arrays": ARRAYS, "coords": COORDS, "attrs": {"model": "sir"}, "chunk": CHUNK}
-    return Store.open(path, **(given | changed), fingerprint=fingerprint)
+    return Store.open(path, **(given | changed), fingerprint={"draws": fingerprint})
 
 
 def values(item):
@@ -400,7 +400,7 @@ def test_a_chunk_of_nothing_but_nan_is_there(whole):
 
 def test_another_ensemble_is_never_overwritten(copy):
     before = tree(copy)
-    assert "asked for b" in refused("R415", open_, copy, "b")
+    assert "made with other draws" in refused("R415", open_, copy, "b")
     refused("R415", open_, copy, chunk=64)
     refused("R415", open_, copy, coords=COORDS | {"time": TIMES + 1})
     refused("R415", open_, copy, arrays={"deaths": ARRAYS["deaths"]})
@@ -479,3 +479,19 @@ def test_quantiles_of_what_is_in_memory_or_a_part(whole):
     over_time = quantiles(open_store(whole)[["deaths"]], [0.5], dim="time")
     want = np.quantile(expected("deaths"), [0.5], axis=0)
     np.testing.assert_array_equal(over_time["deaths"].to_numpy(), want)
+
+
+@pytest.mark.parametrize("name", ["draw", "policy", "scenario", "time"])
+@pytest.mark.parametrize("fault", ["gone", "flipped"])
+def test_a_store_without_its_coordinates_is_not_opened(name, fault, copy):
+    file = copy / name / "c.0"
+    raw = file.read_bytes()
+    file.unlink()
+    if fault == "flipped":
+        file.write_bytes(bytes([raw[0] ^ 1]) + raw[1:])
+    assert name in refused("R416", open_store, copy)
+
+
+def test_a_damaged_root_is_told_from_a_foreign_folder(copy):
+    (copy / "zarr.json").write_text("{")
+    assert "is damaged" in refused("R414", open_, copy)
