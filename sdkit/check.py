@@ -16,7 +16,7 @@ import numpy as np
 from .checks import Check, read_checks
 from .errors import DependencyError, RunError, SimulationError
 from .model import read_model
-from .observations import Series, at_observations, log_errors, read_series, running_mean
+from .observations import Series, at_observations, log_errors, read_series, running_mean, same_unit
 from .outputs import read_outputs
 from .parameters import read_parameters
 from .probe import ROUNDING, Runs
@@ -149,6 +149,9 @@ def _series(check: Check, runs: Runs) -> Series:
     row = check.options
     if row["series"] not in runs.data:
         raise RunError("R411", f"check {check.name!r}: no series {row['series']!r} in data")
+    if "scale" not in row:  # which may bring another unit
+        unit = runs.model.find(row["variable"]).unit
+        same_unit(runs.data[row["series"]], unit, f"check {check.name!r}")
     return runs.data[row["series"]].between(row["from"], row["to"])
 
 

@@ -320,6 +320,11 @@ CODES: dict[str, Code] = {
         "reached.",
         "Make room on it, or lift the limit; the same command then goes on where it stopped.",
     ),
+    "R419": Code(
+        "A series is in another unit than the variable that it is compared with.",
+        "Compare it with a variable in its unit, or convert its values; a unit that is only spelt "
+        "otherwise is spelt as in the model.",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

@@ -18,7 +18,7 @@ from .errors import RunError
 from .files import place, read_tables, typed
 from .measures import DENSITIES
 from .model import Model
-from .observations import REDUCTIONS, Series
+from .observations import REDUCTIONS, Series, same_unit
 from .outputs import one_of
 from .parameters import Parameter, Parameters
 
@@ -77,7 +77,7 @@ class Measurement:
 def read_measurements(
     path: Path, model: Model, parameters: Parameters, series: Mapping[str, Series]
 ) -> dict[str, Measurement]:
-    """measurements.toml by name. Raises R407 to R412, S203 or P305 for unknown names."""
+    """measurements.toml by name. Raises R407 to R412, R419, S203 or P305 for unknown names."""
     found = {}
     for row in read_tables(path, "measurement", _REQUIRED, _OPTIONAL):
         name = row["name"]
@@ -96,6 +96,10 @@ def read_measurements(
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
             wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
+        variable = model.find(row["variable"])
+        where = f"{place(path, 'series', name)}: {name!r}"
+        if "scale" not in row:  # which may bring another unit
+            same_unit(series[row["series"]], variable.unit, where)
         own = series[row["series"]].between(row.get("from", -math.inf), row.get("to", math.inf))
         if len(own.time) == 0:
             wrong("from", "no observation lies between from and to")
@@ -111,7 +115,7 @@ def read_measurements(
         found[name] = Measurement(
             name=name,
             series=own,
-            variable=model.find(row["variable"]).name,
+            variable=variable.name,
             reduction=row["reduction"],
             density=row["density"],
             spread=_number(path, name, "spread", row["spread"], _spread_unit(row, own)),

@@ -22,6 +22,14 @@ COLUMNS = ("series", "time", "value", "unit", "status", "source")
 REDUCTIONS = {"year": 0.0, "fiscal year": -0.25, "month": 0.0, "point": None}
 
 
+def same_unit(series: Series, unit: str, where: str) -> None:
+    """Refuse a series in another unit than that of the variable that it measures (R419)."""
+    if series.unit != unit:
+        raise RunError(
+            "R419", f"{where}: {series.name!r} is in {series.unit!r}, the variable in {unit!r}"
+        )
+
+
 @dataclass(frozen=True)
 class Series:
     """One observed series: times in years, ascending, and values in `unit`."""
@@ -38,12 +46,21 @@ class Series:
 
 
 def read_series(folder: Path) -> dict[str, Series]:
-    """Every series of a data folder by name; RunError R406 where a cell is no number."""
+    """Every series of a data folder by name; RunError R406 where a cell is no number, R411 where a
+    source is not listed in sources.csv, R412 where a series has two values at one time."""
     rows: dict[str, list] = {}
+    listed = folder / "sources.csv"
+    known = None
+    if listed.exists():  # its first column holds the names, whatever it is called
+        known = {next(iter(row.values())) for _, row in read_rows(listed, ())}
     for path in sorted(folder.glob("*.csv")):
-        if path.name == "sources.csv":
+        if path == listed:
             continue
         for line, row in read_rows(path, COLUMNS):
+            if known is not None and row["source"] not in known:
+                raise RunError(
+                    "R411", f"{path}, line {line}: {row['source']!r} is no source of {listed.name}"
+                )
             time = number(path, line, "time", row["time"])
             value = number(path, line, "value", row["value"])
             rows.setdefault(row["series"], []).append(

@@ -57,10 +57,11 @@ def simulate(
 
     Returns a Dataset with dimensions (time, scenario, policy, draw); a measure without or with
     one window has no time, one with several a dimension "NAME window" (their ends). Outputs bear
-    the model's own spelling. Raises SimulationError: S201 a value became NaN or infinite in a single run, S202
-    lanes of an ensemble failed (`failures` lists them), S203 to S209 bad names, times, methods,
-    engines or experiments; ParameterError P305, P308 and P309 for values that cannot be set;
-    RunError R414 to R418 and U603 where a store cannot be written or holds something else.
+    the model's own spelling. Raises SimulationError: S201 a value became NaN or infinite in a
+    single run, S202 lanes of an ensemble failed (`failures` lists them), S203 to S209 bad names,
+    times, methods, engines or experiments; ParameterError P305, P308 and P309 for values that
+    cannot be set; RunError R414 to R418 and U603 where a store cannot be written or holds
+    something else.
     """
     if method is not None and method not in METHODS:
         raise SimulationError("S205", f"integration method {method!r}")

@@ -53,9 +53,7 @@ def main(folder: Path) -> None:
         f"{folder}: {len(posterior)} coordinates, {WALKERS} walkers, {STEPS} steps, two ensembles"
     )
     print(f"Laplace approximation as an importance sample: {weights:.2%} of draws effective")
-    print(
-        f"{'moves':55} {'accepted':>8} {'evaluations/s':>13} {'least':>7} {'median':>7}  effective/s"
-    )
+    print(f"{'':55} accepted evaluations/s effective/s: least, median")
     for name, move in moves.items():
         began, kept, accepted = time.monotonic(), [], []
         for k in range(2):
