@@ -273,13 +273,10 @@ def influence_table(fit: Fit) -> pd.DataFrame:
     inside = {*(item.name for item in posterior.items), *posterior.set}
     others = [p for p in posterior.parameters.of_role("uncertain") if p.name not in inside]
     values = posterior.values(np.repeat(fit.mode[None], 2 * len(others), axis=0))
-    for item in others:
-        values[item.name] = item.default
-    low, high = ndtr(-0.5), ndtr(0.5)
+    columns = {item.name: np.full(len(values), item.default) for item in others}
     for i, item in enumerate(others):
-        column = values.columns.get_loc(item.name)
-        values.iloc[2 * i, column] = quantile(item, np.array([low]))[0]
-        values.iloc[2 * i + 1, column] = quantile(item, np.array([high]))[0]
+        columns[item.name][2 * i : 2 * i + 2] = quantile(item, ndtr(np.array([-0.5, 0.5])))
+    values = pd.concat([values, pd.DataFrame(columns)], axis=1)
     total = np.zeros(len(others))
     for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
         spread, memory = posterior.scatter(m, values)

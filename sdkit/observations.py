@@ -46,21 +46,13 @@ class Series:
 
 
 def read_series(folder: Path) -> dict[str, Series]:
-    """Every series of a data folder by name; RunError R406 where a cell is no number, R411 where a
-    source is not listed in sources.csv, R412 where a series has two values at one time."""
+    """Every series of a data folder by name; RunError R406 where a cell is no number, R412 where a
+    series has two values at one time. `status` and `source` are for readers only."""
     rows: dict[str, list] = {}
-    listed = folder / "sources.csv"
-    known = None
-    if listed.exists():  # its first column holds the names, whatever it is called
-        known = {next(iter(row.values())) for _, row in read_rows(listed, ())}
     for path in sorted(folder.glob("*.csv")):
-        if path == listed:
+        if path.name == "sources.csv":
             continue
         for line, row in read_rows(path, COLUMNS):
-            if known is not None and row["source"] not in known:
-                raise RunError(
-                    "R411", f"{path}, line {line}: {row['source']!r} is no source of {listed.name}"
-                )
             time = number(path, line, "time", row["time"])
             value = number(path, line, "value", row["value"])
             rows.setdefault(row["series"], []).append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdkit.errors import RunError
 from sdkit.observations import (
     at_observations,
     calendar_years,
@@ -82,17 +81,6 @@ def test_series_are_sorted_and_cut_by_year(sir):
     assert (np.diff(series.time) > 0).all()
     cut = series.between(2012, 2014)
     assert cut.time.tolist() == [2012.0, 2013.0, 2014.0]
-
-
-def test_a_source_that_is_not_listed(project):
-    path = project / "models" / "sir" / "data" / "reported_cases.csv"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("teaching", "teching", 1), encoding="utf-8")
-    with pytest.raises(RunError) as caught:
-        read_series(path.parent)
-    assert caught.value.code == "R411"
-    assert "line 2" in caught.value.message
-    assert "teching" in caught.value.message
 
 
 def test_a_series_in_another_unit_than_its_variable(project, sdkit):
