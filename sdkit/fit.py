@@ -34,7 +34,7 @@ class Effort:
 
     starts: int = 8
     walkers: int = 256
-    warm_up: int = 75
+    warm_up: int = 50
     most: int = 800
     r_hat: float = R_HAT
     effective: float = EFFECTIVE

@@ -17,7 +17,7 @@ from .measurement import observe
 from .report import page, weaknesses_of
 
 _KEPT = 500  # states of each chain in inference.nc
-_STRONG = 1.5  # influence of a value outside the fit, in standard deviations of residuals
+_STRONG = 0.3  # influence of a value outside the fit, in standard deviations of residuals
 
 
 def write_fit(findings: Findings, stage: Path) -> None:

@@ -102,9 +102,11 @@ class Sampler:
             saved = None if self.folder is None else self.folder / f"{name}-{k + 1}.npz"
             found = saved and load_arrays(saved)
             if not found:
+                # Differences of walkers alone could not leave the space that they span: emcee
+                # asks for two a coordinate. The Gaussian steps leave it.
                 moves = [
                     (emcee.moves.MHMove(gaussian_step(self.mean, self.root)), 0.8),
-                    (emcee.moves.DEMove(), 0.2),
+                    (emcee.moves.DEMove(live_dangerously=True), 0.2),
                 ]
                 sampler = emcee.EnsembleSampler(
                     self.walkers, len(self.mean), self.density, moves=moves, vectorize=True

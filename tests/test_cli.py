@@ -150,7 +150,7 @@ def test_an_interruption_ends_with_status_130(sdkit, monkeypatch, project):
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results, "compare", interrupt)
+    monkeypatch.setattr(results, "carry_out", interrupt)
     code, out, error = sdkit("run", project / "runs" / "sir")
     assert code == 130
     assert out == ""

@@ -142,3 +142,18 @@ def test_a_density_that_is_nowhere_is_refused():
     with pytest.raises(RunError) as caught:
         Sampler(lambda z: np.full(len(z), -np.inf), MEAN, COVARIANCE, 16, 3)
     assert caught.value.code == "F501"
+
+
+def test_fewer_walkers_than_coordinates_still_find_the_density():
+    """emcee refuses its own moves then; the Gaussian steps reach what walkers do not span."""
+    size = 24
+    spread = np.linspace(0.5, 2, size)
+
+    def density(z):
+        return -0.5 * ((z / spread) ** 2).sum(axis=1)
+
+    sampler = Sampler(density, np.zeros(size), np.eye(size), 16, 5)
+    chains = sample_density(sampler, 100, 200, lambda c: False)
+    assert (diagnose(chains)[0] < 1.05).all()
+    # 200 states of 64 walkers, some dozens of them independent each.
+    np.testing.assert_allclose(chains.flat.std(axis=0), spread, rtol=0.15)

@@ -38,15 +38,10 @@ def main(folder: Path) -> None:
     moves = {
         "sdkit: Gaussian step 0.8, differential evolution 0.2": [
             (emcee.moves.MHMove(gaussian_step(mean, root)), 0.8),
-            (emcee.moves.DEMove(), 0.2),
+            (emcee.moves.DEMove(live_dangerously=True), 0.2),
         ],
-        "Gaussian step alone": emcee.moves.MHMove(gaussian_step(mean, root)),
-        "stretch": emcee.moves.StretchMove(),
-        "differential evolution": emcee.moves.DEMove(),
-        "differential evolution 0.8, snooker 0.2": [
-            (emcee.moves.DEMove(), 0.8),
-            (emcee.moves.DESnookerMove(), 0.2),
-        ],
+        "stretch": emcee.moves.StretchMove(live_dangerously=True),
+        "differential evolution": emcee.moves.DEMove(live_dangerously=True),
     }
     weights = importance(posterior, top, rough)
     print(
