@@ -240,6 +240,19 @@ def work_name(prepared: Prepared) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
+    """The posterior that a run asks for. Raises R410 where no observation is left."""
+    run = prepared.run
+    last = np.inf if run.until is None else run.until + 1 - 1e-9
+    used = [prepared.measurements[name].until(last) for name in prepared.chosen]
+    used = [m for m in used if len(m.series.time)]
+    if not used:
+        raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
+    return Posterior(
+        prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
+    )
+
+
 def execute_fit(
     prepared: Prepared,
     work: Path | None = None,
@@ -247,27 +260,17 @@ def execute_fit(
     threads: int | None = None,
 ) -> Findings:
     """Fit, and score the years after it. Raises F501 and F502 (`find_posterior`)."""
-    run, parameters = prepared.run, prepared.parameters
-    last = np.inf if run.until is None else run.until + 1 - 1e-9
-    fitted = prepared.fitted
-    used = [prepared.measurements[name].until(last) for name in prepared.chosen]
-    used = [m for m in used if len(m.series.time)]
-    if not used:
-        raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
-    posterior = Posterior(prepared.model, parameters, fitted, used, prepared.set, threads)
+    run = prepared.run
+    posterior = posterior_of(prepared, threads)
     truth = None
     if run.recover:
         truth = {item.name: item.default for item in posterior.items}
-        used = _made(posterior, truth, run.seed)
-        posterior = Posterior(prepared.model, parameters, fitted, used, prepared.set, threads)
+        posterior = posterior.changed(measurements=_made(posterior, truth, run.seed))
     fit = find_posterior(
         posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
     )
     draws = all_draws(prepared, posterior, fit.draws)
-    fine = Posterior(
-        prepared.model, parameters, fitted, used, prepared.set, threads,
-        time_step=posterior.time_step / 2,
-    )  # fmt: skip
+    fine = posterior.changed(time_step=posterior.time_step / 2)
     coarse, half = posterior.log_likelihood(fit.mode[None]), fine.log_likelihood(fit.mode[None])
     pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
     moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)

@@ -176,5 +176,16 @@ class Posterior:
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Likelihood times prior, in the coordinates z: shape (lanes,)."""
-        z = np.atleast_2d(z)
+        z = np.atleast_2d(np.asarray(z, dtype=float))
         return self.log_likelihood(z) - 0.5 * (z**2).sum(axis=1)
+
+    def changed(
+        self,
+        measurements: Sequence[Measurement] | None = None,
+        time_step: float | None = None,
+    ) -> Posterior:
+        """The same with other observations or another step."""
+        return Posterior(
+            self.model, self.parameters, self.fitted, measurements or self.measurements,
+            self.set, self.threads, time_step or self.time_step,
+        )  # fmt: skip

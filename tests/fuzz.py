@@ -46,6 +46,13 @@ SHRINK_SECONDS = 10
 RUN_FILES = ("run.toml", "policies.toml", "scenarios.toml", "outputs.toml", "claims.toml",
              "checks.toml", "parameters.csv", "data/reported_cases.csv",
              "data/reported_cases_by_month.csv")  # fmt: skip
+FIT_FILES = ("fit.toml", "measurements.toml", "posterior.csv")
+POSTERIOR = (
+    b"""# fitted by runs/fit to sir.mdl 0123456789abcdef
+infectivity,infectious duration,reporting fraction
+"""
+    + b"0.1,0.15,0.3\n" * 8
+)
 
 # -- what is put into files -----------------------------------------------------------------
 
@@ -369,9 +376,13 @@ class Corpus:
             own = ROOT / "runs" / "sir" / name if name == "run.toml" else folder / name
             variants = sorted((ROOT / "tests" / "broken" / "sir").glob(f"{Path(name).name}/*"))
             self.run[name] = [own.read_bytes(), *(p.read_bytes() for p in variants)]
+        self.run["fit.toml"] = [(ROOT / "runs" / "sir-fit" / "run.toml").read_bytes()]
+        self.run["measurements.toml"] = [(folder / "measurements.toml").read_bytes()]
+        self.run["posterior.csv"] = [POSTERIOR]
 
     def input(self, seed: int, index: int) -> tuple[str, bytes]:
-        """What the input of this number is: "mdl", "xmile" or a name of RUN_FILES; its bytes."""
+        """What the input of this number is: "mdl", "xmile" or a name of RUN_FILES or FIT_FILES;
+        its bytes."""
         rng = random.Random(f"{seed} {index}")
         if rng.random() < 0.7:
             if rng.random() < 0.002:
@@ -384,11 +395,11 @@ class Corpus:
                 kind, data = rng.choice([m for m in self.models if m[0] == "mdl"])
             what, other = kind, rng.choice(self.models)[1]
         else:
-            what = rng.choice(RUN_FILES)
+            what = rng.choice(RUN_FILES + FIT_FILES)
             kind = what.rpartition(".")[2]
             # More often than not the sound file: a broken one stops at its own fault.
             data = self.run[what][0] if rng.random() < 0.7 else rng.choice(self.run[what])
-            other = rng.choice(self.run[rng.choice(RUN_FILES)])
+            other = rng.choice(self.run[rng.choice(RUN_FILES + FIT_FILES)])
         functions, weights = zip(*MUTATIONS, strict=True)
         for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
             data = rng.choices(functions, weights)[0](rng, data, other, kind)
@@ -494,12 +505,15 @@ class Worker:
     def __init__(self, folder: Path):
         self.folder = folder
         self.here, self.models, self.project = (folder / n for n in ("here", "models", "project"))
-        for path in (self.here, self.models, self.project / "runs" / "sir"):
+        runs = self.project / "runs"
+        for path in (self.here, self.models, runs / "sir", runs / "fit"):
             path.mkdir(parents=True, exist_ok=True)
         shutil.copytree(
             ROOT / "models" / "sir", self.project / "models" / "sir", dirs_exist_ok=True
         )
-        shutil.copy(ROOT / "runs" / "sir" / "run.toml", self.project / "runs" / "sir")
+        shutil.copy(ROOT / "runs" / "sir" / "run.toml", runs / "sir")
+        shutil.copy(ROOT / "runs" / "sir-fit" / "run.toml", runs / "fit")
+        (self.project / "models" / "sir" / "posterior.csv").write_bytes(POSTERIOR)
         os.environ["SDKIT_CACHE"] = str(folder / "cache")
         tempfile.tempdir = str(folder)
         os.chdir(self.here)
@@ -513,7 +527,7 @@ class Worker:
 
     def _warm_up(self) -> None:
         """Load what is loaded once, so that an input answers for itself alone."""
-        from sdkit import run
+        from sdkit import fit_run, run
 
         # A run's file is damaged a thousand times beside the same sound model.
         read, known = run.read_model, {}
@@ -521,7 +535,7 @@ class Worker:
         def read_once(path):
             return known[path] if path in known else known.setdefault(path, read(path))
 
-        run.read_model = read_once
+        run.read_model = fit_run.read_model = read_once
         (self.models / "warm.mdl").write_bytes(
             (ROOT / "tests" / "functions" / "stock.mdl").read_bytes()
         )
@@ -531,6 +545,7 @@ class Worker:
         for name in ("warm.mdl", "warm.xmile"):
             self._model(self.models / name, True)
         self._run(True)
+        self._fit(True)
 
     def check(self, what: str, data: bytes, runs: bool) -> tuple[str, str]:
         """("", the code of the error or "read") or (the kind of failure, its trace)."""
@@ -539,6 +554,8 @@ class Worker:
         else:
             home = self.project / ("runs" if what == "run.toml" else "models") / "sir"
             path = home / what
+            if what == "fit.toml":
+                path = self.project / "runs" / "fit" / "run.toml"
         sound = path.read_bytes() if path.exists() else None
         path.write_bytes(data)
         del self.guard.seen[:]
@@ -550,7 +567,10 @@ class Worker:
                 warnings.simplefilter("always")
                 self.guard.active = True
                 try:
-                    self._model(path, runs) if what in ("mdl", "xmile") else self._run(runs)
+                    if what in ("mdl", "xmile"):
+                        self._model(path, runs)
+                    else:
+                        self._fit(runs) if what in FIT_FILES else self._run(runs)
                 finally:
                     self.guard.active = False
         except Error as error:
@@ -626,6 +646,17 @@ class Worker:
         prepared = prepare(read_run(folder, n=8 if read_run(folder).source == "priors" else None))
         if runs:
             execute(prepared)
+
+    def _fit(self, runs: bool) -> None:
+        """All that a fit reads, and the density of one point: the search itself takes seconds."""
+        from sdkit.experiment import posterior_draws
+        from sdkit.fit_run import posterior_of, prepare_fit, read_fit
+
+        prepared = prepare_fit(read_fit(self.project / "runs" / "fit"))
+        posterior_draws(prepared.parameters, 8, 1)
+        if runs:
+            posterior = posterior_of(prepared)
+            posterior.log_density([[0.0] * len(posterior)])
 
     def shrink(self, what: str, data: bytes, runs: bool, failure: str) -> bytes:
         """A part of the input that fails in the same way."""
