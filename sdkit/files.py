@@ -173,7 +173,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
     try:
         if text.startswith("#"):
             next(reader)
-        header = [cell.strip() for cell in next(reader)]
+        header = [cell.strip() for cell in next(reader, ())]
+        if not header:
+            raise RunError("R403", f"{path} holds no table")
         missing = [column for column in columns if column not in header]
         if missing:
             raise RunError("R406", f"{path}, line 1: the column {missing[0]!r} is missing")

@@ -61,7 +61,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
             _band(panel, time, own[["low", "median", "high"]].to_numpy().T, VERMILION)
             panel.plot(time, own.observed, "o", markerfacecolor="white", markeredgecolor=DARK,
                        markersize=3.6)  # fmt: skip
-            note.append(f"ahead {int(own.inside.sum())} of {len(own)} in band")
+            note.append(f"later {int(own.inside.sum())} of {len(own)}")
             tops += [own.observed.max(), min(own.high.max(), _LARGE * own.observed.max())]
         panel.set_ylim(0, max(tops) * 1.1)
         panel.yaxis.set_major_formatter(tick)

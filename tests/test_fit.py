@@ -167,6 +167,8 @@ def test_a_comparison_draws_from_the_posterior(fitted, root):
         (lambda t: "\n".join([*t.splitlines()[:2], *["1e9,0.15,0.3"] * 64]), "P310"),
         (lambda t: "\n".join([*t.splitlines()[:2], *["x,0.15,0.3"] * 64]), "R406"),
         (lambda t: "", "R403"),
+        (lambda t: "#", "R403"),
+        (lambda t: "# fitted by nobody\n", "R403"),
     ],
 )
 def test_a_posterior_that_does_not_fit_the_model(change, code, fitted, tmp_path):
