@@ -10,6 +10,7 @@ import pandas as pd
 from .convergence import write_inference_data
 from .errors import RunError
 from .files import exact, write_json, write_table, write_text
+from .findings import percent
 from .fit_plot import write_fit_figures
 from .fit_run import Findings
 from .forecast import NAIVE
@@ -163,8 +164,9 @@ def in_short(findings: Findings) -> list[str]:
     weak = [r.parameter for r in mine.itertuples() if "prior-dominated" in r.remark]
     if weak:
         lines.append(
-            f"The series say next to nothing about {len(weak)} parameters, which could be left "
-            f"uncertain instead: {', '.join(weak)}."
+            f"The series narrow {len(mine) - len(weak)} of the model's parameters below 90 % of "
+            f"the prior's spread, and say next to nothing about {len(weak)} (marked in the table). "
+            "Each of those could be fixed; together they are fitted so that draws meet the series."
         )
     out = [r.parameter for r in mine.itertuples() if "pulls out" in r.remark]
     if out:
@@ -177,12 +179,13 @@ def in_short(findings: Findings) -> list[str]:
         names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
         lines.append(
             f"{len(strong)} uncertain values outside the fit move what was measured by {_STRONG:g} "
-            f"standard deviations of the residuals or more; drawn from their priors they throw the "
+            "standard deviations of the residuals or more; drawn from their priors they throw the "
             f"model off its series, and would better be fitted: {names}."
         )
     shift, moved = findings.halved
+    signed = f"{shift:+.2f}".replace("-", "−")
     lines.append(
-        f"Half the time step moves the log likelihood of the most probable point by {shift:+.2f} "
+        f"Half the time step moves the log likelihood of the most probable point by {signed} "
         f"and no simulated value by more than {moved:.2%}."
     )
     for row in pooled(findings.forecasts).itertuples():
@@ -195,9 +198,9 @@ def in_short(findings: Findings) -> list[str]:
             words.append(f"worse than {', '.join(lost)}")
         lines.append(
             f"Forecasts of {row.measurement}: {row.coverage:.0%} of {row.observations} "
-            f"observations in the 90 % band, median error {row.error:+.0%}; {'; '.join(words)}."
+            f"observations in the 90 % band, median error {percent(row.error)}; {'; '.join(words)}."
         )
-    return [line.replace("-", "−") if line.startswith("Half") else line for line in lines]
+    return lines
 
 
 def _binomial(n: int) -> tuple[int, int]:
