@@ -74,10 +74,18 @@ def write_posterior(findings: Findings, path: Path) -> None:
     first line, a comment, names the run and the text of the model."""
     prepared = findings.prepared
     names = [item.name for item in findings.fit.posterior.fitted]
-    values = findings.draws[names].to_numpy()
     run = prepared.run.folder.resolve().name
     comment = f"fitted by runs/{run} to {prepared.model.path.name} {prepared.model.hash[:16]}"
-    write_table(path, names, [[exact(float(f"{v:.7g}")) for v in row] for row in values], comment)
+    write_table(path, names, rounded(findings.draws[names].to_numpy()), comment)
+
+
+def rounded(values: np.ndarray) -> list[list[str]]:
+    """Cells of a table of draws, each column in steps of a thousandth of its spread or finer."""
+    spread = np.maximum(values.std(axis=0), 1e-300)
+    places = (3 - np.floor(np.log10(spread))).astype(int).tolist()
+    return [
+        [exact(round(v, n)) for v, n in zip(row, places, strict=True)] for row in values.tolist()
+    ]
 
 
 def climbs_table(findings: Findings) -> pd.DataFrame:

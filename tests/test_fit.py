@@ -15,6 +15,7 @@ from sdkit import simulate
 from sdkit.convergence import diagnose
 from sdkit.errors import Error, RunError
 from sdkit.experiment import posterior_draws, sample
+from sdkit.fit_report import rounded
 from sdkit.fit_run import execute_fit, prepare_fit, read_fit
 from sdkit.model import read_model
 from sdkit.observations import at_observations
@@ -281,3 +282,12 @@ def test_the_tables_are_read_by_csv(fitted):
     for path in (fitted / "runs" / "fit").glob("*.csv"):
         rows = list(csv.reader(path.open(encoding="utf-8")))
         assert len({len(row) for row in rows}) == 1
+
+
+def test_draws_are_rounded_to_a_thousandth_of_their_spread():
+    rng = np.random.default_rng(2)
+    values = np.array([2012.0, 4e-7, 3e6, 0.5]) + rng.normal(size=(500, 4)) * [0.3, 1e-7, 2e5, 0.01]
+    back = np.array([[float(cell) for cell in row] for row in rounded(values)])
+    away = np.abs(back - values).max(axis=0) / values.std(axis=0)
+    assert (away < 1e-3).all()
+    assert (away > 1e-6).all()
