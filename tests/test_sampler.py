@@ -112,8 +112,10 @@ def test_walkers_that_stand_still_are_worth_little():
     still = np.repeat(rng.normal(size=(4, 1, 32, 1)), 50, axis=1)
     moving = rng.normal(size=(4, 50, 32, 1))
     draws = np.concatenate([still + 1e-3 * moving, moving], axis=-1)
-    effective = diagnose(Chains(draws, draws[..., 0], 0.3))[1]
+    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3))
     assert effective[0] < 200 < 4000 < effective[1]
+    # R-hat is between ensembles: 32 walkers of each cover the same, though none of them moves.
+    assert r_hat[0] < 1.2
 
 
 def test_an_interrupted_sampler_goes_on_to_the_same_bytes(tmp_path):
