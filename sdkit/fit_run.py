@@ -266,6 +266,7 @@ def execute_fit(
     if run.recover:
         truth = {item.name: item.default for item in posterior.items}
         posterior = posterior.changed(measurements=_made(posterior, truth, run.seed))
+    ahead = _ahead(prepared, threads)  # before the fit: what is wrong with it is told at once
     fit = find_posterior(
         posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
     )
@@ -282,7 +283,7 @@ def execute_fit(
         table,
         bands,
         influence_table(fit),
-        _forecasts(prepared, draws, threads),
+        pd.DataFrame() if ahead is None else _forecasts(ahead, run, draws),
         (float(half[0] - coarse[0]), moved),
         draws,
     )
@@ -307,11 +308,11 @@ def all_draws(prepared: Prepared, posterior: Posterior, z: np.ndarray) -> pd.Dat
     return pd.DataFrame(columns | values).assign(**prepared.set)
 
 
-def _forecasts(prepared: Prepared, draws: pd.DataFrame, threads: int | None) -> pd.DataFrame:
-    """Scores of the years after the fit, with what was known then held at its last value."""
+def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
+    """The measurements of the years after the fit, with what was known then held as it was."""
     run = prepared.run
     if run.forecast is None:
-        return pd.DataFrame()
+        return None
     origin = run.until + 1
     ahead = [
         prepared.measurements[name].until(origin + run.forecast.years - 1e-9)
@@ -323,12 +324,16 @@ def _forecasts(prepared: Prepared, draws: pd.DataFrame, threads: int | None) -> 
             "R410", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
         )
     fixed = {**prepared.set, **run.forecast.set}
-    posterior = Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
+    return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
+
+
+def _forecasts(posterior: Posterior, run: FitRun, draws: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the years after the fit."""
     # What a series that took no part in the fit needs besides comes from its prior.
     rng = np.random.default_rng(run.seed)
     spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
     values = pd.concat(
         [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
     )
-    values = values.drop(columns=[name for name in values.columns if name in fixed])
-    return scores(posterior, values, origin, run.seed)
+    values = values.drop(columns=[name for name in values.columns if name in posterior.set])
+    return scores(posterior, values, run.until + 1, run.seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,6 @@ class Measurement:
 
     def until(self, last: float) -> Measurement:
         """The same measurement with the observations up to a time."""
-        from dataclasses import replace
-
         return replace(self, series=self.series.between(-math.inf, last))
 
 

@@ -238,6 +238,7 @@ def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, 
         ("until = 2020", 'until = "x"', "R409"),
         ("until = 2020\n", "", "R410"),  # a forecast from nowhere
         ("years = 2", "years = 0", "R410"),
+        ("until = 2020", "until = 2024", "R410"),  # no observation lies ahead: told before the fit
         ('["reported cases"]', '["no cases"]', "R411"),
         ("walkers = 24", "walkers = 23", "R410"),
         ("r_hat = 1.1", "r_hat = 1", "R410"),

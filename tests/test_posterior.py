@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdkit import simulate
-from sdkit.experiment import quantile
+from sdkit import Experiment, Setting, simulate
+from sdkit.experiment import no_draws, quantile
 from sdkit.measurement import Measurement, read_measurements
 from sdkit.observations import at_observations, read_series
 from sdkit.posterior import Posterior
@@ -63,15 +63,9 @@ def test_months_that_fall_between_steps(sir, parameters, series):
     m = Measurement("months", own, "reported cases", "month", "lognormal", 0.1)
     found = Posterior(sir, parameters, (), [m]).simulate(np.zeros((1, 0)))[0][0]
     step = float(simulate(sir).attrs["time_step"])
-    from dataclasses import replace
-
-    fine = replace(sir)
     times = np.arange(2020, 2024, step)
-    from sdkit import Experiment, Setting
-    from sdkit.experiment import no_draws
-
     run = simulate(
-        fine,
+        sir,
         Experiment((Setting("s"),), (Setting("p"),), no_draws(), ("reported cases",), times),
     )
     values = run["reported cases"].to_numpy()[:, 0, 0, 0]
