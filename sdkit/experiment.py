@@ -194,10 +194,12 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
             item = parameters.find(name)
         except ParameterError:
             raise ParameterError("P310", f"{path}: {name!r} is no constant of the model") from None
-        if item.role not in ("fitted", "uncertain"):
+        if item.role not in ("fitted", "uncertain", "structural"):
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
         values = [number(path, line, name, row[name]) for line, row in rows[:n]]
         low, high = item.limits
+        if item.role == "structural" and not set(values) <= set(range(int(high) + 1)):
+            raise ParameterError("P310", f"{path}: {item.name} has a setting that is none")
         if (low is not None and min(values) < low) or (high is not None and max(values) > high):
             raise ParameterError("P310", f"{path}: {item.name} leaves its bounds in the model")
         columns[item.name] = values

@@ -3,7 +3,7 @@ believe them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import pandas as pd
 
 from .convergence import EFFECTIVE, R_HAT, diagnose
 from .errors import RunError
-from .experiment import quantile
 from .files import load_arrays, save_arrays
+from .identifiability import excluded
 from .measurement import Measurement, observe, residuals
 from .optimum import Climb, climb, covariance, curvature, starting_points
 from .posterior import Posterior
@@ -22,6 +22,7 @@ from .sampler import BLOCK, ENSEMBLES, THIN, Chains, Sampler, sample_density
 _AMONG = 1024  # points of the prior among which the starts of climbs are chosen
 _QUANTILES = (0.05, 0.5, 0.95)
 _PRIOR_DOMINATED = 0.9  # of the prior's standard deviation
+_HOPELESS = 10.0  # log density below the best at which another peak is left out
 _RIDGE = 0.7  # correlation with another parameter
 _USUAL = 100  # states that chains usually need, for the time left
 
@@ -92,7 +93,8 @@ def find_posterior(
         posterior.log_density, best.end, lambda: report(before + next(tick) * 2 * lanes, total)
     )
     approximation = covariance(around)
-    sampler = Sampler(posterior.log_density, best.end, approximation, effort.walkers, seed, folder)
+    centres = peaks(climbs, approximation)
+    sampler = Sampler(posterior.log_density, centres, approximation, effort.walkers, seed, folder)
     found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def enough(chains: Chains) -> bool:
@@ -117,6 +119,25 @@ def find_posterior(
         posterior, tuple(climbs), best.end, approximation, chains,
         rng.permutation(chains.flat[every]), r_hat, effective,
     )  # fmt: skip
+
+
+def peaks(climbs: Sequence[Climb], covariance: np.ndarray) -> list[np.ndarray]:
+    """Ends of climbs that may be peaks of their own, the highest first.
+
+    An end counts that is not hopelessly low and lies where walkers about the others would hardly
+    go. Ensembles that begin at different peaks and stay there disagree, and R-hat says so.
+    """
+    ordered = sorted(climbs, key=lambda c: -c.log_density)
+    root = np.linalg.cholesky(covariance)
+    # The distance of a draw from the middle of a Gaussian, about: root of its dimension, and more.
+    far = np.sqrt(len(root)) + 3
+    found = [ordered[0].end]
+    for other in ordered[1:]:
+        if other.log_density > ordered[0].log_density - _HOPELESS and all(
+            np.linalg.norm(np.linalg.solve(root, other.end - end)) > far for end in found
+        ):
+            found.append(other.end)
+    return found
 
 
 def _starts(posterior: Posterior, n: int, seed: int, folder: Path | None) -> list[np.ndarray]:
@@ -166,12 +187,15 @@ def _believe(posterior: Posterior, r_hat, effective, effort: Effort) -> None:
 # -- tables ------------------------------------------------------------------------------
 
 
-def parameter_table(fit: Fit, truth: Mapping[str, float] | None = None) -> pd.DataFrame:
+def parameter_table(
+    fit: Fit, profiles: np.ndarray, truth: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """One row a parameter: prior and posterior quantiles, convergence, and what to think of it.
     With the `truth` that made the series, also that, and the share of draws below it.
 
-    `narrowing` is the posterior's standard deviation as a share of the prior's, in the coordinate
-    in which the prior is a standard normal; `correlated with` names the closest other parameter.
+    `profiles` are those of `find_profiles`. `narrowing` is the posterior's standard deviation as a
+    share of the prior's, in the coordinate in which the prior is a standard normal; `correlated
+    with` names the closest other parameter.
     """
     posterior, flat = fit.posterior, fit.chains.flat
     correlation = np.corrcoef(flat.T)
@@ -197,7 +221,9 @@ def parameter_table(fit: Fit, truth: Mapping[str, float] | None = None) -> pd.Da
                 "effective": fit.effective[j],
                 "correlated with": posterior.names[other],
                 "correlation": correlation[j, other],
-                "remark": _remark(narrowing, float(flat[:, j].mean()), correlation[j, other]),
+                "remark": _remark(
+                    narrowing, float(flat[:, j].mean()), correlation[j, other], profiles[j]
+                ),
             }
         )
         if truth is not None:
@@ -212,8 +238,11 @@ def _prior_quantiles(size: int) -> np.ndarray:
     return np.repeat(ndtri(np.array(_QUANTILES))[:, None], size, axis=1)
 
 
-def _remark(narrowing: float, shift: float, correlation: float) -> str:
+def _remark(narrowing: float, shift: float, correlation: float, profile: np.ndarray) -> str:
+    below, above = excluded(profile)
     remarks = []
+    if below != above:
+        remarks.append("one-sided: the series exclude " + ("low" if below else "high") + " values")
     if narrowing > _PRIOR_DOMINATED:
         remarks.append("prior-dominated")
     if abs(shift) > 1.645:  # the middle of the posterior lies beyond 5 or 95 % of the prior
@@ -255,48 +284,6 @@ def series_table(fit: Fit, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarra
             }
         )
     return pd.DataFrame(rows), bands
-
-
-def influence_table(fit: Fit) -> pd.DataFrame:
-    """How far each constant outside the fit moves what was measured, at the most probable point.
-
-    One row an uncertain constant: `influence` is the length of the change of all simulated
-    observations, in standard deviations of their residuals, as the constant goes from half a
-    standard deviation below the middle of its prior to half a one above. Observations whose
-    residuals are correlated count as the number of independent ones that they are worth. What has
-    much influence belongs among the fitted: drawn from its prior it throws the model off its
-    series.
-    """
-    from scipy.special import ndtr
-
-    posterior = fit.posterior
-    inside = {*(item.name for item in posterior.items), *posterior.set}
-    others = [p for p in posterior.parameters.of_role("uncertain") if p.name not in inside]
-    values = posterior.values(np.repeat(fit.mode[None], 2 * len(others), axis=0))
-    columns = {item.name: np.full(len(values), item.default) for item in others}
-    for i, item in enumerate(others):
-        columns[item.name][2 * i : 2 * i + 2] = quantile(item, ndtr(np.array([-0.5, 0.5])))
-    values = pd.concat([values, pd.DataFrame(columns)], axis=1)
-    total = np.zeros(len(others))
-    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
-        spread, memory = posterior.scatter(m, values)
-        scale = spread[0] if m.density == "lognormal" else _scale(m, own, spread)
-        seen = np.log(own) if m.density == "lognormal" else own
-        worth = 1.0
-        if m.correlation_time is not None and len(m.series.time) > 1:
-            rho = np.exp(-np.diff(m.series.time).mean() / memory[0])
-            worth = (1 - rho) / (1 + rho)
-        moved = (seen[1::2] - seen[::2]) / scale
-        total += worth * (np.nan_to_num(moved, nan=0.0) ** 2).sum(axis=1)
-    table = pd.DataFrame({"parameter": [item.name for item in others], "influence": np.sqrt(total)})
-    return table.sort_values("influence", ascending=False, kind="stable", ignore_index=True)
-
-
-def _scale(m: Measurement, simulated: np.ndarray, spread: np.ndarray) -> np.ndarray | float:
-    """The standard deviation of observations about the simulated values of the first lane."""
-    if m.density == "negative binomial":
-        return np.sqrt(simulated[0] + simulated[0] ** 2 / spread[0])
-    return spread[0]
 
 
 def _left_over(m: Measurement, fit: Fit, simulated: np.ndarray) -> float:

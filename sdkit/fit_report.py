@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,12 @@ from .errors import RunError
 from .files import exact, write_json, write_table, write_text
 from .findings import percent
 from .fit_plot import write_fit_figures
-from .fit_run import Findings
+from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
+from .fit_pool import in_short as pool_in_short
+from .fit_run import Prepared
+from .fitting import Findings
 from .forecast import NAIVE
+from .identifiability import AT
 from .measurement import observe
 from .report import page, weaknesses_of
 
@@ -21,31 +27,63 @@ _KEPT = 500  # states of each chain in inference.nc
 _STRONG = 0.3  # influence of a value outside the fit, in standard deviations of residuals
 
 
-def write_fit(findings: Findings, stage: Path) -> None:
-    """Every result into `stage`: the tracked tables, and the rest under out/."""
+def write_fit(every: Sequence[Findings], stage: Path) -> None:
+    """Every result of a run's fits into `stage`: the tracked tables, and the rest under out/."""
     out = stage / "out"
-    out.mkdir(parents=True, exist_ok=True)
+    first = every[0].prepared
     tables = {
-        "summary.csv": findings.parameters,
-        "measurements.csv": findings.measurements,
-        "forecasts.csv": findings.forecasts,
+        "summary.csv": together(every, "parameters"),
+        "measurements.csv": together(every, "measurements"),
+        "forecasts.csv": together(every, "forecasts"),
     }
     for name, table in tables.items():
         if len(table):
             _write(stage / name, table)
+    write_json(stage / "record.json", first.record)
+    if len(every) == 1:
+        _write_one(every[0], out)
+        return
+    fits = fits_table(every)
+    _write(stage / "fits.csv", fits)
+    if first.run.switch is not None:
+        for number, findings in enumerate(every, 1):
+            _write_one(findings, out / f"fit-{number}")
+    parameters = tables["summary.csv"]
+    ranks = ranks_table(parameters) if first.run.recover else None
+    text = page(
+        "fits.html",
+        out / "figures",
+        picture=write_pool_figure(every, parameters, out / "figures"),
+        short=pool_in_short(every, parameters),
+        fits=list(fits.itertuples(index=False)),
+        ranks=None if ranks is None else list(ranks.itertuples(index=False)),
+        **_about(replace(first, label="")),
+    )
+    write_text(out / "report.html", text)
+
+
+def together(every: Sequence[Findings], table: str) -> pd.DataFrame:
+    """A table of all fits of a run; where there are several, `fit` says whose row it is."""
+    tables = [getattr(f, table) for f in every]
+    if len(every) == 1:
+        return tables[0]
+    whose = [t.assign(fit=f.prepared.label) for f, t in zip(every, tables, strict=True)]
+    whole = pd.concat(whose, ignore_index=True)
+    return whole[["fit", *(c for c in whole.columns if c != "fit")]]
+
+
+def _write_one(findings: Findings, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     _write(out / "climbs.csv", climbs_table(findings))
     _write(out / "influence.csv", findings.influence)
     _write(out / "correlations.csv", ridges(findings, 0.3))
-    write_json(stage / "record.json", findings.prepared.record)
+    _write(out / "profiles.csv", profiles_table(findings))
     _write_inference(findings, out / "inference.nc")
     pictures = write_fit_figures(findings, out / "figures")
     text = page(
         "fit.html",
         out / "figures",
         f=findings,
-        run=findings.prepared.run,
-        name=findings.prepared.run.folder.resolve().name,
-        model=findings.prepared.model.name,
         short=in_short(findings),
         pictures=pictures,
         measurements=list(findings.measurements.itertuples(index=False)),
@@ -54,10 +92,21 @@ def write_fit(findings: Findings, stage: Path) -> None:
         parameters=[r._asdict() for r in _plain(findings.parameters).itertuples(index=False)],
         ridges=list(_plain(ridges(findings, 0.7)).itertuples(index=False)),
         climbs=list(_plain(climbs_table(findings)).itertuples(index=False)),
-        weaknesses=weaknesses_of(findings.prepared.model.path.parent),
-        record=findings.prepared.record,
+        **_about(findings.prepared),
     )
     write_text(out / "report.html", text)
+
+
+def _about(prepared: Prepared) -> dict:
+    """What every page of a fit says of itself."""
+    name = prepared.run.folder.resolve().name
+    return {
+        "run": prepared.run,
+        "name": f"{name}: {prepared.label}" if prepared.label else name,
+        "model": prepared.model.name,
+        "weaknesses": weaknesses_of(prepared.model.path.parent),
+        "record": prepared.record,
+    }
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,14 +118,21 @@ def _write(path: Path, table: pd.DataFrame) -> None:
     write_table(path, list(table.columns), table.itertuples(index=False, name=None))
 
 
-def write_posterior(findings: Findings, path: Path) -> None:
-    """models/NAME/posterior.csv: one row a draw, one column a fitted constant of the model; the
-    first line, a comment, names the run and the text of the model."""
-    prepared = findings.prepared
-    names = [item.name for item in findings.fit.posterior.fitted]
+def write_posterior(every: Sequence[Findings], path: Path) -> None:
+    """models/NAME/posterior.csv: one row a draw, one column a fitted constant of the model, and the
+    switch under whose settings a run was fitted; the first line, a comment, names the run and the
+    text of the model."""
+    prepared = every[0].prepared
+    names = [item.name for item in every[0].fit.posterior.fitted]
+    draws = pooled_draws(every)
+    rows = rounded(draws[names].to_numpy())
+    if prepared.run.switch is not None:
+        switch = prepared.parameters.find(prepared.run.switch).name
+        names = [switch, *names]
+        rows = [[exact(s), *row] for s, row in zip(draws[switch], rows, strict=True)]
     run = prepared.run.folder.resolve().name
     comment = f"fitted by runs/{run} to {prepared.model.path.name} {prepared.model.hash[:16]}"
-    write_table(path, names, rounded(findings.draws[names].to_numpy()), comment)
+    write_table(path, names, rows, comment)
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:
@@ -106,6 +162,19 @@ def climbs_table(findings: Findings) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def profiles_table(findings: Findings) -> pd.DataFrame:
+    """One row a parameter and point: its value there, and the fall of the log density."""
+    posterior = findings.fit.posterior
+    values = posterior.values(np.repeat(AT[:, None], len(posterior), axis=1))
+    return pd.DataFrame(
+        {
+            "parameter": np.repeat(posterior.names, len(AT)),
+            "value": values.to_numpy().T.ravel(),
+            "fall": findings.profiles.ravel(),
+        }
+    )
 
 
 def ridges(findings: Findings, least: float) -> pd.DataFrame:
@@ -146,9 +215,8 @@ def in_short(findings: Findings) -> list[str]:
     if "rank" in table:
         held = int(table["rank"].between(0.05, 0.95).sum())
         lines.append(
-            f"The series were made by the model itself with known values; {held} of {len(table)} "
-            "lie in the middle 90 % of the posterior. They are the model's own and no draws from "
-            "the priors, so that more than nine in ten are expected where the series say little."
+            "The series were made by the model itself with values drawn from the priors; "
+            f"{held} of {len(table)} lie in the middle 90 % of the posterior."
         )
     best = max(c.log_density for c in fit.climbs)
     same = sum(c.log_density > best - 0.1 for c in fit.climbs)
@@ -168,6 +236,12 @@ def in_short(findings: Findings) -> list[str]:
         f"The 90 % bands hold {share:.0%} of the observations used; the largest median error of a "
         f"series is {worst.median_error:.0%} ({worst.measurement})."
     )
+    one = [r.parameter for r in mine.itertuples() if "one-sided" in r.remark]
+    if one:
+        lines.append(
+            f"The series exclude one end only of the priors of {len(one)} parameters: "
+            f"{', '.join(one)}."
+        )
     weak = [r.parameter for r in mine.itertuples() if "prior-dominated" in r.remark]
     if weak:
         lines.append(

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from . import __version__
 from .errors import ParameterError, RunError
-from .experiment import sample
-from .files import checked, fingerprint, place, read_toml, typed
-from .fit import Effort, Fit, find_posterior, influence_table, parameter_table, series_table
-from .forecast import scores
-from .measurement import Measurement, observe, read_measurements
+from .files import (
+    checked,
+    fingerprint,
+    place,
+    read_toml,
+    typed,
+)
+from .fit import Effort
+from .forecast import Published
+from .measurement import Measurement, read_measurements
 from .model import Model, read_model
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
-from .posterior import Posterior
 from .run import find_model, task_of
+from .switches import meaning, settings
 
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
-    "until": float, "measurements": list, "also": list, "set": dict, "effort": dict,
-    "forecast": dict, "posterior": bool, "recover": bool,
+    "until": float, "later": dict, "measurements": list, "also": list, "set": dict,
+    "switch": str, "effort": dict, "forecast": dict, "posterior": bool, "recover": int,
 }  # fmt: skip
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
+_PUBLISHED = {"name": str, "measurement": str, "time": list, "value": list, "source": str}
+MOST_TRUTHS = 1000  # to recover; each is a fit of its own
 _FILES = ("parameters.csv", "measurements.toml")
 
 
@@ -39,18 +43,25 @@ _FILES = ("parameters.csv", "measurements.toml")
 class Forecast:
     """Years after the fit's last that are scored, and constants that hold back what was not known.
 
-    `known` are sentences on what the authors knew of those years all the same.
+    `known` are sentences on what the authors knew of those years all the same; `published` are
+    forecasts that others made from the same origin.
     """
 
     years: float
     set: Mapping[str, float]
     measurements: tuple[str, ...]
     known: tuple[str, ...]
+    published: tuple[Published, ...]
 
 
 @dataclass(frozen=True)
 class FitRun:
-    """What run.toml of a fit says, checked for form but not yet against the model."""
+    """What run.toml of a fit says, checked for form but not yet against the model.
+
+    `until` is the last year whose observations are used, `later` a later one for some series.
+    `switch` names a structural constant: the fit is done under each of its settings. `recover`
+    counts the truths, drawn from the priors, that are to be found again.
+    """
 
     folder: Path
     question: str
@@ -58,13 +69,15 @@ class FitRun:
     seed: int
     draws: int
     until: float | None
+    later: Mapping[str, float]
     measurements: tuple[str, ...] | None
     also: tuple[str, ...]
     set: Mapping[str, float]
+    switch: str | None
     effort: Effort
     forecast: Forecast | None
     posterior: bool
-    recover: bool
+    recover: int
 
     @property
     def file(self) -> Path:
@@ -73,7 +86,7 @@ class FitRun:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A fit with everything that it names."""
+    """A fit with everything that it names. `label` says which it is, of a run's several fits."""
 
     run: FitRun
     model: Model
@@ -83,21 +96,7 @@ class Prepared:
     fitted: tuple[Parameter, ...]
     set: Mapping[str, float]
     record: Mapping
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a fit found: tables, and the fit itself."""
-
-    prepared: Prepared
-    fit: Fit
-    parameters: pd.DataFrame
-    measurements: pd.DataFrame
-    bands: Mapping[str, np.ndarray]
-    influence: pd.DataFrame
-    forecasts: pd.DataFrame
-    halved: tuple[float, float]
-    draws: pd.DataFrame = field(repr=False)
+    label: str = ""
 
 
 def read_fit(folder: Path) -> FitRun:
@@ -126,8 +125,10 @@ def read_fit(folder: Path) -> FitRun:
             typed(path, key, name, str)
     forecast = data.get("forecast")
     if forecast is not None:
-        known = {"years": float, "measurements": list}
-        forecast = checked(path, forecast, known, {"set": dict, "known": list}, "forecast")
+        forecast = checked(
+            path, forecast, {"years": float, "measurements": list},
+            {"set": dict, "known": list, "published": list}, "forecast",
+        )  # fmt: skip
         if "until" not in data:
             impossible("forecast", "needs until, the last year of the fit")
         if not forecast["years"] > 0:
@@ -136,9 +137,14 @@ def read_fit(folder: Path) -> FitRun:
             forecast["years"], _numbers(path, forecast.get("set", {})),
             tuple(typed(path, "measurements", m, str) for m in forecast["measurements"]),
             tuple(typed(path, "known", text, str) for text in forecast.get("known", [])),
+            tuple(_published(path, entry) for entry in forecast.get("published", [])),
         )  # fmt: skip
-    if data.get("recover") and (forecast or data.get("posterior")):
+    if not 0 <= data.get("recover", 0) <= MOST_TRUTHS:
+        impossible("recover", f"has to lie between 0 and {MOST_TRUTHS}")
+    if data.get("recover") and (forecast or data.get("posterior") or "switch" in data):
         impossible("recover", "makes its own series, so there is nothing to forecast or draw from")
+    if "switch" in data and forecast:
+        impossible("switch", "leaves no single fit to forecast from")
     return FitRun(
         folder=folder,
         question=data["question"],
@@ -146,18 +152,31 @@ def read_fit(folder: Path) -> FitRun:
         seed=data["seed"],
         draws=data["draws"],
         until=data.get("until"),
+        later=_numbers(path, data.get("later", {})),
         measurements=tuple(data["measurements"]) if "measurements" in data else None,
         also=tuple(data.get("also", ())),
         set=_numbers(path, data.get("set", {})),
+        switch=data.get("switch"),
         effort=Effort(**effort),
         forecast=forecast,
         posterior=data.get("posterior", False),
-        recover=data.get("recover", False),
+        recover=data.get("recover", 0),
     )
 
 
 def _numbers(path: Path, table: Mapping[str, Any]) -> dict[str, float]:
     return {name: typed(path, name, value, float) for name, value in table.items()}
+
+
+def _published(path: Path, entry: Any) -> Published:
+    entry = checked(path, typed(path, "published", entry, dict), _PUBLISHED, {}, "published")
+    for key in ("time", "value"):
+        entry[key] = [typed(path, key, value, float) for value in entry[key]]
+    if len(entry["time"]) != len(entry["value"]):
+        where = place(path, "published")
+        raise RunError("R410", f"{where}: {entry['name']!r} needs one value for each time")
+    values = dict(zip(entry.pop("time"), entry.pop("value"), strict=True))
+    return Published(**entry, values=values)
 
 
 def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prepared:
@@ -168,7 +187,9 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     series = read_series(folder / "data")
     measurements = read_measurements(folder / "measurements.toml", model, parameters, series)
     chosen = run.measurements or tuple(measurements)
-    for name in (*chosen, *(run.forecast.measurements if run.forecast else ())):
+    ahead = run.forecast.measurements if run.forecast else ()
+    others = [entry.measurement for entry in run.forecast.published] if run.forecast else ()
+    for name in (*chosen, *run.later, *ahead, *others):
         if name not in measurements:
             raise RunError(
                 "R411",
@@ -182,13 +203,18 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
             values[parameters.check_value(name, value, str(at)).name] = value
     for name, value in (run.forecast.set if run.forecast else {}).items():
         parameters.check_value(name, value, place(run.file, name))
-    also = set()
-    for name in run.also:
+
+    def find(name: str) -> Parameter:
         try:
-            also.add(parameters.find(name).name)
+            return parameters.find(name)
         except ParameterError as error:
             where = place(run.file, name)
             raise ParameterError("P305", f"{where}: {error.message}") from None
+
+    if run.switch is not None and find(run.switch).role != "structural":
+        where = place(run.file, "switch")
+        raise RunError("R410", f"{where}: {run.switch} is {find(run.switch).role}, and no switch")
+    also = {find(name).name for name in run.also}
     fitted = tuple(
         item
         for item in parameters.items
@@ -204,6 +230,24 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
         run, model, parameters, measurements, tuple(dict.fromkeys(chosen)), fitted, values,
         _record(run, model, values),
     )  # fmt: skip
+
+
+def variants(prepared: Prepared) -> list[Prepared]:
+    """The fits that a run is made of: one a setting of its switch, or one a truth to recover."""
+    run = prepared.run
+    if run.switch is not None:
+        switch = prepared.parameters.find(run.switch)
+        return [
+            replace(prepared, set={**prepared.set, switch.name: s}, label=meaning(switch, s))
+            for s, weight in zip(settings(switch), switch.weights, strict=True)
+            if weight > 0 and prepared.set.get(switch.name, s) == s
+        ]
+    if run.recover < 2:
+        return [prepared]
+    return [
+        replace(prepared, run=replace(run, seed=run.seed + i), label=f"truth {i + 1}")
+        for i in range(run.recover)
+    ]
 
 
 def _record(run: FitRun, model: Model, values: Mapping[str, float]) -> dict:
@@ -233,107 +277,8 @@ def work_name(prepared: Prepared) -> str:
     record = dict(prepared.record)
     hashes = {k: v for k, v in record["sha256"].items() if k != "run.toml"}
     parts = (
-        record["sdkit"], run.seed, run.until, run.recover, prepared.chosen,
+        record["sdkit"], run.seed, run.until, dict(run.later), run.recover > 0, prepared.chosen,
         [item.name for item in prepared.fitted], dict(prepared.set),
         vars(run.effort) | {"most": 0, "r_hat": 0, "effective": 0}, hashes,
     )  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
-    """The posterior that a run asks for. Raises R410 where no observation is left."""
-    run = prepared.run
-    last = np.inf if run.until is None else run.until + 1 - 1e-9
-    used = [prepared.measurements[name].until(last) for name in prepared.chosen]
-    used = [m for m in used if len(m.series.time)]
-    if not used:
-        raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
-    return Posterior(
-        prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
-    )
-
-
-def execute_fit(
-    prepared: Prepared,
-    work: Path | None = None,
-    report: Callable[[int, int], None] | None = None,
-    threads: int | None = None,
-) -> Findings:
-    """Fit, and score the years after it. Raises F501 and F502 (`find_posterior`)."""
-    run = prepared.run
-    posterior = posterior_of(prepared, threads)
-    truth = None
-    if run.recover:
-        truth = {item.name: item.default for item in posterior.items}
-        posterior = posterior.changed(measurements=_made(posterior, truth, run.seed))
-    ahead = _ahead(prepared, threads)  # before the fit: what is wrong with it is told at once
-    fit = find_posterior(
-        posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
-    )
-    draws = all_draws(prepared, posterior, fit.draws)
-    fine = posterior.changed(time_step=posterior.time_step / 2)
-    coarse, half = posterior.log_likelihood(fit.mode[None]), fine.log_likelihood(fit.mode[None])
-    pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
-    moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
-    table, bands = series_table(fit, run.seed)
-    return Findings(
-        prepared,
-        fit,
-        parameter_table(fit, truth),
-        table,
-        bands,
-        influence_table(fit),
-        pd.DataFrame() if ahead is None else _forecasts(ahead, run, draws),
-        (float(half[0] - coarse[0]), moved),
-        draws,
-    )
-
-
-def _made(posterior: Posterior, truth: Mapping[str, float], seed: int) -> list[Measurement]:
-    """The measurements with series that the model made itself, with these values and noise."""
-    values = pd.DataFrame([truth])
-    rng = np.random.default_rng(seed)
-    made = []
-    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
-        seen = observe(m, own, *posterior.scatter(m, values), rng)[0]
-        made.append(replace(m, series=replace(m.series, value=seen)))
-    return made
-
-
-def all_draws(prepared: Prepared, posterior: Posterior, z: np.ndarray) -> pd.DataFrame:
-    """Fitted values from the posterior, all others from their priors, of the run's seed."""
-    run = prepared.run
-    columns = dict(sample(prepared.parameters, len(z), run.seed).items())
-    values = {name: column.to_numpy() for name, column in posterior.values(z).items()}
-    return pd.DataFrame(columns | values).assign(**prepared.set)
-
-
-def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
-    """The measurements of the years after the fit, with what was known then held as it was."""
-    run = prepared.run
-    if run.forecast is None:
-        return None
-    origin = run.until + 1
-    ahead = [
-        prepared.measurements[name].until(origin + run.forecast.years - 1e-9)
-        for name in run.forecast.measurements
-    ]
-    ahead = [m for m in ahead if len(m.series.time) and m.series.time[-1] >= origin]
-    if not ahead:
-        raise RunError(
-            "R410", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
-        )
-    fixed = {**prepared.set, **run.forecast.set}
-    return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
-
-
-def _forecasts(posterior: Posterior, run: FitRun, draws: pd.DataFrame) -> pd.DataFrame:
-    """Scores of the years after the fit."""
-    # What a series that took no part in the fit needs besides comes from its prior.
-    rng = np.random.default_rng(run.seed)
-    spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
-    values = pd.concat(
-        [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
-    )
-    values = values.drop(columns=[name for name in values.columns if name in posterior.set])
-    return scores(posterior, values, run.until + 1, run.seed)

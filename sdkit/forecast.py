@@ -6,6 +6,9 @@ scoring rules"): for a single number it is the absolute error, in the unit of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +16,16 @@ from .measurement import Measurement, observe, residuals
 from .posterior import Posterior
 
 NAIVE = ("last value", "last trend", "random walk with drift")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A forecast that others made: a value for each time of a measurement's series."""
+
+    name: str
+    measurement: str
+    values: Mapping[float, float]
+    source: str
 
 
 def crps(ensemble: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -73,11 +86,13 @@ def scores(
     values: pd.DataFrame,
     origin: float,
     seed: int,
+    published: Sequence[Published] = (),
 ) -> pd.DataFrame:
     """One row an observation after the `origin`: the forecast, its band, its score and others'.
 
     `values` (draws, parameters) are simulated as they are; measurements without an observation
-    before the origin, or none after it, are left out.
+    before the origin, or none after it, are left out. What others published for the same
+    observation stands in a column of that name.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -105,5 +120,8 @@ def scores(
                 bool(np.quantile(walk[:, i], 0.05) <= y[i] <= np.quantile(walk[:, i], 0.95))
                 if walk is not None else None
             )  # fmt: skip
+            for other in published:
+                value = other.values.get(time, np.nan) if other.measurement == m.name else np.nan
+                row[other.name] = value
             rows.append(row)
     return pd.DataFrame(rows)

@@ -26,7 +26,8 @@ from .compile import compile_model
 from .errors import RunError, SimulationError
 from .files import exact, write_json, write_table
 from .fit_report import write_fit, write_posterior
-from .fit_run import execute_fit, prepare_fit, read_fit, work_name
+from .fit_run import prepare_fit, read_fit, variants, work_name
+from .fitting import execute_fit
 from .model import read_model
 from .run import Prepared, execute, prepare, read_run, task_of
 from .simulation import simulate
@@ -124,28 +125,38 @@ def _compare(folder, flat, n, changed, threads, progress) -> _Done:
 def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     if n is not None:
         raise RunError("R410", f"--draws is for comparisons; {folder / 'run.toml'} asks for a fit")
-    prepared = prepare_fit(read_fit(folder), changed)
-    work = _working_folder(flat or folder / "out", work_name(prepared))
-    findings = execute_fit(prepared, work, progress, threads)
+    every = variants(prepare_fit(read_fit(folder), changed))
+    works = _working_folders(flat or folder / "out", [work_name(prepared) for prepared in every])
+    found = []
+    for number, (prepared, work) in enumerate(zip(every, works, strict=True)):
+        report = progress and _part(progress, number, len(every))
+        findings = execute_fit(prepared, work, report, threads)
+        found.append(findings if len(every) == 1 else findings.lighter())
 
     def finish() -> None:
-        if prepared.run.posterior:
-            write_posterior(findings, prepared.model.path.parent / "posterior.csv")
+        if every[0].run.posterior:
+            write_posterior(found, every[0].model.path.parent / "posterior.csv")
 
-    return lambda stage: write_fit(findings, stage), finish
+    return lambda stage: write_fit(found, stage), finish
 
 
-def _working_folder(out: Path, name: str) -> Path:
-    """Where a fit keeps what it has done until its results are written; that of others goes."""
-    work = out / f"{_WORK}{name}"
+def _part(progress: Callable[[int, int], None], number: int, count: int):
+    """Progress of one fit of several, as that of all."""
+    return lambda done, total: progress(number * total + done, count * total)
+
+
+def _working_folders(out: Path, names: Sequence[str]) -> list[Path]:
+    """Where fits keep what they have done until it is written; what other fits left goes."""
+    works = [out / f"{_WORK}{name}" for name in names]
     try:
         for left in out.glob(f"{_WORK}*"):
-            if left != work:
+            if left not in works:
                 shutil.rmtree(left, ignore_errors=True)
-        work.mkdir(parents=True, exist_ok=True)
+        for work in works:
+            work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError("U603", f"{work}: {error.strerror or error}") from None
-    return work
+        raise RunError("U603", f"{out}: {error.strerror or error}") from None
+    return works
 
 
 def write_results(

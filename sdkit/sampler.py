@@ -11,8 +11,8 @@ Gaussian, so that no walker is caught where the approximation is poor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,21 @@ BLOCK = 25  # kept states between two looks at convergence
 
 @dataclass(frozen=True)
 class Chains:
-    """Kept states of all ensembles: draws (ensembles, states, walkers, coordinates)."""
+    """Kept states of all ensembles: draws (ensembles, states, walkers, coordinates).
+
+    `found` counts the states that there were before some were dropped.
+    """
 
     draws: np.ndarray
     log_density: np.ndarray
     acceptance: float
+    found: int
+
+    def thinned(self, states: int) -> Chains:
+        """At most so many states of each ensemble, evenly spaced."""
+        every = np.linspace(0, self.draws.shape[1], min(states, self.draws.shape[1]), False)
+        kept = every.astype(int)
+        return replace(self, draws=self.draws[:, kept], log_density=self.log_density[:, kept])
 
     @property
     def flat(self) -> np.ndarray:
@@ -67,28 +77,31 @@ class Sampler:
     def __init__(
         self,
         density: Density,
-        mean: np.ndarray,
+        centres: Sequence[np.ndarray],
         covariance: np.ndarray,
         walkers: int,
         seed: int,
         folder: Path | None = None,
     ):
+        """Ensembles begin about the `centres` by turns; the first of them is the most probable."""
         self.density, self.walkers, self.folder = density, walkers, folder
-        self.mean, self.root = mean, np.linalg.cholesky(covariance)
+        self.mean, self.root = centres[0], np.linalg.cholesky(covariance)
         streams = np.random.SeedSequence(seed).spawn(ENSEMBLES)
         self.states = [np.random.RandomState(np.random.MT19937(stream)) for stream in streams]
-        self.points: list[np.ndarray] = [self._start(rng) for rng in self.states]
+        self.points: list[np.ndarray] = [
+            self._start(rng, centres[k % len(centres)]) for k, rng in enumerate(self.states)
+        ]
         self.kept: list[list[np.ndarray]] = [[] for _ in streams]
         self.values: list[list[np.ndarray]] = [[] for _ in streams]
         self.accepted: list[float] = []
         self.seen: list[np.ndarray] = []
 
-    def _start(self, rng: np.random.RandomState) -> np.ndarray:
+    def _start(self, rng: np.random.RandomState, centre: np.ndarray) -> np.ndarray:
         """Dispersed points at which the density is not zero."""
         found = np.empty((0, len(self.mean)))
         for _ in range(50):
             noise = rng.standard_normal((self.walkers, len(self.mean)))
-            points = self.mean + _DISPERSED * noise @ self.root.T
+            points = centre + _DISPERSED * noise @ self.root.T
             found = np.vstack([found, points[np.isfinite(self.density(points))]])
             if len(found) >= self.walkers:
                 return found[: self.walkers]
@@ -146,7 +159,7 @@ class Sampler:
         """What was kept so far."""
         draws = np.array([np.concatenate(parts) for parts in self.kept])
         values = np.array([np.concatenate(parts) for parts in self.values])
-        return Chains(draws, values, float(np.mean(self.accepted)))
+        return Chains(draws, values, float(np.mean(self.accepted)), values.size)
 
 
 def sample_density(

@@ -650,7 +650,8 @@ class Worker:
     def _fit(self, runs: bool) -> None:
         """All that a fit reads, and the density of one point: the search itself takes seconds."""
         from sdkit.experiment import posterior_draws
-        from sdkit.fit_run import posterior_of, prepare_fit, read_fit
+        from sdkit.fit_run import prepare_fit, read_fit
+        from sdkit.fitting import posterior_of
 
         prepared = prepare_fit(read_fit(self.project / "runs" / "fit"))
         posterior_draws(prepared.parameters, 8, 1)

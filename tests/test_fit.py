@@ -16,7 +16,8 @@ from sdkit.convergence import diagnose
 from sdkit.errors import Error, RunError
 from sdkit.experiment import posterior_draws, sample
 from sdkit.fit_report import rounded
-from sdkit.fit_run import execute_fit, prepare_fit, read_fit
+from sdkit.fit_run import prepare_fit, read_fit
+from sdkit.fitting import execute_fit, posterior_of
 from sdkit.model import read_model
 from sdkit.observations import at_observations
 from sdkit.parameters import read_parameters
@@ -44,6 +45,11 @@ years = 2
 measurements = ["reported cases"]
 known = ["The numbers are invented."]
 """
+PUBLISHED = """years = 2
+published = [
+    { name = "elsewhere", measurement = "reported cases", time = [2021], value = [2e4],
+      source = "x" },
+]"""
 TRUE = {"infectivity": 0.105, "infectious duration": 0.14, "reporting fraction": 0.4}
 
 
@@ -248,6 +254,16 @@ def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, 
         ("posterior = true", 'also = ["usual contacts"]', "R410"),
         ("posterior = true", "set = { infectivity = -3 }", "P308"),
         ("years = 2", 'years = 2\nset = { "infectivty" = 1 }', "P305"),
+        ("posterior = true", 'later = { "no cases" = 2022 }', "R411"),
+        ("posterior = true", 'later = { "reported cases" = "x" }', "R409"),
+        ("posterior = true", 'switch = "immunity wanes"', "R410"),  # and a forecast
+        ("posterior = true", "recover = 1", "R410"),
+        ("posterior = true", "recover = -1", "R410"),
+        ("posterior = true", "recover = true", "R409"),
+        ("years = 2", "years = 2\npublished = [1]", "R409"),
+        ("years = 2", "years = 2\npublished = [{ name = 'x' }]", "R408"),
+        ("years = 2", PUBLISHED.replace("[2021]", "[2021, 2022]"), "R410"),
+        ("years = 2", PUBLISHED.replace("reported", "other"), "R411"),
         ("model = ", "modl = ", "R407"),
     ],
 )
@@ -274,7 +290,7 @@ def test_effective_sizes_are_those_of_independent_draws():
     from sdkit.sampler import Chains
 
     draws = rng.normal(size=(4, 50, 32, 1))
-    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3))
+    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3, draws[..., 0].size))
     assert effective[0] == pytest.approx(draws.size, rel=0.1)
     assert math.isclose(r_hat[0], 1, abs_tol=0.005)
 
@@ -292,3 +308,81 @@ def test_draws_are_rounded_to_a_thousandth_of_their_spread():
     away = np.abs(back - values).max(axis=0) / values.std(axis=0)
     assert (away < 1e-3).all()
     assert (away > 1e-6).all()
+
+
+# -- several fits ------------------------------------------------------------------------
+
+SEVERAL = RUN[: RUN.index("[forecast]")].replace("starts = 3", "starts = 2")
+
+
+def test_a_fit_under_each_setting_of_a_switch(fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    text = SEVERAL.replace("[effort]", 'switch = "immunity wanes"\n[effort]')
+    folder.joinpath("run.toml").write_text(text, encoding="utf-8")
+    report = carry_out(folder)
+    fits = table(folder / "fits.csv")
+    assert list(fits.weight) == [0.3, 0.7]
+    # The series were made with immunity that wanes.
+    assert list(fits.log_evidence[1:]) == [0]
+    assert fits.log_evidence[0] < -5
+    summary = table(folder / "summary.csv")
+    assert list(summary.fit.unique()) == list(fits.fit) == ["setting 0", "setting 1"]
+    for number in (1, 2):
+        assert f'href="fit-{number}/report.html"' in report.read_text(encoding="utf-8")
+        assert (folder / "out" / f"fit-{number}" / "inference.nc").exists()
+    path = tmp_path / "models" / "sir" / "posterior.csv"
+    pooled = pd.read_csv(path, comment="#")
+    assert pooled["immunity wanes"].value_counts().to_dict() == {1: 45, 0: 19}  # 0.7 of 64
+    # Each draw is one of its own setting's fit.
+    middle = summary.set_index(["fit", "parameter"]).posterior_50
+    for setting in (0, 1):
+        own = pooled[pooled["immunity wanes"] == setting]["reporting fraction"].median()
+        other = middle[f"setting {1 - setting}", "reporting fraction"]
+        assert abs(own - middle[f"setting {setting}", "reporting fraction"]) < abs(own - other)
+    parameters = read_parameters(read_model(tmp_path / "models" / "sir"))
+    draws = posterior_draws(parameters, 64, 5)
+    np.testing.assert_array_equal(draws["immunity wanes"], pooled["immunity wanes"])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("\n1,", "\n0.5,", 1), encoding="utf-8")
+    with pytest.raises(Error) as caught:
+        posterior_draws(parameters, 64, 5)
+    assert caught.value.code == "P310"
+
+
+def test_truths_drawn_from_the_priors_are_found_again(fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    text = SEVERAL.replace("posterior = true", "recover = 2").replace("until = 2020\n", "")
+    folder.joinpath("run.toml").write_text(text, encoding="utf-8")
+    carry_out(folder)
+    found = table(folder / "summary.csv")
+    assert list(found.fit.unique()) == ["truth 1", "truth 2"]
+    assert found["rank"].between(0, 1).all()
+    truths = found.pivot(index="fit", columns="parameter", values="truth")
+    assert (truths.nunique() == 2).all()
+    # A fit of 15 years of cases knows the share reported times all else better than the prior.
+    assert (found[found.parameter == "reporting fraction"].narrowing < 1).all()
+
+
+def test_what_others_forecast_stands_beside(fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    folder.joinpath("run.toml").write_text(RUN.replace("years = 2", PUBLISHED), encoding="utf-8")
+    carry_out(folder)
+    found = table(folder / "forecasts.csv")
+    assert found["elsewhere"].tolist()[0] == 2e4
+    assert np.isnan(found["elsewhere"].tolist()[1])
+
+
+def test_a_series_that_is_known_for_longer(fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    text = RUN.replace("until = 2020", 'until = 2019\nlater = { "reported cases" = 2021 }')
+    folder.joinpath("run.toml").write_text(text, encoding="utf-8")
+    posterior = posterior_of(prepare_fit(read_fit(folder)))
+    assert posterior.measurements[0].series.time[-1] == 2021

@@ -88,7 +88,7 @@ def test_starts_are_the_best_of_the_prior():
 )
 def test_draws_have_the_moments_of_the_density(density, mean, spread):
     rough = np.diag(spread**2) * 0.5  # an approximation that is wrong on purpose
-    sampler = Sampler(density, mean + 0.5, rough, 32, 7)
+    sampler = Sampler(density, [mean + 0.5], rough, 32, 7)
     chains = sample_density(sampler, 50, 400, lambda c: False)
     r_hat, effective = diagnose(chains)
     assert (r_hat < 1.01).all()
@@ -103,7 +103,7 @@ def test_ensembles_that_disagree_are_noticed():
     rng = np.random.default_rng(0)
     draws = rng.normal(size=(4, 50, 32, 2))
     draws[0, ..., 1] += 0.5
-    r_hat, _ = diagnose(Chains(draws, draws[..., 0], 0.3))
+    r_hat, _ = diagnose(Chains(draws, draws[..., 0], 0.3, draws[..., 0].size))
     assert r_hat[0] < 1.01 < r_hat[1]
 
 
@@ -112,14 +112,14 @@ def test_walkers_that_stand_still_are_worth_little():
     still = np.repeat(rng.normal(size=(4, 1, 32, 1)), 50, axis=1)
     moving = rng.normal(size=(4, 50, 32, 1))
     draws = np.concatenate([still + 1e-3 * moving, moving], axis=-1)
-    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3))
+    r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3, draws[..., 0].size))
     assert effective[0] < 200 < 4000 < effective[1]
     # R-hat is between ensembles: 32 walkers of each cover the same, though none of them moves.
     assert r_hat[0] < 1.2
 
 
 def test_an_interrupted_sampler_goes_on_to_the_same_bytes(tmp_path):
-    arguments = (MEAN, COVARIANCE, 16, 3)
+    arguments = ([MEAN], COVARIANCE, 16, 3)
     whole = sample_density(Sampler(gaussian, *arguments), 25, 50, lambda c: False)
     calls = 0
 
@@ -142,7 +142,7 @@ def test_an_interrupted_sampler_goes_on_to_the_same_bytes(tmp_path):
 
 def test_a_density_that_is_nowhere_is_refused():
     with pytest.raises(RunError) as caught:
-        Sampler(lambda z: np.full(len(z), -np.inf), MEAN, COVARIANCE, 16, 3)
+        Sampler(lambda z: np.full(len(z), -np.inf), [MEAN], COVARIANCE, 16, 3)
     assert caught.value.code == "F501"
 
 
@@ -154,7 +154,7 @@ def test_fewer_walkers_than_coordinates_still_find_the_density():
     def density(z):
         return -0.5 * ((z / spread) ** 2).sum(axis=1)
 
-    sampler = Sampler(density, np.zeros(size), np.eye(size), 16, 5)
+    sampler = Sampler(density, [np.zeros(size)], np.eye(size), 16, 5)
     chains = sample_density(sampler, 100, 200, lambda c: False)
     assert (diagnose(chains)[0] < 1.05).all()
     # 200 states of 64 walkers, some dozens of them independent each.

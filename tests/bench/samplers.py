@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     own = {item.name: item.default for item in posterior.items}
     top = climb(posterior.log_density, posterior.coordinates(own)).end
     rough = covariance(curvature(posterior.log_density, top, lambda: None))
-    sampler = Sampler(posterior.log_density, top, rough, WALKERS, 1)
+    sampler = Sampler(posterior.log_density, [top], rough, WALKERS, 1)
     sample_density(sampler, 75, 25, lambda chains: True)
     mean, root, start = sampler.mean, sampler.root, np.array(sampler.points)
     moves = {

@@ -1,0 +1,163 @@
+"""A fit carried out: what was found, its tables, and the scores of the years after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import RunError
+from .experiment import sample
+from .files import load_arrays, place, save_arrays
+from .fit import Fit, find_posterior, parameter_table, series_table
+from .fit_run import MOST_TRUTHS, FitRun, Prepared
+from .forecast import scores
+from .identifiability import find_profiles, influence_table
+from .measurement import Measurement, observe
+from .posterior import Posterior
+
+_HELD = 25  # states of each ensemble that are held in memory of one fit of several
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a fit found: tables, and the fit itself."""
+
+    prepared: Prepared
+    fit: Fit
+    parameters: pd.DataFrame
+    measurements: pd.DataFrame
+    bands: Mapping[str, np.ndarray]
+    influence: pd.DataFrame
+    forecasts: pd.DataFrame
+    halved: tuple[float, float]
+    draws: pd.DataFrame = field(repr=False)
+    profiles: np.ndarray = field(repr=False)
+
+    def lighter(self) -> Findings:
+        """The same with a part of the chains: of several fits all at once fill the memory."""
+        return replace(self, fit=replace(self.fit, chains=self.fit.chains.thinned(_HELD)))
+
+
+def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
+    """The posterior that a run asks for. Raises R410 where no observation is left."""
+    run = prepared.run
+    last = np.inf if run.until is None else run.until
+    used = [
+        prepared.measurements[name].until(run.later.get(name, last) + 1 - 1e-9)
+        for name in prepared.chosen
+    ]
+    used = [m for m in used if len(m.series.time)]
+    if not used:
+        raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
+    return Posterior(
+        prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
+    )
+
+
+def execute_fit(
+    prepared: Prepared,
+    work: Path | None = None,
+    report: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
+) -> Findings:
+    """Fit, and score the years after it. Raises F501 and F502 (`find_posterior`)."""
+    run = prepared.run
+    posterior = posterior_of(prepared, threads)
+    truth = None
+    if run.recover:
+        truth, made = _made(posterior, run.seed)
+        posterior = posterior.changed(measurements=made)
+    ahead = _ahead(prepared, threads)  # before the fit: what is wrong with it is told at once
+    fit = find_posterior(
+        posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
+    )
+    draws = all_draws(prepared, posterior, fit.draws)
+    fine = posterior.changed(time_step=posterior.time_step / 2)
+    coarse, half = posterior.log_likelihood(fit.mode[None]), fine.log_likelihood(fit.mode[None])
+    pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
+    moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
+    table, bands = series_table(fit, run.seed)
+    profiles = _profiles(fit, work)
+    return Findings(
+        prepared,
+        fit,
+        parameter_table(fit, profiles, truth),
+        table,
+        bands,
+        influence_table(posterior, fit.mode),
+        pd.DataFrame() if ahead is None else _forecasts(ahead, run, draws),
+        (float(half[0] - coarse[0]), moved),
+        draws,
+        profiles,
+    )
+
+
+def _profiles(fit: Fit, work: Path | None) -> np.ndarray:
+    saved = work and load_arrays(work / "profiles.npz")
+    if saved:
+        return saved["profiles"]
+    found = find_profiles(fit.posterior, fit.mode, fit.chains.flat)
+    if work:
+        save_arrays(work / "profiles.npz", {"profiles": found})
+    return found
+
+
+def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measurement]]:
+    """Values drawn from the priors, and the measurements with series made by them and noise."""
+    rng = np.random.default_rng(seed)
+    for _ in range(MOST_TRUTHS):
+        # A point that cannot be simulated is impossible to the fit too.
+        values = posterior.values(rng.standard_normal((1, len(posterior))))
+        simulated = posterior.simulate_values(values)
+        if all(np.isfinite(own).all() and (own > 0).all() for own in simulated):
+            break
+    else:
+        raise RunError("F501", "hardly any point of the priors can be simulated")
+    made = []
+    for m, own in zip(posterior.measurements, simulated, strict=True):
+        seen = observe(m, own, *posterior.scatter(m, values), rng)[0]
+        made.append(replace(m, series=replace(m.series, value=seen)))
+    return values.iloc[0].to_dict(), made
+
+
+def all_draws(prepared: Prepared, posterior: Posterior, z: np.ndarray) -> pd.DataFrame:
+    """Fitted values from the posterior, all others from their priors, of the run's seed."""
+    run = prepared.run
+    columns = dict(sample(prepared.parameters, len(z), run.seed).items())
+    values = {name: column.to_numpy() for name, column in posterior.values(z).items()}
+    return pd.DataFrame(columns | values).assign(**prepared.set)
+
+
+def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
+    """The measurements of the years after the fit, with what was known then held as it was."""
+    run = prepared.run
+    if run.forecast is None:
+        return None
+    origin = run.until + 1
+    ahead = [
+        prepared.measurements[name].until(origin + run.forecast.years - 1e-9)
+        for name in run.forecast.measurements
+    ]
+    ahead = [m for m in ahead if len(m.series.time) and m.series.time[-1] >= origin]
+    if not ahead:
+        raise RunError(
+            "R410", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
+        )
+    fixed = {**prepared.set, **run.forecast.set}
+    return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
+
+
+def _forecasts(posterior: Posterior, run: FitRun, draws: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the years after the fit."""
+    # What a series that took no part in the fit needs besides comes from its prior.
+    rng = np.random.default_rng(run.seed)
+    spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
+    values = pd.concat(
+        [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
+    )
+    values = values.drop(columns=[name for name in values.columns if name in posterior.set])
+    return scores(posterior, values, run.until + 1, run.seed, run.forecast.published)
