@@ -3,6 +3,7 @@ believe them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ class Fit:
     """A posterior as it was found.
 
     `draws` (draws, coordinates) are points z of `posterior`, in random order; `chains` all states
-    that were kept, `r_hat` and `effective` one value a coordinate.
+    that were kept, `r_hat` and `effective` one value a coordinate, `seconds` the time that search
+    and sampling took, without what was read from earlier work.
     """
 
     posterior: Posterior
@@ -57,6 +59,7 @@ class Fit:
     draws: np.ndarray
     r_hat: np.ndarray
     effective: np.ndarray
+    seconds: float
 
 
 def find_posterior(
@@ -72,6 +75,7 @@ def find_posterior(
     What is done is kept in `folder` and not done again. Raises F501 where hardly any point can be
     simulated, F502 where the chains do not converge.
     """
+    began = time.perf_counter()
     size = len(posterior)
     lanes = 2 * size + 1
     # In lanes: 60 gradients a climb are a guess, the rest is known.
@@ -118,6 +122,7 @@ def find_posterior(
     return Fit(
         posterior, tuple(climbs), best.end, approximation, chains,
         rng.permutation(chains.flat[every]), r_hat, effective,
+        time.perf_counter() - began,
     )  # fmt: skip
 
 

@@ -160,6 +160,8 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
         panel.set_ylim(_DEEP, -0.3)
         panel.set_title("\n".join(textwrap.wrap(name, 26)), fontsize=7.6)
         panel.xaxis.set_major_locator(locator(3))
+        if np.abs(at).max() >= 1e4:  # a year stays a year
+            panel.xaxis.set_major_formatter(tick)
         panel.tick_params(labelsize=7)
     for panel in list(axes.flat)[len(order) :]:
         panel.set_visible(False)

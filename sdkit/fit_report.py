@@ -35,6 +35,8 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
         "summary.csv": together(every, "parameters"),
         "measurements.csv": together(every, "measurements"),
         "forecasts.csv": together(every, "forecasts"),
+        "densities.csv": together(every, "densities"),
+        "without.csv": together(every, "without"),
     }
     for name, table in tables.items():
         if len(table):
@@ -56,6 +58,7 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
         picture=write_pool_figure(every, parameters, out / "figures"),
         short=pool_in_short(every, parameters),
         fits=list(fits.itertuples(index=False)),
+        without=list(tables["without.csv"].itertuples(index=False)),
         ranks=None if ranks is None else list(ranks.itertuples(index=False)),
         **_about(replace(first, label="")),
     )
@@ -78,6 +81,9 @@ def _write_one(findings: Findings, out: Path) -> None:
     _write(out / "influence.csv", findings.influence)
     _write(out / "correlations.csv", ridges(findings, 0.3))
     _write(out / "profiles.csv", profiles_table(findings))
+    tally = findings.fit.posterior.tally
+    if tally.failed:
+        _write(out / "impossible.csv", findings.fit.posterior.values(np.array(tally.impossible)))
     _write_inference(findings, out / "inference.nc")
     pictures = write_fit_figures(findings, out / "figures")
     text = page(
@@ -91,6 +97,7 @@ def _write_one(findings: Findings, out: Path) -> None:
         forecasts=list(findings.forecasts.itertuples(index=False)),
         parameters=[r._asdict() for r in _plain(findings.parameters).itertuples(index=False)],
         ridges=list(_plain(ridges(findings, 0.7)).itertuples(index=False)),
+        without=list(findings.without.itertuples(index=False)),
         climbs=list(_plain(climbs_table(findings)).itertuples(index=False)),
         **_about(findings.prepared),
     )
@@ -239,8 +246,8 @@ def in_short(findings: Findings) -> list[str]:
     one = [r.parameter for r in mine.itertuples() if "one-sided" in r.remark]
     if one:
         lines.append(
-            f"The series exclude one end only of the priors of {len(one)} parameters: "
-            f"{', '.join(one)}."
+            f"Of {len(one)} parameters the series exclude one end of the prior and not the other "
+            "(one-sided in the table): held there alone, the density falls by more than 1.92."
         )
     weak = [r.parameter for r in mine.itertuples() if "prior-dominated" in r.remark]
     if weak:
@@ -262,6 +269,12 @@ def in_short(findings: Findings) -> list[str]:
             f"{len(strong)} uncertain values outside the fit move what was measured by {_STRONG:g} "
             "standard deviations of the residuals or more; drawn from their priors they throw the "
             f"model off its series, and would better be fitted: {names}."
+        )
+    tally = fit.posterior.tally
+    if tally.failed:
+        lines.append(
+            f"{tally.failed:,} of {tally.points:,} points ({tally.failed / tally.points:.2%}) "
+            "could not be simulated and count as impossible; impossible.csv holds the first."
         )
     shift, moved = findings.halved
     signed = f"{shift:+.2f}".replace("-", "−")

@@ -30,7 +30,8 @@ from .switches import meaning, settings
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
     "until": float, "later": dict, "measurements": list, "also": list, "set": dict,
-    "switch": str, "effort": dict, "forecast": dict, "posterior": bool, "recover": int,
+    "switch": str, "since": float, "without": dict, "effort": dict, "forecast": dict,
+    "posterior": bool, "recover": int,
 }  # fmt: skip
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
@@ -59,7 +60,9 @@ class FitRun:
     """What run.toml of a fit says, checked for form but not yet against the model.
 
     `until` is the last year whose observations are used, `later` a later one for some series.
-    `switch` names a structural constant: the fit is done under each of its settings. `recover`
+    `switch` names a structural constant: the fit is done under each of its settings. `without`
+    names causes, each by the constants that take it away; what that does to the change of the first
+    measurement `since` a year is told. `recover`
     counts the truths, drawn from the priors, that are to be found again.
     """
 
@@ -74,6 +77,8 @@ class FitRun:
     also: tuple[str, ...]
     set: Mapping[str, float]
     switch: str | None
+    since: float | None
+    without: Mapping[str, Mapping[str, float]]
     effort: Effort
     forecast: Forecast | None
     posterior: bool
@@ -143,6 +148,8 @@ def read_fit(folder: Path) -> FitRun:
         impossible("recover", f"has to lie between 0 and {MOST_TRUTHS}")
     if data.get("recover") and (forecast or data.get("posterior") or "switch" in data):
         impossible("recover", "makes its own series, so there is nothing to forecast or draw from")
+    if ("since" in data) != ("without" in data):
+        impossible("without", "and since, the year to compare with, need each other")
     if "switch" in data and forecast:
         impossible("switch", "leaves no single fit to forecast from")
     return FitRun(
@@ -157,6 +164,11 @@ def read_fit(folder: Path) -> FitRun:
         also=tuple(data.get("also", ())),
         set=_numbers(path, data.get("set", {})),
         switch=data.get("switch"),
+        since=data.get("since"),
+        without={
+            cause: _numbers(path, typed(path, cause, values, dict))
+            for cause, values in data.get("without", {}).items()
+        },
         effort=Effort(**effort),
         forecast=forecast,
         posterior=data.get("posterior", False),
@@ -201,7 +213,8 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)
             values[parameters.check_value(name, value, str(at)).name] = value
-    for name, value in (run.forecast.set if run.forecast else {}).items():
+    held = [run.forecast.set] if run.forecast else []
+    for name, value in (pair for table in [*held, *run.without.values()] for pair in table.items()):
         parameters.check_value(name, value, place(run.file, name))
 
     def find(name: str) -> Parameter:

@@ -14,7 +14,7 @@ from .experiment import sample
 from .files import load_arrays, place, save_arrays
 from .fit import Fit, find_posterior, parameter_table, series_table
 from .fit_run import MOST_TRUTHS, FitRun, Prepared
-from .forecast import scores
+from .forecast import densities, scores
 from .identifiability import find_profiles, influence_table
 from .measurement import Measurement, observe
 from .posterior import Posterior
@@ -33,6 +33,8 @@ class Findings:
     bands: Mapping[str, np.ndarray]
     influence: pd.DataFrame
     forecasts: pd.DataFrame
+    densities: pd.DataFrame
+    without: pd.DataFrame
     halved: tuple[float, float]
     draws: pd.DataFrame = field(repr=False)
     profiles: np.ndarray = field(repr=False)
@@ -71,7 +73,8 @@ def execute_fit(
     if run.recover:
         truth, made = _made(posterior, run.seed)
         posterior = posterior.changed(measurements=made)
-    ahead = _ahead(prepared, threads)  # before the fit: what is wrong with it is told at once
+    # Before the fit: what is wrong with what comes after it is told at once.
+    ahead, since = _ahead(prepared, threads), _since(run, posterior)
     fit = find_posterior(
         posterior, run.effort, run.draws, run.seed, work, report or (lambda done, total: None)
     )
@@ -82,6 +85,9 @@ def execute_fit(
     moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
     table, bands = series_table(fit, run.seed)
     profiles = _profiles(fit, work)
+    forecasts, switched = pd.DataFrame(), pd.DataFrame()
+    if ahead is not None:
+        forecasts, switched = _forecasts(ahead, prepared, draws)
     return Findings(
         prepared,
         fit,
@@ -89,11 +95,51 @@ def execute_fit(
         table,
         bands,
         influence_table(posterior, fit.mode),
-        pd.DataFrame() if ahead is None else _forecasts(ahead, run, draws),
+        forecasts,
+        switched,
+        _without(run, since, posterior, draws),
         (float(half[0] - coarse[0]), moved),
         draws,
         profiles,
     )
+
+
+def _since(run: FitRun, posterior: Posterior) -> int:
+    """Which observation of the first measurement its last is compared with. Raises R410."""
+    m = posterior.measurements[0]
+    found = np.flatnonzero(m.series.time == run.since)
+    if run.without and not len(found):
+        where = place(run.file, "since")
+        raise RunError("R410", f"{where}: {m.name} has no observation of {run.since:g}")
+    return int(found[0]) if len(found) else 0
+
+
+def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame) -> pd.DataFrame:
+    """One row a cause: by how much the first measurement's change since a year would be another if
+    the cause were taken away and all else stayed, as quantiles over the draws.
+
+    `ratio_...` are last values relative to the year's, with all causes; `change_...` that ratio
+    without the cause, relative to the one with it. With one cause fewer others may do more, so
+    that changes need not add up.
+    """
+    rows = []
+    if not run.without:
+        return pd.DataFrame()
+    first = posterior.changed(measurements=posterior.measurements[:1])
+    m = first.measurements[0]
+
+    def change(values: Mapping[str, float]) -> np.ndarray:
+        (own,) = first.simulate_values(draws.assign(**values))
+        return own[:, -1] / own[:, since]
+
+    usual = change({})
+    for cause, values in run.without.items():
+        row = {"without": cause, "measurement": m.name, "time": m.series.time[-1]}
+        for name, ratio in (("ratio", usual), ("change", change(values) / usual - 1)):
+            found = np.nanquantile(ratio, (0.05, 0.5, 0.95))
+            row |= {f"{name}_{q}": v for q, v in zip((5, 50, 95), found, strict=True)}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _profiles(fit: Fit, work: Path | None) -> np.ndarray:
@@ -151,8 +197,11 @@ def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
     return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
 
 
-def _forecasts(posterior: Posterior, run: FitRun, draws: pd.DataFrame) -> pd.DataFrame:
-    """Scores of the years after the fit."""
+def _forecasts(
+    posterior: Posterior, prepared: Prepared, draws: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of the years after the fit, and what the first of them says of switches."""
+    run = prepared.run
     # What a series that took no part in the fit needs besides comes from its prior.
     rng = np.random.default_rng(run.seed)
     spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
@@ -160,4 +209,8 @@ def _forecasts(posterior: Posterior, run: FitRun, draws: pd.DataFrame) -> pd.Dat
         [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
     )
     values = values.drop(columns=[name for name in values.columns if name in posterior.set])
-    return scores(posterior, values, run.until + 1, run.seed, run.forecast.published)
+    origin = run.until + 1
+    return (
+        scores(posterior, values, origin, run.seed, run.forecast.published),
+        densities(posterior, values, origin, prepared.parameters.of_role("structural")),
+    )

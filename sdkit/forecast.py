@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .measurement import Measurement, observe, residuals
+from .measurement import Measurement, log_density, observe, residuals
+from .parameters import Parameter
 from .posterior import Posterior
+from .switches import settings
 
 NAIVE = ("last value", "last trend", "random walk with drift")
 
@@ -108,7 +110,8 @@ def scores(
         for i, time in enumerate(m.series.time[past:]):
             row = {
                 "measurement": m.name, "time": time, "years_ahead": time - m.series.time[past - 1],
-                "observed": y[i], "low": low[i], "median": middle[i], "high": high[i],
+                "last": m.series.value[past - 1], "observed": y[i],
+                "low": low[i], "median": middle[i], "high": high[i],
                 "error": middle[i] / y[i] - 1, "inside": bool(low[i] <= y[i] <= high[i]),
                 "rank": float(np.mean(seen[:, i] <= y[i])), "crps": score[i],
             }  # fmt: skip
@@ -124,4 +127,38 @@ def scores(
                 value = other.values.get(time, np.nan) if other.measurement == m.name else np.nan
                 row[other.name] = value
             rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def densities(
+    posterior: Posterior, values: pd.DataFrame, origin: float, switches: Sequence[Parameter]
+) -> pd.DataFrame:
+    """How probable each setting of each switch made the first observations after the `origin`.
+
+    One row a setting: `log_density` is the log of the mean density, over the draws that have the
+    setting, of the first observation of every measurement given those before it; `effective`
+    counts the draws that carry that mean. `values` (draws, parameters) hold the switches.
+    """
+    total = np.zeros(len(values))
+    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        past = int((m.series.time < origin).sum())
+        if 0 < past < len(m.series.time):
+            total += log_density(m, own, *posterior.scatter(m, values))[:, past]
+    rows = []
+    for switch in switches:
+        if switch.name not in values:
+            continue
+        for setting in settings(switch):
+            own = total[values[switch.name].to_numpy() == setting]
+            own = own[np.isfinite(own)]
+            if not len(own):
+                continue
+            weight = np.exp(own - own.max())
+            rows.append(
+                {
+                    "switch": switch.name, "setting": setting, "draws": len(own),
+                    "log_density": float(own.max() + np.log(weight.mean())),
+                    "effective": float(weight.sum() ** 2 / (weight**2).sum()),
+                }
+            )  # fmt: skip
     return pd.DataFrame(rows)

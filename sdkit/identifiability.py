@@ -15,7 +15,7 @@ AT = np.array([-2.5, -1.645, -1.0, -0.5, 0.0, 0.5, 1.0, 1.645, 2.5])
 _BELOW, _ABOVE = 1, 7
 # Half the 95 % point of chi-squared with one degree of freedom: the usual likelihood interval.
 EXCLUDED = 1.92
-_TOLD = 0.95  # of the prior's standard deviation: above it the others need not follow
+_TOLD = 0.85  # of the prior's standard deviation: above it the others need not follow
 _LANES = 3000  # simulations for each parameter's profile, about
 _PARTS = np.array([1.0, 0.5, 0.25, 0.0])  # of a Newton step, of which the best is taken
 

@@ -7,7 +7,9 @@ distribution and bounds, is the same, no bound can be crossed, and coordinates a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +26,26 @@ from .observations import at_observations, periods
 from .parameters import Parameter, Parameters
 
 _GRID = np.linspace(-8.0, 8.0, 4001)  # standard normal coordinates of a prior that is inverted
+
+
+_LISTED = 1000  # points that could not be simulated, of which the values are kept
+
+
+@dataclass
+class Tally:
+    """What the evaluations of a density took: points, seconds inside the compiled model, and the
+    points that could not be simulated, the first of them by their coordinates."""
+
+    points: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+    impossible: list[np.ndarray] = field(default_factory=list)
+
+    def count(self, z: np.ndarray, density: np.ndarray) -> None:
+        bad = z[~np.isfinite(density)]
+        self.points += len(z)
+        self.failed += len(bad)
+        self.impossible += list(bad[: _LISTED - len(self.impossible)])
 
 
 class Posterior:
@@ -54,6 +76,7 @@ class Posterior:
         self.program = compile_model(model, tuple(variables))
         self.time_step = time_step or self.program.time_step
         self._windows = [self._window(m) for m in self.measurements]
+        self.tally = Tally()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -129,8 +152,10 @@ class Posterior:
             program, experiment, p, self.model.method == "rk4", self.time_step, self.threads
         )
         whole = np.full((ensemble.plan.width, 1, 1, len(draws)), np.nan)
+        began = time.perf_counter()
         for _ in ensemble.values(lambda work: None, into=whole):
             pass
+        self.tally.seconds += time.perf_counter() - began
         found = []
         for m, (_, _, matrix) in zip(self.measurements, self._windows, strict=True):
             own = whole[ensemble.plan.columns[m.name], 0, 0].T
@@ -177,7 +202,9 @@ class Posterior:
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Likelihood times prior, in the coordinates z: shape (lanes,)."""
         z = np.atleast_2d(np.asarray(z, dtype=float))
-        return self.log_likelihood(z) - 0.5 * (z**2).sum(axis=1)
+        value = self.log_likelihood(z) - 0.5 * (z**2).sum(axis=1)
+        self.tally.count(z, value)
+        return value
 
     def changed(
         self,

@@ -1,4 +1,5 @@
-"""docs/fits.md, made from the recorded fits: `python -m tests.fits` writes it."""
+"""docs/fits.md and the README's scores, made from the recorded fits: `python -m tests.fits` writes
+both."""
 
 from __future__ import annotations
 
@@ -6,13 +7,17 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from sdkit.fit_pool import ranks_table
 from sdkit.fit_report import pooled
 from sdkit.forecast import NAIVE
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "fits.md"
+PAGE, README = ROOT / "docs" / "fits.md", ROOT / "README.md"
+BEGIN, END = "<!-- from the forecasts of runs/fit-to-... -->\n", "<!-- end of forecasts -->\n"
+MAIN, ALL, KNOWN = "fit-to-2022", "fit", "fit-with-supply-known"
 HEAD = """# Fits
 
 What `sdkit run` found in the recorded fits of `models/fentanyl`; made from their tables by
@@ -22,14 +27,21 @@ What `sdkit run` found in the recorded fits of `models/fentanyl`; made from thei
 
 
 def runs() -> list[Path]:
-    """Run folders that ask for a fit of the fentanyl model and have been carried out."""
+    """Run folders that ask for a fit and have been carried out."""
     found = []
     for path in sorted((ROOT / "runs").glob("*/run.toml")):
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        fits = data["do"] == "fit" and data["model"] == "models/fentanyl"
-        if fits and (path.parent / "summary.csv").exists():
+        data = task(path.parent)
+        if data["do"] == "fit" and (path.parent / "summary.csv").exists():
             found.append(path.parent)
     return found
+
+
+def task(folder: Path) -> dict:
+    return tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
+
+
+def of_fentanyl() -> list[Path]:
+    return [folder for folder in runs() if task(folder)["model"] == "models/fentanyl"]
 
 
 def share(value: float) -> str:
@@ -40,109 +52,300 @@ def signed(value: float) -> str:
     return f"{100 * value:+.0f} %".replace("-", "−")
 
 
+def decimals(value: float, n: int) -> str:
+    return f"{value:.{n}f}".replace("-", "−")
+
+
 def short(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def table(*rows: str, columns: str) -> list[str]:
+    return [f"| {columns} |", "| --- " * (columns.count("|") + 1) + "|", *rows]
+
+
 def found_section(folders: list[Path]) -> list[str]:
-    lines = [
+    rows = []
+    for folder in folders:
+        whole = pd.read_csv(folder / "summary.csv")
+        parts = whole.groupby("fit", sort=False) if "fit" in whole else [("", whole)]
+        for label, part in parts:
+            mine = part[part["of"] == "model"]
+            one = mine.remark.fillna("").str.contains("one-sided").sum()
+            rows.append(
+                f"| `runs/{folder.name}`{f', {label}' if label else ''} | {len(part)} | {len(mine)} | "
+                f"{part.r_hat.max():.4f} | {part.effective.min():,.0f} | "
+                f"{(mine.narrowing <= 0.9).sum()} | {one} |"
+            )
+    return [
         "## Convergence",
         "",
-        "| run | parameters | of them of the model | R-hat at most | effective draws at least | narrowed below 90 % of the prior |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "Narrowed: the posterior's standard deviation is under 90 % of the prior's. One-sided: the series",
+        "exclude the 5 % or the 95 % point of the prior, and not both, by the profile of the density.",
+        "",
+        *table(
+            *rows,
+            columns="run | parameters | of them of the model | R-hat at most | effective draws at least | "
+            "narrowed | one-sided",
+        ),
     ]
-    for folder in folders:
-        table = pd.read_csv(folder / "summary.csv")
-        mine = table[table["of"] == "model"]
-        lines.append(
-            f"| `runs/{folder.name}` | {len(table)} | {len(mine)} | {table.r_hat.max():.4f} | "
-            f"{table.effective.min():,.0f} | {(mine.narrowing <= 0.9).sum()} |"
-        )
-    return lines
 
 
 def series_section(folder: Path) -> list[str]:
-    table = pd.read_csv(folder / "measurements.csv")
-    pooled_share = (table.coverage * table.observations).sum() / table.observations.sum()
-    lines = [
+    seen = pd.read_csv(folder / "measurements.csv")
+    held = (seen.coverage * seen.observations).sum() / seen.observations.sum()
+    rows = [
+        f"| {row.measurement} | {int(row._3)}–{int(row.to)} | {row.observations} | "
+        f"{share(row.median_error)} | {share(row.largest_error)} | {share(row.coverage)} | "
+        f"{decimals(row.autocorrelation, 2)} |"
+        for row in seen.itertuples()
+    ]
+    return [
         f"## Model and series, `runs/{folder.name}`",
         "",
-        f"The 90 % bands hold {share(pooled_share)} of {table.observations.sum()} observations.",
+        f"The 90 % bands hold {share(held)} of {seen.observations.sum()} observations.",
         "",
-        "| series | years | observations | median error | largest | in the 90 % band | left-over autocorrelation |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        *table(
+            *rows,
+            columns="series | years | observations | median error | largest | in the 90 % band | "
+            "left-over autocorrelation",
+        ),
     ]
-    for row in table.itertuples():
-        left = f"{row.autocorrelation:.2f}".replace("-", "−")
-        lines.append(
-            f"| {row.measurement} | {int(row._3)}–{int(row.to)} | {row.observations} | "
-            f"{share(row.median_error)} | {share(row.largest_error)} | {share(row.coverage)} | {left} |"
-        )
-    return lines
 
 
-def forecast_section(folders: list[Path]) -> list[str]:
-    lines = [
-        "## Forecasts of years that a fit never saw",
-        "",
-        "Mean scores (CRPS, lower is better, in the unit of the series; for a single number it is the",
-        "absolute error) of one to three years from each origin, all uncertain values and switches drawn",
-        "from their priors.",
-        "",
-        "| run | series | observations | in the 90 % band | median error | model | "
-        + " | ".join(NAIVE)
-        + " |",
-        "| --- " * (6 + len(NAIVE)) + "|",
-    ]
-    every = []
+def score_rows(folders: list[Path]) -> tuple[list[str], pd.DataFrame]:
+    rows, every = [], []
     for folder in folders:
-        if not (folder / "forecasts.csv").exists():
-            continue
-        table = pd.read_csv(folder / "forecasts.csv")
-        every.append(table)
-        for row in pooled(table).itertuples():
+        own = pd.read_csv(folder / "forecasts.csv")
+        every.append(own)
+        for row in pooled(own).itertuples():
             naive = (short(getattr(row, f"crps_{i}")) for i in range(len(NAIVE)))
-            lines.append(
+            rows.append(
                 f"| `{folder.name}` | {row.measurement} | {row.observations} | {share(row.coverage)} | "
                 f"{signed(row.error)} | **{short(row.crps)}** | {' | '.join(naive)} |"
             )
-    if every:
-        table = pd.concat(every)
-        better = [(table.crps < table[f"crps of {name}"]).mean() for name in NAIVE]
-        lines += [
-            "",
-            f"Of all {len(table)} observations forecast, {share(table.inside.mean())} lie in the 90 % band. "
-            "The model's score is better than "
-            + ", ".join(f"{name} in {share(b)}" for name, b in zip(NAIVE, better, strict=True))
-            + ".",
-        ]
-    return lines
+    return rows, pd.concat(every)
 
 
-def recover_section(folder: Path) -> list[str]:
-    table = pd.read_csv(folder / "summary.csv")
-    held = table["rank"].between(0.05, 0.95)
-    outside = ", ".join(table.parameter[~held]) or "none"
+SCORES = "run | series | observations | in the 90 % band | median error | model | " + " | ".join(
+    NAIVE
+)
+
+
+def forecast_section(folders: list[Path]) -> list[str]:
+    rows, every = score_rows(folders)
+    better = [(every.crps < every[f"crps of {name}"]).mean() for name in NAIVE]
+    beats = ", ".join(f"{name} in {share(b)}" for name, b in zip(NAIVE, better, strict=True))
     return [
-        f"## Known values, `runs/{folder.name}`",
+        "## Forecasts of years that a fit never saw",
         "",
-        f"Fitted to series that the model made itself, {held.sum()} of {len(table)} known values lie in the "
-        f"middle 90 % of the posterior. Outside: {outside}. They are the model's own values and no draws from",
-        "the priors, so that more than nine in ten are expected where the series say little: this shows that",
-        "the fit finds what it should, and not yet that its widths are right.",
+        "Mean scores (CRPS, lower is better, in the unit of the series; for a single number it is the",
+        "absolute error) of the years after each origin, all uncertain values and switches drawn",
+        "from their priors.",
+        "",
+        *table(*rows, columns=SCORES),
+        "",
+        f"Of all {len(every)} observations forecast, {share(every.inside.mean())} lie in the 90 % band. "
+        f"The model's score is better than {beats}.",
     ]
+
+
+def published_rows(folder: Path) -> list[str]:
+    own = pd.read_csv(folder / "forecasts.csv")
+    rows = []
+    for entry in task(folder)["forecast"].get("published", []):
+        for row in own[own[entry["name"]].notna()].to_dict("records"):
+            value = row[entry["name"]]
+            rows.append(
+                f"| {row['measurement']}, {row['time']:g} | {row['observed']:,.0f} | "
+                f"{row['median']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f}) | "
+                f"{signed(row['error'])} | {value:,.0f} | {signed(value / row['observed'] - 1)} | "
+                f"{signed(row['last'] / row['observed'] - 1)} |"
+            )
+    return rows
+
+
+def published_section(folder: Path) -> list[str]:
+    names = [entry["name"] for entry in task(folder)["forecast"]["published"]]
+    return [
+        f"## Beside a published forecast, `runs/{folder.name}`",
+        "",
+        f"The published one is {', '.join(names)} (`run.toml` names its source); a single run, so that its",
+        "error is its score.",
+        "",
+        *table(
+            *published_rows(folder),
+            columns="observation | observed | model: median, 5 to 95 % | error | published | error | "
+            "error of the last value",
+        ),
+    ]
+
+
+def known_section(folder: Path) -> list[str]:
+    rows = [
+        f"| {row.measurement}, {row.time:g} | {row.observed:,.0f} | {row.median:,.0f} | {row.low:,.0f} to "
+        f"{row.high:,.0f} | {signed(row.error)} |"
+        for row in pd.read_csv(folder / "forecasts.csv").itertuples()
+    ]
+    return [
+        f"## Had purity and seizures been known, `runs/{folder.name}`",
+        "",
+        "The fit to 2022, with powder purity, pills and border seizures of later years, and without deaths",
+        "after 2022: what supply explains of the fall if the model is right.",
+        "",
+        *table(*rows, columns="observation | observed | median | 5 to 95 % | error"),
+    ]
+
+
+def settings_section(folder: Path) -> list[str]:
+    fits = pd.read_csv(folder / "fits.csv")
+    seen = pd.read_csv(folder / "measurements.csv").set_index(["fit", "measurement"])
+    rows = [
+        f"| {row.fit} | {share(row.weight)} | {decimals(row.log_evidence, 1)} | {share(row.coverage)} | "
+        + " | ".join(
+            share(seen.loc[(row.fit, name), "median_error"])
+            for name in ("synthetic-opioid deaths", "border seizures", "powder purity", "homicides")
+        )
+        + " |"
+        for row in fits.itertuples()
+    ]
+    left = pd.read_csv(folder / "without.csv")
+    causes = [
+        f"| {cause} | "
+        + " | ".join(
+            f"{signed(r.change_50)} ({signed(r.change_5)} to {signed(r.change_95)})"
+            for r in own.itertuples()
+        )
+        + " |"
+        for cause, own in left.groupby("without", sort=False)
+    ]
+    return [
+        f"## All years, under each explanation of the fall, `runs/{folder.name}`",
+        "",
+        "Weights are those of before the fit, and draws are pooled by them: a turn of one series cannot",
+        "settle which explanation is right. Log evidence is below that of the best, by a Gaussian.",
+        "",
+        *table(
+            *rows,
+            columns="explanation | weight | log evidence | in the 90 % band | synthetic-opioid deaths: "
+            "median error | border seizures | powder purity | homicides",
+        ),
+        "",
+        f"How much higher or lower {left.measurement[0]} of {left.time[0]:g} would be, relative to those of",
+        f"{task(folder)['since']:g}, if one cause were taken away and all else stayed (median, 5 to 95 % of the",
+        "draws). The range over explanations is the answer; no single split is.",
+        "",
+        *table(*causes, columns="without | " + " | ".join(fits.fit)),
+    ]
+
+
+def densities_section(folders: list[Path]) -> list[str]:
+    """What one year ahead says of each switch, over origins whose next year is 2022 at most."""
+    parts = [pd.read_csv(f / "densities.csv") for f in folders if task(f)["until"] < 2022]
+    whole = pd.concat(parts).groupby(["switch", "setting"], sort=False)
+    log, least = whole.log_density.sum(), whole.effective.min()
+    weights = _weights()
+    rows = []
+    for switch in log.index.get_level_values(0).unique():
+        own, prior = log[switch], weights[switch]
+        after = np.exp(own - own.max()) * prior
+        cells = (f"{s:g}: {share(prior[s])} → {share(after[s] / after.sum())}" for s in own.index)
+        gap = decimals(own.max() - own.min(), 1)
+        rows.append(f"| {switch} | {'; '.join(cells)} | {gap} | {least[switch].min():.0f} |")
+    years = ", ".join(f"{task(f)['until'] + 1:g}" for f in folders if task(f)["until"] < 2022)
+    return [
+        "## What one year ahead says of the switches",
+        "",
+        f"Densities of deaths and homicides of {years}, each forecast from the end of the year before, summed",
+        "over origins; weights before and after. Fitted values are those of the switches' usual settings,",
+        "so that a setting that needs other values looks worse than it is, and few draws may carry a mean.",
+        "",
+        *table(
+            *rows,
+            columns="switch | weights before → after | log density, best less worst | draws that carry it, at least",
+        ),
+    ]
+
+
+def _weights() -> dict[str, pd.Series]:
+    rows = pd.read_csv(ROOT / "models/fentanyl/parameters.csv")
+    rows = rows[rows.role == "structural"]
+    found = {}
+    for row in rows.itertuples():
+        own = np.array([float(w) for w in row.weights.split(";")])
+        index = np.arange(float(row.low), float(row.high) + 1)
+        found[row.name] = pd.Series(own / own.sum(), index=index)
+    return found
+
+
+def recover_section(folders: list[Path]) -> list[str]:
+    lines = ["## Known values", ""]
+    for folder in folders:
+        whole = pd.read_csv(folder / "summary.csv")
+        count = whole.groupby("parameter").size().iloc[0]
+        held, half = whole["rank"].between(0.05, 0.95), whole["rank"].between(0.25, 0.75)
+        lines.append(
+            f"`runs/{folder.name}` (`{task(folder)['model']}`): {count} time{'s' if count > 1 else ''} values "
+            f"were drawn from the priors, series made with them, and the fit had to find them. Of "
+            f"{len(whole)} values {share(held.mean())} lie in the middle nine tenths of their posterior, "
+            f"{share(half.mean())} in the middle half."
+        )
+        if count >= 20:
+            ranks = ranks_table(whole)
+            lines += [
+                "",
+                *table(
+                    *(
+                        f"| {r.parameter} | {share(r.in_half)} | {share(r.in_nine_tenths)} | {r.p:.2g} |"
+                        for r in ranks.itertuples()
+                    ),
+                    columns="parameter | in the middle half | in nine tenths | p of even ranks",
+                ),
+            ]
+        lines.append("")
+    return lines[:-1]
 
 
 def page() -> str:
     """The text of docs/fits.md."""
-    folders = runs()
-    parts = [found_section(folders)]
-    recovered = [f for f in folders if "rank" in pd.read_csv(f / "summary.csv", nrows=1)]
-    plain = [f for f in folders if f not in recovered]
-    parts.append(series_section(plain[-1]))
-    parts.append(forecast_section(plain))
-    parts += [recover_section(folder) for folder in recovered]
+    folders = of_fentanyl()
+    by_name = {folder.name: folder for folder in folders}
+    origins = [f for f in folders if f.name.startswith("fit-to-")]
+    recovered = [f for f in runs() if task(f).get("recover")]
+    published = [f for f in origins if task(f)["forecast"].get("published")]
+    parts = [found_section(folders), series_section(by_name[MAIN]), forecast_section(origins)]
+    parts += [published_section(folder) for folder in published]
+    parts += [known_section(by_name[KNOWN]), settings_section(by_name[ALL])]
+    parts += [densities_section(origins), recover_section(recovered)]
     return HEAD + "\n" + "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def scores() -> str:
+    """The README's table of forecasts."""
+    origins = [f for f in of_fentanyl() if f.name.startswith("fit-to-")]
+    rows, every = score_rows(origins)
+    published = [f for f in origins if task(f)["forecast"].get("published")]
+    lines = [
+        "Mean scores of forecasts from the end of each origin's year (CRPS in the unit of the series, lower",
+        f"is better); {share(every.inside.mean())} of {len(every)} observations lie in the 90 % bands:",
+        "",
+        *table(*rows, columns=SCORES),
+        "",
+        "Beside the forecast that the FDA's opioid model made from data to 2020:",
+        "",
+        *table(
+            *(row for folder in published for row in published_rows(folder)),
+            columns="observation | observed | model: median, 5 to 95 % | error | published | error | "
+            "error of the last value",
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def readme() -> str:
+    """The README with that table in its place."""
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + scores() + END + rest.split(END)[1]
 
 
 def stale() -> list[str]:
@@ -159,3 +362,4 @@ def stale() -> list[str]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
