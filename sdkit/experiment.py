@@ -198,7 +198,9 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
         values = [number(path, line, name, row[name]) for line, row in rows[:n]]
         low, high = item.limits
-        if item.role == "structural" and not set(values) <= set(range(int(high) + 1)):
+        if item.role == "structural" and not set(values) <= set(
+            range(int(item.low), int(item.high) + 1)
+        ):
             raise ParameterError("P310", f"{path}: {item.name} has a setting that is none")
         if (low is not None and min(values) < low) or (high is not None and max(values) > high):
             raise ParameterError("P310", f"{path}: {item.name} leaves its bounds in the model")

@@ -17,7 +17,7 @@ from .files import load_arrays, save_arrays
 from .identifiability import excluded
 from .measurement import Measurement, observe, residuals
 from .optimum import Climb, climb, covariance, curvature, starting_points
-from .posterior import Posterior
+from .posterior import Posterior, Tally
 from .sampler import BLOCK, ENSEMBLES, THIN, Chains, Sampler, sample_density
 
 _AMONG = 1024  # points of the prior among which the starts of climbs are chosen
@@ -47,8 +47,8 @@ class Fit:
     """A posterior as it was found.
 
     `draws` (draws, coordinates) are points z of `posterior`, in random order; `chains` all states
-    that were kept, `r_hat` and `effective` one value a coordinate, `seconds` the time that search
-    and sampling took, without what was read from earlier work.
+    that were kept, `r_hat` and `effective` one value a coordinate; `seconds` and `tally` what
+    search and sampling took, without what was read from earlier work.
     """
 
     posterior: Posterior
@@ -60,6 +60,7 @@ class Fit:
     r_hat: np.ndarray
     effective: np.ndarray
     seconds: float
+    tally: Tally
 
 
 def find_posterior(
@@ -122,7 +123,7 @@ def find_posterior(
     return Fit(
         posterior, tuple(climbs), best.end, approximation, chains,
         rng.permutation(chains.flat[every]), r_hat, effective,
-        time.perf_counter() - began,
+        time.perf_counter() - began, posterior.tally.copy(),
     )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def parameter_table(
     with` names the closest other parameter.
     """
     posterior, flat = fit.posterior, fit.chains.flat
-    correlation = np.corrcoef(flat.T)
+    correlation = np.atleast_2d(np.corrcoef(flat.T))
     np.fill_diagonal(correlation, 0.0)
     prior = posterior.values(_prior_quantiles(len(posterior)))
     after = posterior.values(np.quantile(flat, _QUANTILES, axis=0))

@@ -15,7 +15,7 @@ from .fitting import Findings
 from .plot import BLUE, DARK, GREY, Picture, framed, new_figure, save, styled, tick
 
 _RECENT = 10.0  # years that the figure of a switch shows
-_ENOUGH = 20  # truths from which ranks say something about widths
+ENOUGH = 20  # truths from which ranks say something about widths
 
 
 def weights_of(every: Sequence[Findings]) -> np.ndarray:
@@ -31,7 +31,7 @@ def pooled_draws(every: Sequence[Findings]) -> pd.DataFrame:
     the setting itself is a column.
 
     The weights are those of before the fit: how well a setting meets the series is shown
-    (`fits_table`), and is not used, since a good fit of one turn of one series is weak evidence.
+    (`fits_table`), and is not used.
     """
     run = every[0].prepared.run
     if run.switch is None:
@@ -47,17 +47,24 @@ def pooled_draws(every: Sequence[Findings]) -> pd.DataFrame:
 def log_evidence(fit: Fit) -> float:
     """Log probability of the series under this fit's structure, whatever its parameters.
 
-    By a Gaussian with the covariance of the draws at the most probable point (Laplace): good
-    where the posterior is near one. Constants that all fits share are left out.
+    By a Gaussian with the covariance of the draws at the most probable point (Laplace), its
+    determinant corrected for the number of effective draws (a Wishart's mean log determinant).
+    Where the posterior is no Gaussian it is off by some units.
     """
+    from scipy.special import digamma
+
     best = max(c.log_density for c in fit.climbs)
-    return best + 0.5 * float(np.linalg.slogdet(np.cov(fit.chains.flat.T))[1])
+    matrix = np.atleast_2d(np.cov(fit.chains.flat.T))
+    n, size = float(np.median(fit.effective)), len(matrix)
+    lost = digamma((n - np.arange(size)) / 2).sum() + size * np.log(2 / n) if n > size else 0.0
+    return best + 0.5 * (float(np.linalg.slogdet(matrix)[1]) - lost)
 
 
 def fits_table(every: Sequence[Findings]) -> pd.DataFrame:
     """One row a fit: how well it meets the series, and how far it converged."""
-    weights = weights_of(every) if every[0].prepared.run.switch else np.full(len(every), np.nan)
-    evidence = np.array([log_evidence(f.fit) for f in every])
+    weights = evidence = np.full(len(every), np.nan)
+    if every[0].prepared.run.switch is not None:
+        weights, evidence = weights_of(every), np.array([log_evidence(f.fit) for f in every])
     rows = []
     for f, weight, own in zip(every, weights, evidence - evidence.max(), strict=True):
         seen = f.measurements
@@ -65,7 +72,7 @@ def fits_table(every: Sequence[Findings]) -> pd.DataFrame:
             {
                 "fit": f.prepared.label,
                 "weight": weight,
-                "log_evidence": own if f.prepared.run.switch else np.nan,
+                "log_evidence": own,
                 "r_hat": f.fit.r_hat.max(),
                 "effective": f.fit.effective.min(),
                 "coverage": (seen.coverage * seen.observations).sum() / seen.observations.sum(),
@@ -93,15 +100,16 @@ def ranks_table(parameters: pd.DataFrame) -> pd.DataFrame:
                 "truths": len(own),
                 "in_half": own.between(0.25, 0.75).mean(),
                 "in_nine_tenths": own.between(0.05, 0.95).mean(),
-                "p": float(kstest(own, "uniform").pvalue) if len(own) >= _ENOUGH else np.nan,
+                "p": float(kstest(own, "uniform").pvalue) if len(own) >= ENOUGH else np.nan,
             }
         )
     return pd.DataFrame(rows)
 
 
-def in_short(every: Sequence[Findings], parameters: pd.DataFrame) -> list[str]:
-    """A run of several fits in sentences, made of its numbers."""
-    table = fits_table(every)
+def in_short(
+    every: Sequence[Findings], parameters: pd.DataFrame, table: pd.DataFrame, ranks: pd.DataFrame
+) -> list[str]:
+    """A run of several fits in sentences, made of its numbers (`fits_table`, `ranks_table`)."""
     lines = [
         f"{len(every)} fits; R-hat between ensembles is {table.r_hat.max():.4f} at most, and every "
         f"parameter has at least {table.effective.min():,.0f} effective draws."
@@ -114,7 +122,6 @@ def in_short(every: Sequence[Findings], parameters: pd.DataFrame) -> list[str]:
             f"{held:.0%} lie in the middle nine tenths of their posterior and {half:.0%} in the "
             "middle half."
         )
-        ranks = ranks_table(parameters)
         if ranks.p.notna().any():
             worst = ranks.loc[ranks.p.idxmin()]
             fair = 1 - (1 - worst.p) ** len(ranks)
@@ -123,13 +130,13 @@ def in_short(every: Sequence[Findings], parameters: pd.DataFrame) -> list[str]:
                 f"{fair:.2g} as the worst of {len(ranks)})."
             )
         return lines
-    own, others = table.log_evidence.max(), table.sort_values("log_evidence", ascending=False)
-    gap = own - others.log_evidence.iloc[-1]
+    others = table.sort_values("log_evidence", ascending=False)
+    gap = -others.log_evidence.iloc[-1]
     lines.append(
         f"The series of this run are explained best by “{others.fit.iloc[0]}” and least by "
-        f"“{others.fit.iloc[-1]}”, by {gap:.1f} in log probability, if structure, priors and "
-        "errors are as they are written here. Draws are pooled by the weights of before all the "
-        "same."
+        f"“{others.fit.iloc[-1]}”, by {gap:.0f} in log probability, known to a few units, "
+        "if structure, priors and errors are as they are written here. Draws are pooled by the "
+        "weights of before all the same."
     )
     last = [f"{f.prepared.label} {percent(_last_error(f))}" for f in every]
     lines.append(

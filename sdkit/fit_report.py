@@ -24,6 +24,15 @@ from .measurement import observe
 from .report import page, weaknesses_of
 
 _KEPT = 500  # states of each chain in inference.nc
+# Tracked tables of each fit, and what they are among its findings.
+_OF_EACH = {
+    "summary.csv": "parameters",
+    "measurements.csv": "measurements",
+    "forecasts.csv": "forecasts",
+    "densities.csv": "densities",
+    "without.csv": "without",
+}
+TABLES = (*_OF_EACH, "fits.csv")
 _STRONG = 0.3  # influence of a value outside the fit, in standard deviations of residuals
 
 
@@ -31,13 +40,7 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
     """Every result of a run's fits into `stage`: the tracked tables, and the rest under out/."""
     out = stage / "out"
     first = every[0].prepared
-    tables = {
-        "summary.csv": together(every, "parameters"),
-        "measurements.csv": together(every, "measurements"),
-        "forecasts.csv": together(every, "forecasts"),
-        "densities.csv": together(every, "densities"),
-        "without.csv": together(every, "without"),
-    }
+    tables = {file: together(every, name) for file, name in _OF_EACH.items()}
     for name, table in tables.items():
         if len(table):
             _write(stage / name, table)
@@ -47,19 +50,19 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
         return
     fits = fits_table(every)
     _write(stage / "fits.csv", fits)
+    parameters = tables["summary.csv"]
+    ranks = ranks_table(parameters) if first.run.recover else pd.DataFrame()
     if first.run.switch is not None:
         for number, findings in enumerate(every, 1):
             _write_one(findings, out / f"fit-{number}")
-    parameters = tables["summary.csv"]
-    ranks = ranks_table(parameters) if first.run.recover else None
     text = page(
         "fits.html",
         out / "figures",
         picture=write_pool_figure(every, parameters, out / "figures"),
-        short=pool_in_short(every, parameters),
+        short=pool_in_short(every, parameters, fits, ranks),
         fits=list(fits.itertuples(index=False)),
         without=list(tables["without.csv"].itertuples(index=False)),
-        ranks=None if ranks is None else list(ranks.itertuples(index=False)),
+        ranks=list(ranks.itertuples(index=False)),
         **_about(replace(first, label="")),
     )
     write_text(out / "report.html", text)
@@ -81,7 +84,7 @@ def _write_one(findings: Findings, out: Path) -> None:
     _write(out / "influence.csv", findings.influence)
     _write(out / "correlations.csv", ridges(findings, 0.3))
     _write(out / "profiles.csv", profiles_table(findings))
-    tally = findings.fit.posterior.tally
+    tally = findings.fit.tally
     if tally.failed:
         _write(out / "impossible.csv", findings.fit.posterior.values(np.array(tally.impossible)))
     _write_inference(findings, out / "inference.nc")
@@ -187,7 +190,7 @@ def profiles_table(findings: Findings) -> pd.DataFrame:
 def ridges(findings: Findings, least: float) -> pd.DataFrame:
     """Pairs of parameters whose posterior correlation is `least` or more, the closest first."""
     fit = findings.fit
-    names, matrix = fit.posterior.names, np.corrcoef(fit.chains.flat.T)
+    names, matrix = fit.posterior.names, np.atleast_2d(np.corrcoef(fit.chains.flat.T))
     pairs = [
         (names[i], names[j], matrix[i, j])
         for i in range(len(names))
@@ -270,7 +273,7 @@ def in_short(findings: Findings) -> list[str]:
             "standard deviations of the residuals or more; drawn from their priors they throw the "
             f"model off its series, and would better be fitted: {names}."
         )
-    tally = fit.posterior.tally
+    tally = fit.tally
     if tally.failed:
         lines.append(
             f"{tally.failed:,} of {tally.points:,} points ({tally.failed / tally.points:.2%}) "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ _OPTIONAL = {
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
 _PUBLISHED = {"name": str, "measurement": str, "time": list, "value": list, "source": str}
-MOST_TRUTHS = 1000  # to recover; each is a fit of its own
+_MOST_TRUTHS = 1000  # to recover; each is a fit of its own
 _FILES = ("parameters.csv", "measurements.toml")
 
 
@@ -61,9 +61,9 @@ class FitRun:
 
     `until` is the last year whose observations are used, `later` a later one for some series.
     `switch` names a structural constant: the fit is done under each of its settings. `without`
-    names causes, each by the constants that take it away; what that does to the change of the first
-    measurement `since` a year is told. `recover`
-    counts the truths, drawn from the priors, that are to be found again.
+    names causes, each by the constants that take it away; what that does to the change of the
+    first measurement `since` a year is told. `recover` counts the truths, drawn from the
+    priors, that are to be found again.
     """
 
     folder: Path
@@ -144,9 +144,10 @@ def read_fit(folder: Path) -> FitRun:
             tuple(typed(path, "known", text, str) for text in forecast.get("known", [])),
             tuple(_published(path, entry) for entry in forecast.get("published", [])),
         )  # fmt: skip
-    if not 0 <= data.get("recover", 0) <= MOST_TRUTHS:
-        impossible("recover", f"has to lie between 0 and {MOST_TRUTHS}")
-    if data.get("recover") and (forecast or data.get("posterior") or "switch" in data):
+    if not 0 <= data.get("recover", 0) <= _MOST_TRUTHS:
+        impossible("recover", f"has to lie between 0 and {_MOST_TRUTHS}")
+    own = (forecast, data.get("posterior"), "switch" in data, "without" in data)
+    if data.get("recover") and any(own):
         impossible("recover", "makes its own series, so there is nothing to forecast or draw from")
     if ("since" in data) != ("without" in data):
         impossible("without", "and since, the year to compare with, need each other")
@@ -213,8 +214,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)
             values[parameters.check_value(name, value, str(at)).name] = value
-    held = [run.forecast.set] if run.forecast else []
-    for name, value in (pair for table in [*held, *run.without.values()] for pair in table.items()):
+    for name, value in (run.forecast.set if run.forecast else {}).items():
         parameters.check_value(name, value, place(run.file, name))
 
     def find(name: str) -> Parameter:
@@ -227,6 +227,13 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     if run.switch is not None and find(run.switch).role != "structural":
         where = place(run.file, "switch")
         raise RunError("R410", f"{where}: {run.switch} is {find(run.switch).role}, and no switch")
+    for table in run.without.values():
+        for name, value in table.items():
+            where = place(run.file, name)
+            item = parameters.check_value(name, value, where)
+            if item.name in values or (run.switch and item is find(run.switch)):
+                raise RunError("R410", f"{where}: {item.name} is held by this run, and no cause")
+    _check_later(run, measurements, chosen, ahead)
     also = {find(name).name for name in run.also}
     fitted = tuple(
         item
@@ -245,16 +252,50 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     )  # fmt: skip
 
 
+def _check_later(
+    run: FitRun,
+    measurements: Mapping[str, Measurement],
+    chosen: Sequence[str],
+    ahead: Sequence[str],
+) -> None:
+    """What is known for longer takes part and is not forecast; what others published is."""
+    for name, year in run.later.items():
+        where = place(run.file, name)
+        if name not in chosen:
+            raise RunError("R410", f"{where}: {name!r} takes no part in the fit")
+        if run.until is None or year <= run.until:
+            raise RunError("R410", f"{where}: later has to be after until")
+        if name in ahead:
+            raise RunError("R410", f"{where}: {name!r} is known for longer, and cannot be forecast")
+    for entry in run.forecast.published if run.forecast else ():
+        if entry.measurement not in ahead:
+            where = place(run.file, entry.name)
+            raise RunError("R410", f"{where}: {entry.measurement!r} is not forecast here")
+        strange = entry.values.keys() - set(measurements[entry.measurement].series.time)
+        if strange:
+            where = place(run.file, entry.name)
+            raise RunError(
+                "R410", f"{where}: {entry.measurement!r} has no observation of {min(strange):g}"
+            )
+
+
 def variants(prepared: Prepared) -> list[Prepared]:
-    """The fits that a run is made of: one a setting of its switch, or one a truth to recover."""
+    """The fits that a run is made of: one a setting of its switch, or one a truth to recover.
+
+    Raises R410 where the run holds its switch at a setting without weight.
+    """
     run = prepared.run
     if run.switch is not None:
         switch = prepared.parameters.find(run.switch)
-        return [
+        found = [
             replace(prepared, set={**prepared.set, switch.name: s}, label=meaning(switch, s))
             for s, weight in zip(settings(switch), switch.weights, strict=True)
             if weight > 0 and prepared.set.get(switch.name, s) == s
         ]
+        if not found:
+            where = place(run.file, "switch")
+            raise RunError("R410", f"{where}: {switch.name} is held where it has no weight")
+        return found
     if run.recover < 2:
         return [prepared]
     return [

@@ -13,12 +13,13 @@ from .errors import RunError
 from .experiment import sample
 from .files import load_arrays, place, save_arrays
 from .fit import Fit, find_posterior, parameter_table, series_table
-from .fit_run import MOST_TRUTHS, FitRun, Prepared
+from .fit_run import FitRun, Prepared
 from .forecast import densities, scores
-from .identifiability import find_profiles, influence_table
-from .measurement import Measurement, observe
+from .identifiability import AT, find_profiles, influence_table
+from .measurement import Measurement, log_density, observe
 from .posterior import Posterior
 
+_TRIED = 1000  # draws from the priors, until one can be simulated
 _HELD = 25  # states of each ensemble that are held in memory of one fit of several
 
 
@@ -54,7 +55,7 @@ def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
     ]
     used = [m for m in used if len(m.series.time)]
     if not used:
-        raise RunError("R410", f"{place(run.file, 'until')}: no observation until {run.until:g}")
+        raise RunError("R410", f"{place(run.file, 'until')}: no observation is left")
     return Posterior(
         prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
     )
@@ -84,7 +85,9 @@ def execute_fit(
     pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
     moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
     table, bands = series_table(fit, run.seed)
-    profiles = _profiles(fit, work)
+    # Of many fits nobody looks at each: what costs time is left out.
+    alone = run.recover < 2
+    profiles = _profiles(fit, work) if alone else np.zeros((len(posterior), len(AT)))
     forecasts, switched = pd.DataFrame(), pd.DataFrame()
     if ahead is not None:
         forecasts, switched = _forecasts(ahead, prepared, draws)
@@ -94,7 +97,7 @@ def execute_fit(
         parameter_table(fit, profiles, truth),
         table,
         bands,
-        influence_table(posterior, fit.mode),
+        influence_table(posterior, fit.mode) if alone else pd.DataFrame(),
         forecasts,
         switched,
         _without(run, since, posterior, draws),
@@ -143,23 +146,28 @@ def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame)
 
 
 def _profiles(fit: Fit, work: Path | None) -> np.ndarray:
-    saved = work and load_arrays(work / "profiles.npz")
+    path = work and work / f"profiles-{fit.chains.draws.shape[1]}.npz"
+    saved = path and load_arrays(path)
     if saved:
         return saved["profiles"]
     found = find_profiles(fit.posterior, fit.mode, fit.chains.flat)
-    if work:
-        save_arrays(work / "profiles.npz", {"profiles": found})
+    if path:
+        save_arrays(path, {"profiles": found})
     return found
 
 
 def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measurement]]:
     """Values drawn from the priors, and the measurements with series made by them and noise."""
     rng = np.random.default_rng(seed)
-    for _ in range(MOST_TRUTHS):
-        # A point that cannot be simulated is impossible to the fit too.
+    for _ in range(_TRIED):
         values = posterior.values(rng.standard_normal((1, len(posterior))))
         simulated = posterior.simulate_values(values)
-        if all(np.isfinite(own).all() and (own > 0).all() for own in simulated):
+        # A point that cannot be simulated or measured is impossible to the fit too.
+        terms = (
+            log_density(m, own, *posterior.scatter(m, values))
+            for m, own in zip(posterior.measurements, simulated, strict=True)
+        )
+        if all(np.isfinite(own).all() for own in terms):
             break
     else:
         raise RunError("F501", "hardly any point of the priors can be simulated")

@@ -93,12 +93,15 @@ def scores(
     """One row an observation after the `origin`: the forecast, its band, its score and others'.
 
     `values` (draws, parameters) are simulated as they are; measurements without an observation
-    before the origin, or none after it, are left out. What others published for the same
-    observation stands in a column of that name.
+    before the origin, or none after it, are left out, and so are draws that fail (`draws` counts
+    the others). What others published for the same observation stands in a column "published by".
     """
     rng = np.random.default_rng(seed)
+    every = posterior.simulate_values(values)
+    whole = np.all([np.isfinite(own).all(axis=1) for own in every], axis=0)
+    values = values[whole].reset_index(drop=True)
     rows = []
-    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+    for m, own in zip(posterior.measurements, (own[whole] for own in every), strict=True):
         past = int((m.series.time < origin).sum())
         if past == 0 or past == len(m.series.time):
             continue
@@ -110,7 +113,7 @@ def scores(
         for i, time in enumerate(m.series.time[past:]):
             row = {
                 "measurement": m.name, "time": time, "years_ahead": time - m.series.time[past - 1],
-                "last": m.series.value[past - 1], "observed": y[i],
+                "draws": len(own), "last": m.series.value[past - 1], "observed": y[i],
                 "low": low[i], "median": middle[i], "high": high[i],
                 "error": middle[i] / y[i] - 1, "inside": bool(low[i] <= y[i] <= high[i]),
                 "rank": float(np.mean(seen[:, i] <= y[i])), "crps": score[i],
@@ -124,8 +127,8 @@ def scores(
                 if walk is not None else None
             )  # fmt: skip
             for other in published:
-                value = other.values.get(time, np.nan) if other.measurement == m.name else np.nan
-                row[other.name] = value
+                if other.measurement == m.name:
+                    row[f"published by {other.name}"] = other.values.get(time, np.nan)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -133,32 +136,36 @@ def scores(
 def densities(
     posterior: Posterior, values: pd.DataFrame, origin: float, switches: Sequence[Parameter]
 ) -> pd.DataFrame:
-    """How probable each setting of each switch made the first observations after the `origin`.
+    """How probable each setting of each switch made the first observation after the `origin`.
 
-    One row a setting: `log_density` is the log of the mean density, over the draws that have the
-    setting, of the first observation of every measurement given those before it; `effective`
-    counts the draws that carry that mean. `values` (draws, parameters) hold the switches.
+    One row a measurement and setting: `log_density` is the log of the mean density of that
+    observation given those before it, over the draws that have the setting, a draw that fails
+    being impossible; `error` its standard error by the draws that carry the mean, of which
+    `effective` are worth one each. Measurements without an observation in the year after the
+    origin are left out. `values` (draws, parameters) hold the switches.
     """
-    total = np.zeros(len(values))
-    for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
-        past = int((m.series.time < origin).sum())
-        if 0 < past < len(m.series.time):
-            total += log_density(m, own, *posterior.scatter(m, values))[:, past]
     rows = []
-    for switch in switches:
-        if switch.name not in values:
+    for m, simulated in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        past = int((m.series.time < origin).sum())
+        if past == 0 or not np.any(m.series.time[past:] < origin + 1):
             continue
-        for setting in settings(switch):
-            own = total[values[switch.name].to_numpy() == setting]
-            own = own[np.isfinite(own)]
-            if not len(own):
+        density = log_density(m, simulated, *posterior.scatter(m, values))[:, past]
+        for switch in switches:
+            if switch.name not in values:
                 continue
-            weight = np.exp(own - own.max())
-            rows.append(
-                {
-                    "switch": switch.name, "setting": setting, "draws": len(own),
-                    "log_density": float(own.max() + np.log(weight.mean())),
-                    "effective": float(weight.sum() ** 2 / (weight**2).sum()),
-                }
-            )  # fmt: skip
+            for setting in settings(switch):
+                own = density[values[switch.name].to_numpy() == setting]
+                if not np.isfinite(own).any():
+                    continue
+                weight = np.exp(own - own.max())
+                effective = weight.sum() ** 2 / (weight**2).sum()
+                rows.append(
+                    {
+                        "measurement": m.name, "switch": switch.name, "setting": setting,
+                        "draws": len(own),
+                        "log_density": float(own.max() + np.log(weight.mean())),
+                        "error": float(np.sqrt(1 / effective - 1 / len(own))),
+                        "effective": float(effective),
+                    }
+                )  # fmt: skip
     return pd.DataFrame(rows)

@@ -85,6 +85,8 @@ def influence_table(posterior: Posterior, mode: np.ndarray) -> pd.DataFrame:
 
     inside = {*(item.name for item in posterior.items), *posterior.set}
     others = [p for p in posterior.parameters.of_role("uncertain") if p.name not in inside]
+    if not others:
+        return pd.DataFrame({"parameter": [], "influence": []})
     values = posterior.values(np.repeat(mode[None], 2 * len(others), axis=0))
     columns = {item.name: np.full(len(values), item.default) for item in others}
     for i, item in enumerate(others):

@@ -197,7 +197,8 @@ def log_density(
         terms = stats.nbinom.logpmf(y, s, s / (s + np.where(possible, simulated, 0.0)))
         return np.where(possible, terms, -np.inf)
     if m.density == "student t":
-        return stats.t.logpdf(y, m.freedom, simulated, s)
+        terms = stats.t.logpdf(y, m.freedom, simulated, s)
+        return np.where(np.isfinite(terms), terms, -np.inf)
     r = residuals(m, simulated, y)
     rho = correlations(m, memory)
     before = np.hstack([np.zeros((len(r), 1)), r[:, :-1]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,9 @@ class Tally:
         self.points += len(z)
         self.failed += len(bad)
         self.impossible += list(bad[: _LISTED - len(self.impossible)])
+
+    def copy(self) -> Tally:
+        return replace(self, impossible=list(self.impossible))
 
 
 class Posterior:

@@ -92,7 +92,11 @@ def page(template: str, figures: Path, **values) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(_HERE, encoding="utf-8"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["image"] = lambda stem: _image(figures / f"{stem}.svg")
     environment.filters["share"] = findings.share
@@ -101,7 +105,7 @@ def page(template: str, figures: Path, **values) -> str:
     environment.filters["percent"] = findings.percent
     environment.filters["spell"] = spell
     style = read_text(_HERE / "report.css")
-    text = environment.from_string(read_text(_HERE / template)).render(style=style, **values)
+    text = environment.get_template(template).render(style=style, **values)
     # A line never breaks between a number and its sign.
     return text.replace(" %", "\u00a0%")
 

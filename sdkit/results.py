@@ -25,7 +25,7 @@ from .compare import Comparison
 from .compile import compile_model
 from .errors import RunError, SimulationError
 from .files import exact, write_json, write_table
-from .fit_report import write_fit, write_posterior
+from .fit_report import TABLES, write_fit, write_posterior
 from .fit_run import prepare_fit, read_fit, variants, work_name
 from .fitting import execute_fit
 from .model import read_model
@@ -133,11 +133,19 @@ def _fit(folder, flat, n, changed, threads, progress) -> _Done:
         findings = execute_fit(prepared, work, report, threads)
         found.append(findings if len(every) == 1 else findings.lighter())
 
+    absent: list[str] = []
+
+    def write(stage: Path) -> None:
+        write_fit(found, stage)
+        absent.extend(name for name in TABLES if not (stage / name).exists())
+
     def finish() -> None:
+        for name in absent:  # tables of an earlier run that asked for more
+            (folder / name).unlink(missing_ok=True)
         if every[0].run.posterior:
             write_posterior(found, every[0].model.path.parent / "posterior.csv")
 
-    return lambda stage: write_fit(found, stage), finish
+    return write, finish
 
 
 def _part(progress: Callable[[int, int], None], number: int, count: int):

@@ -152,7 +152,7 @@ class Sampler:
     def adapt(self) -> None:
         """Move about the Gaussian of what the walkers of all ensembles saw in the last warm-up."""
         seen = np.vstack(self.seen[-len(self.states) :])
-        self.mean, self.root = seen.mean(axis=0), np.linalg.cholesky(np.cov(seen.T))
+        self.mean, self.root = seen.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(seen.T)))
         self.seen = []
 
     def chains(self) -> Chains:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdkit.fit_pool import ranks_table
+from sdkit.fit_pool import ENOUGH, ranks_table
 from sdkit.fit_report import pooled
 from sdkit.forecast import NAIVE
 
@@ -154,8 +154,9 @@ def published_rows(folder: Path) -> list[str]:
     own = pd.read_csv(folder / "forecasts.csv")
     rows = []
     for entry in task(folder)["forecast"].get("published", []):
-        for row in own[own[entry["name"]].notna()].to_dict("records"):
-            value = row[entry["name"]]
+        column = f"published by {entry['name']}"
+        for row in own[own[column].notna()].to_dict("records"):
+            value = row[column]
             rows.append(
                 f"| {row['measurement']}, {row['time']:g} | {row['observed']:,.0f} | "
                 f"{row['median']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f}) | "
@@ -201,7 +202,7 @@ def settings_section(folder: Path) -> list[str]:
     fits = pd.read_csv(folder / "fits.csv")
     seen = pd.read_csv(folder / "measurements.csv").set_index(["fit", "measurement"])
     rows = [
-        f"| {row.fit} | {share(row.weight)} | {decimals(row.log_evidence, 1)} | {share(row.coverage)} | "
+        f"| {row.fit} | {share(row.weight)} | {decimals(row.log_evidence, 0)} | {share(row.coverage)} | "
         + " | ".join(
             share(seen.loc[(row.fit, name), "median_error"])
             for name in ("synthetic-opioid deaths", "border seizures", "powder purity", "homicides")
@@ -223,7 +224,8 @@ def settings_section(folder: Path) -> list[str]:
         f"## All years, under each explanation of the fall, `runs/{folder.name}`",
         "",
         "Weights are those of before the fit, and draws are pooled by them: a turn of one series cannot",
-        "settle which explanation is right. Log evidence is below that of the best, by a Gaussian.",
+        "settle which explanation is right. Log evidence is below that of the best, by a Gaussian, and known",
+        "to a few units.",
         "",
         *table(
             *rows,
@@ -241,29 +243,33 @@ def settings_section(folder: Path) -> list[str]:
 
 def densities_section(folders: list[Path]) -> list[str]:
     """What one year ahead says of each switch, over origins whose next year is 2022 at most."""
-    parts = [pd.read_csv(f / "densities.csv") for f in folders if task(f)["until"] < 2022]
-    whole = pd.concat(parts).groupby(["switch", "setting"], sort=False)
-    log, least = whole.log_density.sum(), whole.effective.min()
+    origins = [f for f in folders if task(f)["until"] < 2022]
+    whole = pd.concat([pd.read_csv(f / "densities.csv") for f in origins])
+    whole = whole[whole.measurement.isin(["synthetic-opioid deaths", "homicides"])]
+    whole["variance"] = whole.error**2
+    total = whole.groupby(["switch", "setting"], sort=False)[["log_density", "variance"]].sum()
     weights = _weights()
     rows = []
-    for switch in log.index.get_level_values(0).unique():
-        own, prior = log[switch], weights[switch]
-        after = np.exp(own - own.max()) * prior
-        cells = (f"{s:g}: {share(prior[s])} → {share(after[s] / after.sum())}" for s in own.index)
-        gap = decimals(own.max() - own.min(), 1)
-        rows.append(f"| {switch} | {'; '.join(cells)} | {gap} | {least[switch].min():.0f} |")
-    years = ", ".join(f"{task(f)['until'] + 1:g}" for f in folders if task(f)["until"] < 2022)
+    for switch in total.index.get_level_values(0).unique():
+        own, prior = total.loc[switch], weights[switch]
+        log = own.log_density
+        after = np.exp(log - log.max()) * prior
+        cells = (f"{s:g}: {share(prior[s])} → {share(after[s] / after.sum())}" for s in log.index)
+        best, worst = log.idxmax(), log.idxmin()
+        error = np.sqrt(own.variance[best] + own.variance[worst])
+        gap = f"{decimals(log[best] - log[worst], 1)} ± {error:.1f}"
+        rows.append(f"| {switch} | {'; '.join(cells)} | {gap} |")
+    years = ", ".join(f"{task(f)['until'] + 1:g}" for f in origins)
     return [
         "## What one year ahead says of the switches",
         "",
-        f"Densities of deaths and homicides of {years}, each forecast from the end of the year before, summed",
-        "over origins; weights before and after. Fitted values are those of the switches' usual settings,",
-        "so that a setting that needs other values looks worse than it is, and few draws may carry a mean.",
+        f"Densities of synthetic-opioid deaths and homicides of {years}, each forecast from the end of the",
+        "year before, summed; weights before and after, and how far the best setting is above the worst, with",
+        "the standard error of that difference by the number of draws. Fitted values are those of the usual",
+        "settings, so that a setting that needs other values looks worse than it is. A difference under two",
+        "of its errors says nothing.",
         "",
-        *table(
-            *rows,
-            columns="switch | weights before → after | log density, best less worst | draws that carry it, at least",
-        ),
+        *table(*rows, columns="switch | weights before → after | log density, best less worst"),
     ]
 
 
@@ -290,7 +296,7 @@ def recover_section(folders: list[Path]) -> list[str]:
             f"{len(whole)} values {share(held.mean())} lie in the middle nine tenths of their posterior, "
             f"{share(half.mean())} in the middle half."
         )
-        if count >= 20:
+        if count >= ENOUGH:
             ranks = ranks_table(whole)
             lines += [
                 "",

@@ -256,6 +256,8 @@ def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, 
         ("years = 2", 'years = 2\nset = { "infectivty" = 1 }', "P305"),
         ("posterior = true", 'later = { "no cases" = 2022 }', "R411"),
         ("posterior = true", 'later = { "reported cases" = "x" }', "R409"),
+        ("posterior = true", 'later = { "reported cases" = 2022 }', "R410"),  # and a forecast of it
+        ("posterior = true", "since = 2015", "R410"),  # without what?
         ("posterior = true", 'switch = "immunity wanes"', "R410"),  # and a forecast
         ("posterior = true", "recover = 1", "R410"),
         ("posterior = true", "recover = -1", "R410"),
@@ -264,6 +266,7 @@ def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, 
         ("years = 2", "years = 2\npublished = [{ name = 'x' }]", "R408"),
         ("years = 2", PUBLISHED.replace("[2021]", "[2021, 2022]"), "R410"),
         ("years = 2", PUBLISHED.replace("reported", "other"), "R411"),
+        ("years = 2", PUBLISHED.replace("2021", "2021.5"), "R410"),
         ("model = ", "modl = ", "R407"),
     ],
 )
@@ -351,6 +354,33 @@ def test_a_fit_under_each_setting_of_a_switch(fitted, tmp_path):
     assert caught.value.code == "P310"
 
 
+@pytest.mark.parametrize(
+    ("added", "code"),
+    [
+        ('later = { "reported cases" = 2012 }', "R410"),  # before until
+        ('since = 2015\nwithout = { "x" = { "infectivty" = 0 } }', "P305"),
+        ('since = 2015\nwithout = { "x" = 1 }', "R409"),
+        ('since = 2015\nset = { "caution" = 3 }\nwithout = { "x" = { "caution" = 4 } }', "R410"),
+        ('switch = "caution"', "R410"),
+        ('switch = "cautoin"', "P305"),
+        ('switch = "immunity wanes"\nset = { "immunity wanes" = 0.5 }', "R410"),
+        ('switch = "immunity wanes"\nrecover = 1', "R410"),
+    ],
+)
+def test_a_fault_in_several_fits_is_named(added, code, fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    text = SEVERAL.replace("[effort]", f"{added}\n[effort]")
+    (folder / "run.toml").write_text(text, encoding="utf-8")
+    left = folder / "out" / "unfinished-0"
+    left.mkdir(parents=True)
+    with pytest.raises(Error) as caught:
+        carry_out(folder)
+    assert caught.value.code == code
+    assert left.exists()  # nothing is thrown away before the run is known to be good
+
+
 def test_truths_drawn_from_the_priors_are_found_again(fitted, tmp_path):
     shutil.copytree(fitted / "models", tmp_path / "models")
     folder = tmp_path / "runs" / "fit"
@@ -374,15 +404,47 @@ def test_what_others_forecast_stands_beside(fitted, tmp_path):
     folder.joinpath("run.toml").write_text(RUN.replace("years = 2", PUBLISHED), encoding="utf-8")
     carry_out(folder)
     found = table(folder / "forecasts.csv")
-    assert found["elsewhere"].tolist()[0] == 2e4
-    assert np.isnan(found["elsewhere"].tolist()[1])
+    other = found["published by elsewhere"].tolist()
+    assert other[0] == 2e4
+    assert np.isnan(other[1])
+    assert "elsewhere" in (folder / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_a_cause_adds_to_a_change(fitted, tmp_path):
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    asked = 'since = 2015\nwithout = { "imports" = { "imported infections" = 100 } }\n[effort]'
+    text = SEVERAL.replace("[effort]", asked)
+    folder.joinpath("run.toml").write_text(text, encoding="utf-8")
+    carry_out(folder)
+    row = table(folder / "without.csv").iloc[0]
+    assert (row["without"], row.measurement, row.time) == ("imports", "reported cases", 2020)
+    # The same by hand, from the draws of the posterior and the priors.
+    parameters = read_parameters(read_model(tmp_path / "models" / "sir"))
+    draws = posterior_draws(parameters, 64, 7)
+    posterior = posterior_of(prepare_fit(read_fit(folder)))
+    (usual,) = posterior.simulate_values(draws)
+    (less,) = posterior.simulate_values(draws.assign(**{"imported infections": 100.0}))
+    usual, less = (y[:, -1] / y[:, 5] for y in (usual, less))
+    # The file of the posterior is rounded to a thousandth of each column's spread.
+    assert row.ratio_50 == pytest.approx(np.median(usual), rel=1e-3)
+    assert row.change_50 == pytest.approx(np.median(less / usual - 1), abs=1e-3)
+    folder.joinpath("run.toml").write_text(text.replace("2015", "1999"), encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        execute_fit(prepare_fit(read_fit(folder)))
+    assert caught.value.code == "R410"
+    # A run that no longer asks for it leaves no table of it.
+    folder.joinpath("run.toml").write_text(SEVERAL, encoding="utf-8")
+    carry_out(folder)
+    assert not (folder / "without.csv").exists()
 
 
 def test_a_series_that_is_known_for_longer(fitted, tmp_path):
     shutil.copytree(fitted / "models", tmp_path / "models")
     folder = tmp_path / "runs" / "fit"
     folder.mkdir(parents=True)
-    text = RUN.replace("until = 2020", 'until = 2019\nlater = { "reported cases" = 2021 }')
+    text = SEVERAL.replace("until = 2020", 'until = 2019\nlater = { "reported cases" = 2021 }')
     folder.joinpath("run.toml").write_text(text, encoding="utf-8")
     posterior = posterior_of(prepare_fit(read_fit(folder)))
     assert posterior.measurements[0].series.time[-1] == 2021

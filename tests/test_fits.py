@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tests.fits import PAGE, ROOT, page, runs, stale
+from tests.fits import PAGE, README, ROOT, page, readme, runs, stale, task
 
 FITS = [folder.name for folder in runs()]
 
 
 def test_the_page_is_made_from_the_recorded_fits():
     assert PAGE.read_text(encoding="utf-8") == page()
+    assert README.read_text(encoding="utf-8") == readme()
 
 
 def test_no_recorded_fit_is_stale():
@@ -20,9 +21,11 @@ def test_no_recorded_fit_is_stale():
 
 @pytest.mark.parametrize("name", FITS)
 def test_recorded_fits_have_converged(name):
+    """By the bounds of the package; the many fits of runs/ranks state looser ones of their own."""
+    effort = task(ROOT / "runs" / name).get("effort", {})
     table = pd.read_csv(ROOT / "runs" / name / "summary.csv")
-    assert (table.r_hat < 1.01).all()
-    assert (table.effective > 1000).all()
+    assert (table.r_hat < effort.get("r_hat", 1.01)).all()
+    assert (table.effective > effort.get("effective", 1000)).all()
 
 
 def test_the_fit_meets_the_series_it_was_made_of():
@@ -46,6 +49,5 @@ def test_the_posterior_is_that_of_its_run():
     from sdkit.model import read_model
 
     assert first == (
-        "# fitted by runs/fit-to-2022 to fentanyl.mdl "
-        + read_model(ROOT / "models" / "fentanyl").hash[:16]
+        "# fitted by runs/fit to fentanyl.mdl " + read_model(ROOT / "models" / "fentanyl").hash[:16]
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from sdkit.forecast import crps, naive
+from sdkit.forecast import crps, densities, naive, scores
 from sdkit.measurement import Measurement
 from sdkit.observations import Series
+from sdkit.parameters import Parameter
 
 
 def test_the_score_of_a_normal_forecast():
@@ -70,3 +72,47 @@ def test_a_random_walk_does_not_know_how_often_it_is_seen():
     # A spread estimated from 800 steps is known to 2.5 %.
     assert found[0] == pytest.approx(found[1], rel=0.08)
     assert found[0] == pytest.approx(0.05 * np.sqrt(12), rel=0.08)
+
+
+class Stub:
+    """A posterior whose model says 10 or 20 by a switch, and fails in the last draw."""
+
+    def __init__(self, n):
+        time = np.array([2000.0, 2001, 2002, 2003, 2004])
+        series = Series("s", time, np.array([10.0, 11, 9, 10, 12]), "x", ())
+        self.measurements = (Measurement("m", series, "v", "year", "normal", 2.0),)
+        self.switch = np.arange(n) % 2
+
+    def simulate_values(self, values):
+        level = np.where(values["which"] == 1, 20.0, 10.0)
+        level[-1] = np.nan
+        return [np.repeat(level[:, None], 5, axis=1)]
+
+    def scatter(self, m, values):
+        return np.full(len(values), 2.0), np.full(len(values), np.nan)
+
+
+WHICH = Parameter("which", "structural", 0.0, (0.0, 1.0), "Dmnl", 0.0, 1.0, "choice", (0.5, 0.5))
+
+
+def test_densities_of_the_settings_of_a_switch():
+    posterior = Stub(101)
+    values = pd.DataFrame({"which": posterior.switch.astype(float)})
+    found = densities(posterior, values, 2003, [WHICH]).set_index("setting")
+    assert list(found.draws) == [51, 50]
+    # The observation of 2003 is 10: the one that failed is a draw without density.
+    expected = [stats.norm.logpdf(10, 10, 2) + np.log(50 / 51), stats.norm.logpdf(10, 20, 2)]
+    np.testing.assert_allclose(found.log_density, expected)
+    np.testing.assert_allclose(found.error, [np.sqrt(1 / 50 - 1 / 51), 0], atol=1e-12)
+    # Nothing was observed in the year after this origin.
+    assert not len(densities(posterior, values, 2003.5, [WHICH]).query("setting == 2"))
+    assert not len(densities(posterior, values, 2005, [WHICH]))
+
+
+def test_a_draw_that_fails_is_left_out_of_a_forecast_and_counted():
+    posterior = Stub(401)
+    values = pd.DataFrame({"which": np.zeros(401)})
+    found = scores(posterior, values, 2003, 1)
+    assert list(found.draws) == [400, 400]
+    assert found["median"].to_numpy() == pytest.approx([10, 10], abs=0.4)  # 2 / sqrt(400) x 4
+    assert found.inside.all()
