@@ -94,10 +94,18 @@ def find_posterior(
         raise RunError("F501", "no start leads to a point that can be simulated")
     before = effort.starts * climbing
     tick = iter(range(size + 1))
-    around = curvature(
-        posterior.log_density, best.end, lambda: report(before + next(tick) * 2 * lanes, total)
-    )
-    approximation = covariance(around)
+    kept = folder and folder / "curvature.npz"
+    saved = kept and load_arrays(kept)
+    if not saved:
+        saved = {
+            "curvature": curvature(
+                posterior.log_density, best.end,
+                lambda: report(before + next(tick) * 2 * lanes, total),
+            )
+        }  # fmt: skip
+        if kept:
+            save_arrays(kept, saved)
+    approximation = covariance(saved["curvature"])
     centres = peaks(climbs, approximation)
     sampler = Sampler(posterior.log_density, centres, approximation, effort.walkers, seed, folder)
     found: list[tuple[np.ndarray, np.ndarray]] = []

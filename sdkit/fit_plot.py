@@ -152,7 +152,9 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
     values = posterior.values(np.repeat(AT[:, None], len(posterior), axis=1))
     for panel, i in zip(axes.flat, order, strict=False):
         name = table.parameter[i]
-        at, fall = values[name].to_numpy(), np.minimum(findings.profiles[i], 2 * _DEEP)
+        at = np.append(values[name].to_numpy(), table["mode"][i])
+        along = np.argsort(at, kind="stable")
+        at, fall = at[along], np.minimum(findings.profiles[i], 2 * _DEEP)[along]
         low, high = table.prior_5[i], table.prior_95[i]
         panel.axvspan(low, high, color="#eeeeee", linewidth=0)
         panel.axhline(EXCLUDED, color=VERMILION, linewidth=0.8)

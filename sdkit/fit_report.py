@@ -136,13 +136,13 @@ def write_posterior(every: Sequence[Findings], path: Path) -> None:
     names = [item.name for item in every[0].fit.posterior.fitted]
     draws = pooled_draws(every)
     rows = rounded(draws[names].to_numpy())
-    if prepared.run.switch is not None:
-        switch = prepared.parameters.find(prepared.run.switch).name
-        names = [switch, *names]
-        rows = [[exact(s), *row] for s, row in zip(draws[switch], rows, strict=True)]
+    # A switch that was held, or under whose settings it was fitted, goes with its draws.
+    held = [p.name for p in prepared.parameters.of_role("structural") if p.name in prepared.set]
+    settings = [[exact(s) for s in row] for row in draws[held].to_numpy()]
+    rows = [[*own, *row] for own, row in zip(settings, rows, strict=True)]
     run = prepared.run.folder.resolve().name
     comment = f"fitted by runs/{run} to {prepared.model.path.name} {prepared.model.hash[:16]}"
-    write_table(path, names, rows, comment)
+    write_table(path, [*held, *names], rows, comment)
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:
@@ -175,12 +175,14 @@ def climbs_table(findings: Findings) -> pd.DataFrame:
 
 
 def profiles_table(findings: Findings) -> pd.DataFrame:
-    """One row a parameter and point: its value there, and the fall of the log density."""
+    """One row a parameter and point, the last the most probable: its value there, and the fall of
+    the log density."""
     posterior = findings.fit.posterior
-    values = posterior.values(np.repeat(AT[:, None], len(posterior), axis=1))
+    points = np.vstack([np.repeat(AT[:, None], len(posterior), axis=1), findings.fit.mode])
+    values = posterior.values(points)
     return pd.DataFrame(
         {
-            "parameter": np.repeat(posterior.names, len(AT)),
+            "parameter": np.repeat(posterior.names, len(points)),
             "value": values.to_numpy().T.ravel(),
             "fall": findings.profiles.ravel(),
         }
@@ -222,6 +224,13 @@ def in_short(findings: Findings) -> list[str]:
         f"{len(mine)} parameters of the model and {len(table) - len(mine)} of its measurements "
         f"were fitted to {int(seen.observations.sum())} observations of {len(seen)} series."
     ]
+    run = findings.prepared.run
+    if findings.prepared.set:
+        held = ", ".join(f"{name} = {value:g}" for name, value in findings.prepared.set.items())
+        lines.append(f"Held in the fit: {held}.")
+    if run.later:
+        until = ", ".join(f"{name} to {year:g}" for name, year in run.later.items())
+        lines.append(f"Known for longer than the others: {until}.")
     if "rank" in table:
         held = int(table["rank"].between(0.05, 0.95).sum())
         lines.append(
@@ -266,6 +275,16 @@ def in_short(findings: Findings) -> list[str]:
             f"wrong prior or of structure that is missing: {', '.join(out)}."
         )
     strong = findings.influence[findings.influence.influence >= _STRONG]
+    switched = strong[strong.parameter.str.contains(" = ", regex=False)]
+    strong = strong.drop(switched.index)
+    if len(switched):
+        names = "; ".join(f"{r.parameter} ({r.influence:.1f})" for r in switched.itertuples())
+        lines.append(
+            f"{len(switched)} settings of switches, other than those of this fit, move what was "
+            f"measured by {_STRONG:g} standard deviations of the residuals or more. Draws mix "
+            "them, by their weights, with values that were fitted without them; set or switch in "
+            f"run.toml fits under one: {names}."
+        )
     if len(strong):
         names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
         lines.append(

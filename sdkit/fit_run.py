@@ -227,7 +227,10 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     if run.switch is not None and find(run.switch).role != "structural":
         where = place(run.file, "switch")
         raise RunError("R410", f"{where}: {run.switch} is {find(run.switch).role}, and no switch")
-    for table in run.without.values():
+    for cause, table in run.without.items():
+        if not table:
+            where = place(run.file, cause)
+            raise RunError("R410", f"{where}: {cause!r} names no constant that takes it away")
         for name, value in table.items():
             where = place(run.file, name)
             item = parameters.check_value(name, value, where)
@@ -271,11 +274,15 @@ def _check_later(
         if entry.measurement not in ahead:
             where = place(run.file, entry.name)
             raise RunError("R410", f"{where}: {entry.measurement!r} is not forecast here")
-        strange = entry.values.keys() - set(measurements[entry.measurement].series.time)
+        time = measurements[entry.measurement].series.time
+        last = run.until + 1 + run.forecast.years
+        strange = entry.values.keys() - set(time[(time >= run.until + 1) & (time < last)])
         if strange:
             where = place(run.file, entry.name)
             raise RunError(
-                "R410", f"{where}: {entry.measurement!r} has no observation of {min(strange):g}"
+                "R410",
+                f"{where}: {entry.measurement!r} has no observation of {min(strange):g} in the "
+                "years forecast",
             )
 
 

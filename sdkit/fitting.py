@@ -87,7 +87,7 @@ def execute_fit(
     table, bands = series_table(fit, run.seed)
     # Of many fits nobody looks at each: what costs time is left out.
     alone = run.recover < 2
-    profiles = _profiles(fit, work) if alone else np.zeros((len(posterior), len(AT)))
+    profiles = _profiles(fit, work) if alone else np.zeros((len(posterior), len(AT) + 1))
     forecasts, switched = pd.DataFrame(), pd.DataFrame()
     if ahead is not None:
         forecasts, switched = _forecasts(ahead, prepared, draws)
@@ -111,9 +111,13 @@ def _since(run: FitRun, posterior: Posterior) -> int:
     """Which observation of the first measurement its last is compared with. Raises R410."""
     m = posterior.measurements[0]
     found = np.flatnonzero(m.series.time == run.since)
-    if run.without and not len(found):
-        where = place(run.file, "since")
-        raise RunError("R410", f"{where}: {m.name} has no observation of {run.since:g}")
+    if run.without and (not len(found) or found[0] == len(m.series.time) - 1):
+        where, time = place(run.file, "since"), m.series.time
+        raise RunError(
+            "R410",
+            f"{where}: since has to be the time of an observation of {m.name} before its last; "
+            f"they run from {time[0]:g} to {time[-1]:g}",
+        )
     return int(found[0]) if len(found) else 0
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 from .experiment import quantile
 from .measurement import Measurement
 from .optimum import gradients
+from .parameters import Parameter
 from .posterior import Posterior
+from .switches import settings
 
 # Where profiles are taken, in standard deviations of the prior: 5 and 95 % are among them.
 AT = np.array([-2.5, -1.645, -1.0, -0.5, 0.0, 0.5, 1.0, 1.645, 2.5])
@@ -23,8 +25,8 @@ _PARTS = np.array([1.0, 0.5, 0.25, 0.0])  # of a Newton step, of which the best 
 def find_profiles(posterior: Posterior, mode: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """How far the log density falls as one coordinate is held at AT and all others follow.
 
-    Shape (coordinates, len(AT)), zero at the best of these points and the mode. The held
-    coordinate's own prior is left out, so that a flat profile is one of which the series say
+    Shape (coordinates, len(AT) + 1), the last at the mode, zero at the best of these points. The
+    held coordinate's own prior is left out, so that a flat profile is one of which the series say
     nothing; the priors of the others stay. The others go where the covariance of the `draws`
     (draws, coordinates) sends them, and from there as many Newton steps as time allows, one in
     many dimensions (the profile likelihood of Raue et al. 2009, "Structural and practical
@@ -35,7 +37,7 @@ def find_profiles(posterior: Posterior, mode: np.ndarray, draws: np.ndarray) -> 
     covariance = np.atleast_2d(np.cov(draws.T))
     best = posterior.log_density(mode[None])[0]
     steps = int(np.clip(_LANES / (2 * size * len(AT)), 1, 20))
-    falls = np.empty((size, len(AT)))
+    falls = np.empty((size, len(AT) + 1))
     for j in range(size):
         along = covariance[:, j] / covariance[j, j]
         points = mode + (AT - mode[j])[:, None] * along
@@ -43,9 +45,8 @@ def find_profiles(posterior: Posterior, mode: np.ndarray, draws: np.ndarray) -> 
         if np.sqrt(covariance[j, j]) < _TOLD and size > 1:
             for _ in range(steps):
                 points, values = _after_a_step(posterior, points, j, covariance)
-        values = values + 0.5 * AT**2
-        top = max(best + 0.5 * mode[j] ** 2, np.nanmax(values))
-        falls[j] = np.where(np.isfinite(values), top - values, np.inf)
+        values = np.append(values, best) + 0.5 * np.append(AT, mode[j]) ** 2
+        falls[j] = np.where(np.isfinite(values), np.nanmax(values) - values, np.inf)
     return falls
 
 
@@ -79,20 +80,30 @@ def influence_table(posterior: Posterior, mode: np.ndarray) -> pd.DataFrame:
     standard deviation below the middle of its prior to half a one above. Observations whose
     residuals are correlated count as the number of independent ones that they are worth. What has
     much influence belongs among the fitted: drawn from its prior it throws the model off its
-    series.
+    series. A switch has a row for each setting that is not its usual one, "name = setting".
     """
     from scipy.special import ndtr
 
     inside = {*(item.name for item in posterior.items), *posterior.set}
-    others = [p for p in posterior.parameters.of_role("uncertain") if p.name not in inside]
-    if not others:
+    outside = [
+        p for p in posterior.parameters.of_role("uncertain", "structural") if p.name not in inside
+    ]
+    pairs: list[tuple[str, Parameter, np.ndarray]] = []
+    for item in outside:
+        if item.role == "uncertain":
+            pairs.append((item.name, item, quantile(item, ndtr(np.array([-0.5, 0.5])))))
+            continue
+        for s in settings(item):
+            if s != item.default:
+                pairs.append((f"{item.name} = {s:g}", item, np.array([item.default, s])))
+    if not pairs:
         return pd.DataFrame({"parameter": [], "influence": []})
-    values = posterior.values(np.repeat(mode[None], 2 * len(others), axis=0))
-    columns = {item.name: np.full(len(values), item.default) for item in others}
-    for i, item in enumerate(others):
-        columns[item.name][2 * i : 2 * i + 2] = quantile(item, ndtr(np.array([-0.5, 0.5])))
+    values = posterior.values(np.repeat(mode[None], 2 * len(pairs), axis=0))
+    columns = {item.name: np.full(len(values), item.default) for item in outside}
+    for i, (_, item, ends) in enumerate(pairs):
+        columns[item.name][2 * i : 2 * i + 2] = ends
     values = pd.concat([values, pd.DataFrame(columns)], axis=1)
-    total = np.zeros(len(others))
+    total = np.zeros(len(pairs))
     for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
         spread, memory = posterior.scatter(m, values)
         scale = spread[0] if m.density == "lognormal" else _scale(m, own, spread)
@@ -103,7 +114,7 @@ def influence_table(posterior: Posterior, mode: np.ndarray) -> pd.DataFrame:
             worth = (1 - rho) / (1 + rho)
         moved = (seen[1::2] - seen[::2]) / scale
         total += worth * (np.nan_to_num(moved, nan=0.0) ** 2).sum(axis=1)
-    table = pd.DataFrame({"parameter": [item.name for item in others], "influence": np.sqrt(total)})
+    table = pd.DataFrame({"parameter": [name for name, *_ in pairs], "influence": np.sqrt(total)})
     return table.sort_values("influence", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import RunError
-from .files import place, read_tables, typed
+from .files import checked, place, read_tables, typed
 from .measures import DENSITIES
 from .model import Model
 from .observations import REDUCTIONS, Series, same_unit
@@ -103,6 +103,10 @@ def read_measurements(
             wrong("from", "no observation lies between from and to")
         if (own.value <= 0).any() and row["density"] == "lognormal":
             wrong("density", "a lognormal density needs observations above zero")
+        if row["density"] == "negative binomial" and (own.value != np.floor(own.value)).any():
+            wrong("density", "a negative binomial density needs whole numbers")
+        if row.get("freedom", 1.0) <= 0:
+            wrong("freedom", "freedom has to be above zero")
         factors = [
             _factor(path, name, number, table)
             for number, table in enumerate(row.get("factors", []))
@@ -142,11 +146,7 @@ def _number(path: Path, name: str, key: str, value: Any, unit: str) -> float | P
 
 def _prior(path: Path, name: str, label: str, table: Mapping[str, Any], unit: str) -> Parameter:
     """A positive number with a lognormal prior, `low` and `high` its 5 % and 95 % points."""
-    ends = {}
-    for key in ("low", "high"):
-        if key not in table:
-            raise RunError("R408", f"{place(path, name)}: {label} needs low and high")
-        ends[key] = typed(path, key, table[key], float, name)
+    ends = checked(path, table, {"low": float, "high": float}, {}, label)
     if not 0 < ends["low"] < ends["high"]:
         raise RunError("R410", f"{place(path, 'low', name)}: {label}: 0 < low < high has to hold")
     middle = math.sqrt(ends["low"] * ends["high"])
@@ -154,9 +154,13 @@ def _prior(path: Path, name: str, label: str, table: Mapping[str, Any], unit: st
 
 
 def _factor(path: Path, name: str, number: int, table: Any) -> Factor:
-    table = typed(path, "factors", table, dict, name)
-    first = typed(path, "from", table.get("from", -1e9), float, name)
-    last = typed(path, "to", table.get("to", 1e9), float, name)
+    table = checked(
+        path, typed(path, "factors", table, dict, name),
+        {"low": float, "high": float}, {"from": float, "to": float}, f"factors of {name}",
+    )  # fmt: skip
+    first, last = table.pop("from", -1e9), table.pop("to", 1e9)
+    if not first < last:
+        raise RunError("R410", f"{place(path, 'factors', name)}: from has to be before to")
     ends = "" if first < -1e8 else f" from {first:g}"
     ends += "" if last > 1e8 else f" to {last:g}"
     return Factor(_prior(path, name, f"factor of {name}{ends}", table, "Dmnl"), first, last)

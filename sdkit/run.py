@@ -37,7 +37,7 @@ from .experiment import (
     read_settings,
     sample,
 )
-from .files import checked, fingerprint, place, read_toml, typed
+from .files import checked, fingerprint, place, read_text, read_toml, typed
 from .model import Model, read_model
 from .observations import REDUCTIONS, Series, at_observations, calendar_years, read_series
 from .outputs import Output, read_outputs
@@ -275,10 +275,16 @@ def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
     files = [f for name in _FILES if (f := folder / name).exists()]
     files += sorted((folder / "data").glob("*.csv"))
     hashes = {f"{model.name}/{f.relative_to(folder).as_posix()}": fingerprint(f) for f in files}
+    fitted = {}
+    if run.source == "posterior":
+        line = read_text(folder / "posterior.csv").split("\n")[0]
+        # Its first line names the fit and the text of the model that was fitted.
+        fitted = {"posterior": {"is": line.strip("# \r"), "of this text": model.hash[:16] in line}}
     return {
         "sdkit": __version__,
         "seed": run.seed,
         "draws": {"from": run.source, "n": run.n},
+        **fitted,
         "set": dict(changed),
         "sha256": {
             "run.toml": fingerprint(run.file),

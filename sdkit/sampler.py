@@ -11,7 +11,9 @@ Gaussian, so that no walker is caught where the approximation is poor.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,7 +127,9 @@ class Sampler:
                     self.walkers, len(self.mean), self.density, moves=moves, vectorize=True
                 )
                 state = emcee.State(self.points[k], random_state=rng.get_state())
-                sampler.run_mcmc(state, BLOCK, thin_by=THIN, skip_initial_state_check=True)
+                # emcee prints all parameters when it is interrupted.
+                with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                    sampler.run_mcmc(state, BLOCK, thin_by=THIN, skip_initial_state_check=True)
                 found = {
                     "draws": sampler.get_chain(),
                     "values": sampler.get_log_prob(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,9 @@ SHOWN = (
     "full combination without strikes",
 )
 
+CHANGED = ("strikes only", "strikes and supply", "treatment only", "harm reduction only",
+           "demand only", "full combination")  # fmt: skip
+
 
 def _percent(value: float) -> str:
     text = f"{100 * value:+.1f}"
@@ -31,6 +35,19 @@ def _percent(value: float) -> str:
 def _cell(row: pd.Series) -> str:
     low, high = _percent(row["change_p5"]), _percent(row["change_p95"])
     return f"{_percent(row['change_median'])} ({low} to {high})"
+
+
+def _against_priors(table: pd.DataFrame) -> str:
+    """Of some policies the median change from the priors, and from the posterior."""
+    prior = pd.read_csv(ROOT / "runs/policies-from-priors/summary.csv")
+    prior = prior[(prior["scenario"] == "reference") & (prior["period"] == "2026-2040")]
+    prior = prior.set_index(["output", "policy"])["change_median"]
+    parts = []
+    for policy in CHANGED:
+        key = ("overdose deaths per year", policy)
+        after = table.loc[key, "change_median"]
+        parts.append(f"{policy} {_percent(prior[key])} → {_percent(after)} %")
+    return "; ".join(parts)
 
 
 def answer() -> str:
@@ -61,6 +78,13 @@ def answer() -> str:
         f"{(shares >= 0.95).sum()} hold in at least 95 % of draws, {(shares <= 0.05).sum()} in at "
         "most 5 %, and the rest lie between. The reports of",
         "`runs/policies` and `runs/levers` say which, overall and under each rival explanation.",
+        "",
+        *textwrap.wrap(
+            "What the fit changed, median change of overdose deaths drawn from the priors "
+            f"(`runs/policies-from-priors`) and from the posterior: {_against_priors(table)}.",
+            110,
+            break_on_hyphens=False,
+        ),
     ]
     return "\n".join(lines) + "\n"
 

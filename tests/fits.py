@@ -202,7 +202,7 @@ def settings_section(folder: Path) -> list[str]:
     fits = pd.read_csv(folder / "fits.csv")
     seen = pd.read_csv(folder / "measurements.csv").set_index(["fit", "measurement"])
     rows = [
-        f"| {row.fit} | {share(row.weight)} | {decimals(row.log_evidence, 0)} | {share(row.coverage)} | "
+        f"| {row.fit} | {share(row.weight)} | {decimals(round(row.log_evidence) + 0.0, 0)} | {share(row.coverage)} | "
         + " | ".join(
             share(seen.loc[(row.fit, name), "median_error"])
             for name in ("synthetic-opioid deaths", "border seizures", "powder purity", "homicides")

@@ -45,11 +45,10 @@ years = 2
 measurements = ["reported cases"]
 known = ["The numbers are invented."]
 """
-PUBLISHED = """years = 2
-published = [
-    { name = "elsewhere", measurement = "reported cases", time = [2021], value = [2e4],
-      source = "x" },
-]"""
+PUBLISHED = (
+    'years = 2\npublished = [{ name = "elsewhere", measurement = "reported cases", '
+    'time = [2021], value = [2e4], source = "x" }]\n'
+)
 TRUE = {"infectivity": 0.105, "infectious duration": 0.14, "reporting fraction": 0.4}
 
 
@@ -152,6 +151,24 @@ def test_a_posterior_goes_on_into_draws(fitted):
     assert caught.value.code == "R410"
 
 
+def test_a_switch_that_was_held_goes_with_its_draws(fitted, tmp_path):
+    """And one that was not, and moves what was measured, is named on the page."""
+    shutil.copytree(fitted / "models", tmp_path / "models")
+    folder = tmp_path / "runs" / "fit"
+    folder.mkdir(parents=True)
+    text = SEVERAL.replace("[effort]", 'set = { "immunity wanes" = 1 }\n[effort]')
+    folder.joinpath("run.toml").write_text(text, encoding="utf-8")
+    page = carry_out(folder).read_text(encoding="utf-8")
+    assert "Held in the fit: immunity wanes = 1." in page
+    assert "immunity wanes = 0 (" not in page
+    parameters = read_parameters(read_model(tmp_path / "models" / "sir"))
+    assert (posterior_draws(parameters, 64, 5)["immunity wanes"] == 1).all()
+    other = (fitted / "runs" / "fit" / "out" / "report.html").read_text(encoding="utf-8")
+    assert "immunity wanes = 0 (" in other
+    found = table(fitted / "runs" / "fit" / "out" / "influence.csv").set_index("parameter")
+    assert found.influence["immunity wanes = 0"] > 5  # cases at a tenth of those observed
+
+
 def test_a_comparison_draws_from_the_posterior(fitted, root):
     folder = fitted / "runs" / "compare"
     folder.mkdir()
@@ -163,6 +180,18 @@ def test_a_comparison_draws_from_the_posterior(fitted, root):
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     assert record["draws"] == {"from": "posterior", "n": 16}
     assert "sir/posterior.csv" in record["sha256"]
+    assert record["posterior"]["of this text"]
+    # An equation changed since: said on the page.
+    path = fitted / "models" / "sir" / "sir.mdl"
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace("usual contacts*(1 -", "usual contacts*1.01*(1 -")
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    try:
+        page = carry_out(folder).read_text(encoding="utf-8")
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert "fitted to another text of this model" in page
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,11 @@ def test_a_measurement_as_it_is_read(sir, parameters, tmp_path):
         ("low = 0.05, ", "", "R408"),
         ("= 0.5", "= 0", "R410"),
         ("from = 2012", "from = 2030", "R410"),
+        ("low = 0.05", 'distribution = "uniform", low = 0.05', "R407"),
+        ('"lognormal"', '"negative binomial"', "R410"),  # whose residuals cannot be correlated
+        ("from = 2012", "from = 2012\nfreedom = -1", "R410"),
+        ("{ to = 2015", "{ too = 2015", "R407"),
+        ("to = 2017", "to = 2012", "R410"),
         ("from = 2012", "frm = 2012", "R407"),
         ("factors = [{", "factors = [3, {", "R409"),
         ('density = "lognormal"', 'density = "lognormal"\nscale = "nothing"', "P305"),
