@@ -130,7 +130,12 @@ def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     found = []
     for number, (prepared, work) in enumerate(zip(every, works, strict=True)):
         report = progress and _part(progress, number, len(every))
-        findings = execute_fit(prepared, work, report, threads)
+        try:
+            findings = execute_fit(prepared, work, report, threads)
+        except RunError as error:
+            if prepared.label:  # of several, which
+                raise RunError(error.code, f"{prepared.label}: {error.message}") from None
+            raise
         found.append(findings if len(every) == 1 else findings.lighter())
 
     absent: list[str] = []

@@ -291,8 +291,8 @@ def recover_section(folders: list[Path]) -> list[str]:
         count = whole.groupby("parameter").size().iloc[0]
         held, half = whole["rank"].between(0.05, 0.95), whole["rank"].between(0.25, 0.75)
         lines.append(
-            f"`runs/{folder.name}` (`{task(folder)['model']}`): {count} time{'s' if count > 1 else ''} values "
-            f"were drawn from the priors, series made with them, and the fit had to find them. Of "
+            f"`runs/{folder.name}` (`{task(folder)['model']}`): {'once' if count == 1 else f'{count} times'} "
+            "values were drawn from the priors, series made with them, and the fit had to find them. Of "
             f"{len(whole)} values {share(held.mean())} lie in the middle nine tenths of their posterior, "
             f"{share(half.mean())} in the middle half."
         )
