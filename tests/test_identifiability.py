@@ -74,7 +74,8 @@ def test_nothing_left_to_influence(root):
     """Where every uncertain constant is fitted there is nothing outside, and no failure."""
     prepared = prepare_fit(read_fit(root / "runs" / "sir-fit"))
     inside = tuple(p for p in prepared.parameters.items if p.role in ("fitted", "uncertain"))
-    posterior = posterior_of(replace(prepared, fitted=inside))
+    held = {p.name: p.default for p in prepared.parameters.of_role("structural")}
+    posterior = posterior_of(replace(prepared, fitted=inside, set=held))
     assert len(influence_table(posterior, np.zeros(len(posterior)))) == 0
 
 
