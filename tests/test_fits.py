@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tests.fits import PAGE, README, ROOT, page, readme, runs, stale, task
+from tests.fits import PAGE, README, ROOT, page, readme, runs, stale
 
 FITS = [folder.name for folder in runs()]
 
@@ -21,11 +21,11 @@ def test_no_recorded_fit_is_stale():
 
 @pytest.mark.parametrize("name", FITS)
 def test_recorded_fits_have_converged(name):
-    """By the bounds of the package; the many fits of runs/ranks state looser ones of their own."""
-    effort = task(ROOT / "runs" / name).get("effort", {})
+    """Only the many small fits of runs/ranks, of which none is used, may be looser."""
+    r_hat, effective = (1.02, 400) if name == "ranks" else (1.01, 1000)
     table = pd.read_csv(ROOT / "runs" / name / "summary.csv")
-    assert (table.r_hat < effort.get("r_hat", 1.01)).all()
-    assert (table.effective > effort.get("effective", 1000)).all()
+    assert (table.r_hat < r_hat).all()
+    assert (table.effective > effective).all()
 
 
 def test_the_fit_meets_the_series_it_was_made_of():
