@@ -325,6 +325,18 @@ CODES: dict[str, Code] = {
         "Compare it with a variable in its unit, or convert its values; a unit that is only spelt "
         "otherwise is spelt as in the model.",
     ),
+    "R420": Code(
+        "A method needs inputs that are independent, and these depend on one another.",
+        'Draw from "priors", or choose a method that takes them: the message names some.',
+    ),
+    "R421": Code(
+        "A sample is too small for what is asked of it.",
+        "Raise n of draws in run.toml to the next power of two above the number that is named.",
+    ),
+    "R422": Code(
+        "No portfolio can meet the limit: it is exceeded without any instrument.",
+        "Raise the limit in run.toml, or limit another output.",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

@@ -178,17 +178,28 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     """Draws of the posterior.csv beside the model, the first `n`; what it does not hold comes from
     the priors, with the draws that `sample` makes of this seed.
 
-    Raises R402 where there is no such file, R410 where it holds fewer draws, P310 where it does
-    not fit the model.
+    Raises as `read_posterior` does, and R410 where the file holds fewer draws.
+    """
+    held = read_posterior(parameters)
+    if len(held) < n:
+        path = parameters.path.parent / "posterior.csv"
+        raise RunError("R410", f"{path} holds {len(held)} draws, fewer than {n}")
+    own = {name: column.to_numpy()[:n] for name, column in held.items()}
+    return sample(parameters, n, seed).assign(**own)
+
+
+def read_posterior(parameters: Parameters) -> pd.DataFrame:
+    """The posterior.csv beside a model: one row a draw, one column a constant that it holds.
+
+    Raises R402 where there is no such file, P310 where it does not fit the model.
     """
     if parameters.path is None:
         raise RunError("R402", "a model without parameters.csv has no posterior")
     path = parameters.path.parent / "posterior.csv"
     rows = read_rows(path, ())
-    if len(rows) < n:
-        raise RunError("R410", f"{path} holds {len(rows)} draws, fewer than {n}")
-    columns = dict(sample(parameters, n, seed).items())
-    held = set()
+    if not rows:
+        raise RunError("R403", f"{path} holds no draw")
+    columns = {}
     for name in rows[0][1]:
         try:
             item = parameters.find(name)
@@ -196,7 +207,7 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
             raise ParameterError("P310", f"{path}: {name!r} is no constant of the model") from None
         if item.role not in ("fitted", "uncertain", "structural"):
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
-        values = [number(path, line, name, row[name]) for line, row in rows[:n]]
+        values = [number(path, line, name, row[name]) for line, row in rows]
         low, high = item.limits
         if item.role == "structural" and not set(values) <= set(
             range(int(item.low), int(item.high) + 1)
@@ -205,11 +216,10 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
         if (low is not None and min(values) < low) or (high is not None and max(values) > high):
             raise ParameterError("P310", f"{path}: {item.name} leaves its bounds in the model")
         columns[item.name] = values
-        held.add(item.name)
-    absent = [p.name for p in parameters.of_role("fitted") if p.name not in held]
+    absent = [p.name for p in parameters.of_role("fitted") if p.name not in columns]
     if absent:
         raise ParameterError("P310", f"{path}: no column for {absent[0]!r}, which is fitted")
-    return pd.DataFrame(columns, index=pd.RangeIndex(n, name="draw"))
+    return pd.DataFrame(columns)
 
 
 def chunk_of(draws: pd.DataFrame | Draws, low: int, high: int) -> pd.DataFrame:

@@ -49,6 +49,11 @@ def share(value: float) -> str:
     return "<\u00a01\u00a0%" if 0 < value < 0.005 else f"{value:.0%}".replace("%", "\u00a0%")
 
 
+def capital(text: str) -> str:
+    """The text with a capital at its beginning, all else as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def spell(name: str) -> str:
     """A name at the start of a sentence."""
     return name[:1].upper() + name[1:]

@@ -38,6 +38,8 @@ _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
 _PUBLISHED = {"name": str, "measurement": str, "time": list, "value": list, "source": str}
 _MOST_TRUTHS = 1000  # to recover; each is a fit of its own
 _FILES = ("parameters.csv", "measurements.toml")
+# The modules whose code decides which chains a fit comes to.
+_SEARCHED_BY = ("fit.py", "measurement.py", "optimum.py", "posterior.py", "sampler.py")
 
 
 @dataclass(frozen=True)
@@ -337,8 +339,9 @@ def work_name(prepared: Prepared) -> str:
     run = prepared.run
     record = dict(prepared.record)
     hashes = {k: v for k, v in record["sha256"].items() if k != "run.toml"}
+    code = [fingerprint(Path(__file__).with_name(name)) for name in _SEARCHED_BY]
     parts = (
-        record["sdkit"], run.seed, run.until, dict(run.later), run.recover > 0, prepared.chosen,
+        code, run.seed, run.until, dict(run.later), run.recover > 0, prepared.chosen,
         [item.name for item in prepared.fitted], dict(prepared.set),
         vars(run.effort) | {"most": 0, "r_hat": 0, "effective": 0}, hashes,
     )  # fmt: skip

@@ -84,6 +84,16 @@ def tick(value: float, _=None) -> str:
     return f"{value:g}".replace("-", "−")
 
 
+def amount(value: float) -> str:
+    """Three digits of a number, large ones shortened as on an axis."""
+    return tick(float(f"{value:.3g}"))
+
+
+def wrapped(text: str, width: int = 34) -> str:
+    """A label on lines of at most so many letters."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
 def slug(name: str) -> str:
     """A file name made of a label: letters, digits and hyphens."""
     words = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).split("-")

@@ -22,14 +22,24 @@ import numpy as np
 
 from . import plot, report
 from .compare import Comparison
+from .comparing import execute
 from .compile import compile_model
+from .discover_report import write_discovery
+from .discover_run import execute_discovery
 from .errors import RunError, SimulationError
 from .files import exact, write_json, write_table
 from .fit_report import TABLES, write_fit, write_posterior
-from .fit_run import prepare_fit, read_fit, variants, work_name
+from .fit_run import prepare_fit, read_fit, variants
+from .fit_run import work_name as chains_name
 from .fitting import execute_fit
 from .model import read_model
-from .run import Prepared, execute, prepare, read_run, task_of
+from .optimize_report import write_portfolios
+from .optimize_run import Instruments, read_wanted
+from .optimize_study import execute_search
+from .run import Prepared, prepare, read_run, task_of, work_name
+from .sensitivity_report import write_sensitivity
+from .sensitivity_run import prepare_inputs, read_asked
+from .sensitivity_study import execute_sensitivity
 from .simulation import simulate
 from .switches import tracked
 
@@ -44,7 +54,7 @@ def environment_of(seconds: float) -> dict:
     """Where and when: for out/environment.json, not tracked."""
     packages = (
         "numpy", "scipy", "pandas", "xarray", "llvmlite", "zarr", "pysd", "matplotlib", "jinja2",
-        "emcee", "arviz",
+        "emcee", "arviz", "scikit-learn",
     )  # fmt: skip
     versions = {}
     for name in packages:
@@ -81,7 +91,7 @@ def carry_out(
     began = time.monotonic()
     trial = folder / "out" / "trial" if n is not None or changed else None
     flat = out or trial
-    work = _fit if task_of(folder) == "fit" else _compare
+    work = _WORKS[task_of(folder)]
     try:
         write, finish = work(folder, flat, n, changed, threads, progress)
     except SimulationError as error:
@@ -126,7 +136,7 @@ def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     if n is not None:
         raise RunError("R410", f"--draws is for comparisons; {folder / 'run.toml'} asks for a fit")
     every = variants(prepare_fit(read_fit(folder), changed))
-    works = _working_folders(flat or folder / "out", [work_name(prepared) for prepared in every])
+    works = _working_folders(flat or folder / "out", [chains_name(prepared) for prepared in every])
     found = []
     for number, (prepared, work) in enumerate(zip(every, works, strict=True)):
         report = progress and _part(progress, number, len(every))
@@ -151,6 +161,42 @@ def _fit(folder, flat, n, changed, threads, progress) -> _Done:
             write_posterior(found, every[0].model.path.parent / "posterior.csv")
 
     return write, finish
+
+
+def _sensitivity(folder, flat, n, changed, threads, progress) -> _Done:
+    run = read_run(folder, n)
+    asked = read_asked(run)
+    prepared = prepare(run, changed)
+    inputs = prepare_inputs(prepared, asked)
+    (work,) = _working_folders(
+        flat or folder / "out", [work_name(prepared, ("inputs.py", "sensitivity_study.py"))]
+    )
+    found = execute_sensitivity(prepared, asked, inputs, work, progress, threads)
+    return lambda stage: write_sensitivity(found, stage), lambda: None
+
+
+def _discover(folder, flat, n, changed, threads, progress) -> _Done:
+    prepared = prepare(read_run(folder, n), changed)
+    found = execute_discovery(prepared, progress, threads)
+    return lambda stage: write_discovery(found, stage), lambda: None
+
+
+def _optimize(folder, flat, n, changed, threads, progress) -> _Done:
+    run = read_run(folder, n)
+    wanted = read_wanted(run)
+    prepared = prepare(run, changed)
+    instruments = Instruments(prepared)
+    (work,) = _working_folders(
+        flat or folder / "out", [work_name(prepared, ("optimize_study.py", "optimize_run.py"))]
+    )
+    found = execute_search(prepared, wanted, instruments, work, progress, threads)
+    return lambda stage: write_portfolios(found, stage), lambda: None
+
+
+_WORKS = {
+    "compare": _compare, "fit": _fit, "sensitivity": _sensitivity, "discover": _discover,
+    "optimize": _optimize,
+}  # fmt: skip
 
 
 def _part(progress: Callable[[int, int], None], number: int, count: int):

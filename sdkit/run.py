@@ -1,33 +1,25 @@
 """Run folders: a question in run.toml.
 
-`read_run` reads the question, `prepare` finds everything that it names and `execute`
-carries it out. What comes out is written by `results.py`.
+`read_run` reads the question, `prepare` finds everything that it names, and a module for each
+kind of question carries it out. What comes out is written by `results.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from . import __version__
 from .checks import Check, read_checks
-from .compare import (
-    Claim,
-    Comparison,
-    History,
-    judge,
-    period_years,
-    read_claims,
-    series_table,
-    standard_periods,
-    summarise,
-    whole,
-)
-from .compile import compile_model
+from .compare import Claim, period_years, read_claims, standard_periods, whole
+from .compile import Program, compile_model
 from .errors import RunError
 from .experiment import (
     Experiment,
@@ -39,11 +31,9 @@ from .experiment import (
 )
 from .files import checked, fingerprint, place, read_text, read_toml, typed
 from .model import Model, read_model
-from .observations import REDUCTIONS, Series, at_observations, calendar_years, read_series
+from .observations import Series, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
-from .simulation import simulate
-from .switches import by_switch, main_outputs
 
 _REQUIRED = {
     "do": str,
@@ -56,7 +46,8 @@ _REQUIRED = {
     "outputs": list,
     "horizon": list,
 }
-TASKS = ("compare", "fit")
+# What a run can ask for; all but a fit say which policies, outputs and years.
+TASKS = ("compare", "fit", "sensitivity", "discover", "optimize")
 # As many Sobol points as scipy has.
 _MOST = 2**30
 # The files beside a model that decide the numbers of a run.
@@ -73,7 +64,10 @@ _FILES = (
 
 @dataclass(frozen=True)
 class Run:
-    """What run.toml says, checked for form but not yet against the model."""
+    """What run.toml says, checked for form but not yet against the model.
+
+    `options` is the table that bears the name of the `task`, as it stands.
+    """
 
     folder: Path
     question: str
@@ -87,6 +81,8 @@ class Run:
     horizon: tuple[int, int]
     periods: tuple[str, ...]
     main: tuple[str, ...] = ()
+    task: str = "compare"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -122,16 +118,17 @@ def task_of(folder: Path) -> str:
         raise RunError("R408", f"{path}: the key 'do' is missing")
     task = typed(path, "do", data["do"], str)
     if task not in TASKS:
-        known = " or ".join(f'"{name}"' for name in TASKS)
+        known = ", ".join(f'"{name}"' for name in TASKS[:-1]) + f' or "{TASKS[-1]}"'
         raise RunError("R410", f"{place(path, 'do')}: do = {task!r}; it has to be {known}")
     return task
 
 
 def read_run(folder: Path, n: int | None = None) -> Run:
-    """run.toml of a comparison; `n` overrides its number of draws. Raises R401 to R413."""
-    task_of(folder)
+    """run.toml of all but a fit; `n` overrides its number of draws. Raises R401 to R413."""
+    task = task_of(folder)
     path = folder / "run.toml"
-    data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list})
+    own = {} if task == "compare" else {task: dict}
+    data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list} | own)
 
     def impossible(key: str, text: str):
         raise RunError("R410", f"{place(path, key)}: {key} {text}")
@@ -196,6 +193,8 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         horizon=horizon,
         periods=tuple(dict.fromkeys([*periods, whole(horizon)])),
         main=tuple(data.get("main", ())),
+        task=task,
+        options=data.get(task, {}),
     )
 
 
@@ -250,7 +249,9 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         "outputs": choose("output", run.outputs, outputs),
     }
     made = {"priors": sample, "posterior": posterior_draws}.get(run.source)
-    draws = made(parameters, run.n, run.seed) if made else no_draws()
+    # Studies of inputs make designs of their own.
+    own = made is None or run.task in ("sensitivity", "discover", "optimize")
+    draws = no_draws() if own else made(parameters, run.n, run.seed)
     values = {}
     for name, value in (changed or {}).items():
         item = parameters.check_value(name, value, "--set")
@@ -294,19 +295,14 @@ def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
     }
 
 
-def execute(
-    prepared: Prepared,
-    progress: Callable[[int, int], None] | None = None,
-    threads: int | None = None,
-) -> Comparison:
-    """Simulate and compare. Raises SimulationError S202 where lanes fail."""
+def yearly_experiment(
+    prepared: Prepared, draws: pd.DataFrame, others: Iterable[str] = ()
+) -> tuple[Program, Experiment]:
+    """The run's scenarios and policies with these draws, its outputs (and `others`) saved at the
+    edges of years. Raises R410 where the model does not cover the horizon."""
     run, model = prepared.run, prepared.model
-    names = {o.variable for o in prepared.outputs}
-    constants = set(model.constants)
-    observed = {model.find(c.options["variable"]).name for c in prepared.histories}
-    program = compile_model(
-        model, tuple(n for n in model.variables if n in (names | observed) - constants)
-    )
+    wanted = ({o.variable for o in prepared.outputs} | {*others}) - set(model.constants)
+    program = compile_model(model, tuple(n for n in model.variables if n in wanted))
     start, end = program.initial_time, run.horizon[1] + 1.0
     if start > run.horizon[0] or end > program.final_time + 1e-9:
         raise RunError(
@@ -314,117 +310,21 @@ def execute(
             f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end "
             f"of {run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
         )
-    parts = _parts(prepared, program)
-    first = np.ceil(start)
-    times = np.arange(first, end + 0.5)
     experiment = Experiment(
         scenarios=prepared.scenarios,
         policies=prepared.policies,
-        draws=prepared.draws,
+        draws=draws,
         outputs=program.outputs,
-        times=times,
+        times=np.arange(np.ceil(start), end + 0.5),
         averaged=tuple(o.variable for o in prepared.outputs if o.reduction != "last"),
         branch=float(run.horizon[0]),
     )
-    result = simulate(program, experiment, progress=progress, threads=threads)
-    structural = prepared.parameters.of_role("structural")
-    switches = [switch for switch in structural if switch.name in prepared.draws]
-    names = [switch.name for switch in switches]
-    by_name = {o.name: o for o in prepared.outputs}
-    summary = summarise(result, prepared.outputs, run.periods, run.horizon)
-    main = [by_name[name] for name in run.main]
-    main = main or main_outputs(prepared.outputs, summary, whole(run.horizon))
-    return Comparison(
-        name=run.folder.resolve().name,
-        question=run.question,
-        result=result,
-        outputs=prepared.outputs,
-        scenarios=prepared.scenarios,
-        policies=prepared.policies,
-        horizon=run.horizon,
-        periods=run.periods,
-        draws=prepared.draws,
-        parameters=prepared.parameters,
-        changed=prepared.changed,
-        model=model.name,
-        claims=prepared.claims,
-        summary=summary,
-        series=series_table(result, prepared.outputs),
-        claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, names),
-        main=tuple(main),
-        switches=by_switch(result, prepared.outputs, run.horizon, prepared.draws, switches),
-        histories=_histories(prepared, program, end, parts, threads),
-    )
+    return program, experiment
 
 
-def _parts(prepared: Prepared, program) -> int:
-    """Into how many parts histories divide a year: four where a fiscal year is asked for."""
-    fiscal = [c for c in prepared.histories if c.options["reduction"] == "fiscal year"]
-    if not fiscal:
-        return 1
-    start, step = program.initial_time, program.time_step
-    steps = np.array([0.25, np.ceil(start * 4) / 4 - start]) / step
-    if (np.abs(steps - np.round(steps)) > 1e-6).any():
-        path = prepared.model.path
-        raise RunError(
-            "C701",
-            f"{place(path.parent / 'checks.toml', fiscal[0].name)}, check {fiscal[0].name!r}: a "
-            f"fiscal year begins on a quarter of a year, where the time step of {path.name} "
-            f"({step:g} from {start:g}) does not come",
-        )
-    return 4
-
-
-def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> tuple[History, ...]:
-    """The baseline beside the observed series, as the history checks reduce them.
-
-    A monthly series is shown by its calendar years.
-    """
-    if not prepared.histories:
-        return ()
-    seen = [prepared.observed[c.options["series"]] for c in prepared.histories]
-    latest = max(series.time.max() for series in seen) + 1
-    latest = min(max(latest, prepared.run.horizon[0]), end)
-    # Quarters where a fiscal year has to be put together from whole intervals, else years.
-    first = np.ceil(program.initial_time * parts) / parts
-    times = np.arange(first, np.floor(latest) + 0.125, 1 / parts)
-    points = {
-        prepared.model.find(c.options["variable"]).name
-        for c in prepared.histories
-        if REDUCTIONS[c.options["reduction"]] is None
-    }
-    experiment = Experiment(
-        prepared.scenarios[:1],
-        prepared.policies[:1],
-        prepared.draws,
-        program.outputs,
-        times,
-        averaged=tuple(n for n in program.outputs if n not in points),
-    )
-    result = simulate(program, experiment, threads=threads)
-    histories = []
-    for check, series in zip(prepared.histories, seen, strict=True):
-        row = check.options
-        variable = prepared.model.find(row["variable"]).name
-        values = result[variable].to_numpy()[:, 0, 0, :]
-        if "scale" in row:
-            item = prepared.parameters.find(row["scale"])
-            factor = prepared.draws.get(item.name, item.default)
-            values = values * np.asarray(factor)
-        # A fiscal year begins before its calendar year: the run's first has no data.
-        shift = REDUCTIONS[row["reduction"]] or 0.0
-        years = np.arange(np.ceil(times[0] - shift), np.floor(times[-1]))
-        if variable in points:
-            model_at = at_observations(times, values, years, "point")
-        else:
-            # Each saved value is the mean of its part of a year.
-            ends = np.round((years + shift + 1 - times[0]) * parts).astype(int)
-            model_at = np.stack([values[e - parts + 1 : e + 1].mean(axis=0) for e in ends])
-        bands = np.quantile(model_at, (0.05, 0.5, 0.95), axis=-1)
-        if row["reduction"] == "month":
-            series = calendar_years(series)
-            span = {"from": np.ceil(row["from"] - 1 / 12), "to": np.floor(row["to"])}
-            row = dict(row) | {"reduction": "year", "window": 1} | span
-        if len(series.time):
-            histories.append(History(check.name, dict(row), series, years, bands))
-    return tuple(histories)
+def work_name(prepared: Prepared, modules: Sequence[str]) -> str:
+    """A name that changes with whatever decides the runs of a study: its record, and the code of
+    these modules."""
+    code = [fingerprint(Path(__file__).with_name(name)) for name in modules]
+    parts = (code, dict(prepared.record))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -43,7 +43,8 @@ def project(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def comparison():
     """The comparison of runs/sir with eight draws."""
-    from sdkit.run import execute, prepare, read_run
+    from sdkit.comparing import execute
+    from sdkit.run import prepare, read_run
 
     return execute(prepare(read_run(ROOT / "runs" / "sir", n=8)))
 

@@ -638,7 +638,8 @@ class Worker:
         simulate(program)
 
     def _run(self, runs: bool) -> None:
-        from sdkit.run import execute, prepare, read_run
+        from sdkit.comparing import execute
+        from sdkit.run import prepare, read_run
 
         folder = self.project / "runs" / "sir"
         read_run(folder)

@@ -19,9 +19,9 @@ DOORS = {
     "pysd": "translate", "parsimonious": "translate", "llvmlite": "kernel",
     "platformdirs": "cache", "simlin": "structure", "matplotlib": "plot",
     "jinja2": "report", "typer": "cli", "rich": "cli",
-    "zarr": "store", "emcee": "sampler", "arviz": "convergence",
+    "zarr": "store", "emcee": "sampler", "arviz": "convergence", "sklearn": "tree",
 }  # fmt: skip
-DISTRIBUTION = {"simlin": "pysimlin"}
+DISTRIBUTION = {"simlin": "pysimlin", "sklearn": "scikit-learn"}
 
 
 def imports(path: Path) -> tuple[set[str], set[str]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdkit.comparing import execute
 from sdkit.errors import Error, RunError
-from sdkit.run import execute, prepare, read_run
+from sdkit.run import prepare, read_run
 
 BROKEN = Path(__file__).parent / "broken" / "sir"
 FAULTS = sorted(path for path in BROKEN.rglob("*") if path.is_file())

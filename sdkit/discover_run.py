@@ -1,0 +1,234 @@
+"""Run folders that ask in which futures a policy fails: [discover] read, and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .compare import differences, floor_of, period_years, reduced, whole, yearly
+from .discover import Box, Limit, find_boxes, inside, measured
+from .errors import RunError
+from .files import checked, place, typed
+from .inputs import FITTED, Inputs, sobol_points
+from .outputs import Output
+from .parameters import Parameter
+from .run import Prepared, Run, yearly_experiment
+from .simulation import simulate
+from .switches import meaning
+from .tree import Leaf, grow
+
+_CASE = {"policy": str, "output": str}
+_MORE = {"period": str, "of": str, "above": float, "below": float}
+_OF = ("change", "level")
+_FEWEST = 256  # draws: half of them find a box, half test it
+_LEAVES = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    """What counts as a failure: an output of a policy, over a period, above or below a limit; `of`
+    says whether its level or its relative change from the first policy."""
+
+    policy: str
+    output: Output
+    period: str
+    of: str
+    side: str
+    limit: float
+
+    @property
+    def sentence(self) -> str:
+        if self.of == "level":
+            what = f"has {self.output.name} {self.side} {self.limit:g} {self.output.unit}"
+            return f"“{self.policy}” {what}, {self.period}"
+        size = f"{100 * abs(self.limit):g} %"
+        if self.limit == 0:
+            word = "raises" if self.side == "above" else "lowers"
+            return f"“{self.policy}” {word} {self.output.name}, {self.period}"
+        if self.limit < 0:
+            more = "less" if self.side == "above" else "more"
+            return f"“{self.policy}” lowers {self.output.name} by {more} than {size}, {self.period}"
+        more = "more" if self.side == "above" else "less"
+        return f"“{self.policy}” raises {self.output.name} by {more} than {size}, {self.period}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The boxes of one case, as found on half of the draws and measured on the other half, the
+    trajectories that led to them, and the leaves of a tree (rows of the other half)."""
+
+    case: Case
+    rate: float
+    boxes: tuple[tuple[Box, Box], ...]
+    paths: tuple[tuple[Box, ...], ...]
+    leaves: tuple[tuple[Leaf, float, float], ...]
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """All that came of a search; `x` (draws, constants), `half` true for draws that find boxes."""
+
+    prepared: Prepared
+    found: tuple[Found, ...]
+    x: pd.DataFrame
+    half: np.ndarray
+    switches: Mapping[str, Parameter]
+
+
+def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:
+    """The table [discover] of a run. Raises R407 to R411 and R421."""
+    path = run.file
+    data = checked(path, run.options, {"cases": list}, {}, "discover")
+    if run.source == "defaults":
+        raise RunError(
+            "R410", f'{place(path, "from")}: from has to be "priors" or "posterior" here'
+        )
+    if len(run.scenarios) != 1:
+        raise RunError("R410", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
+    if run.n < _FEWEST:
+        where = place(path, "n")
+        raise RunError("R421", f"{where}: n = {run.n}; a search needs {_FEWEST} draws or more")
+    if not data["cases"]:
+        raise RunError("R408", f"{place(path, 'cases')}: cases is empty")
+    return tuple(_case(run, outputs, entry) for entry in data["cases"])
+
+
+def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
+    path = run.file
+    entry = checked(path, typed(path, "cases", entry, dict), _CASE, _MORE, "cases")
+    where = place(path, "cases")
+    if ("above" in entry) == ("below" in entry):
+        raise RunError("R410", f"{where}: a case needs either above or below")
+    of = entry.get("of", "change")
+    if of not in _OF:
+        raise RunError("R410", f'{where}: of = {of!r}; it has to be "change" or "level"')
+    if entry["policy"] not in run.policies:
+        raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies")
+    if of == "change" and entry["policy"] == run.policies[0]:
+        raise RunError("R410", f"{where}: the first policy does not differ from itself")
+    if entry["output"] not in outputs:
+        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs")
+    period = entry.get("period", "horizon")
+    try:
+        period_years(period, run.horizon)
+    except ValueError:
+        raise RunError(
+            "R410", f"{where}: period {period!r} is no year or span of the horizon"
+        ) from None
+    period = whole(run.horizon) if period == "horizon" else period
+    side = "above" if "above" in entry else "below"
+    return Case(entry["policy"], outputs[entry["output"]], period, of, side, entry[side])
+
+
+def execute_discovery(
+    prepared: Prepared,
+    progress: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
+) -> Discovery:
+    """Simulate, then search. Raises S202 where runs fail."""
+    run = prepared.run
+    cases = read_cases(run, {o.name: o for o in prepared.outputs})
+    inputs = Inputs(prepared.parameters, run.source)
+    points = sobol_points(len(inputs), run.n, run.seed)
+    x = inputs.draws(points).assign(**prepared.changed)
+    # What tests a box has other rows of the posterior than what found it.
+    half = points[:, 0] < 0.5 if FITTED in inputs.names else np.arange(run.n) % 2 == 0
+    program, experiment = yearly_experiment(prepared, x)
+    result = simulate(program, experiment, progress=progress, threads=threads)
+    names = [p.name for p in prepared.policies]
+    switches = {p.name: p for p in prepared.parameters.of_role("structural") if p.name in x}
+    x = x.loc[:, (x != x.iloc[0]).any()]
+    found = []
+    for case in cases:
+        values = yearly(result, case.output)
+        level = reduced(values, case.output, period_years(case.period, run.horizon))
+        if case.of == "change":
+            level = differences(level, floor_of(values))[1]
+        own = level[0, names.index(case.policy)]
+        y = own > case.limit if case.side == "above" else own < case.limit
+        found.append(_search(case, x, y, half, list(switches), run.seed))
+    return Discovery(prepared, tuple(found), x, half, switches)
+
+
+def _search(
+    case: Case, x: pd.DataFrame, y: np.ndarray, half: np.ndarray, switches: list[str], seed: int
+) -> Found:
+    one, other = x[half].reset_index(drop=True), x[~half].reset_index(drop=True)
+    mine, rest = y[half], y[~half]
+    pairs, paths, leaves = [], [], []
+    if 0 < mine.sum() < len(mine):
+        left = np.ones(len(other), dtype=bool)
+        for box, path in find_boxes(one, mine, switches):
+            again = measured(box.limits, other[left], rest[left])
+            cases = max(int(rest.sum()), 1)
+            # Of all cases, not of those that earlier boxes left.
+            share = again.coverage * rest[left].sum() / cases
+            pairs.append((box, Box(again.limits, share, again.density, again.mass, again.chance)))
+            paths.append(tuple(path))
+            left &= ~inside(box.limits, other)
+        for leaf in grow(one, mine, other, _LEAVES, seed):
+            held = rest[leaf.rows]
+            if held.size:
+                leaves.append((leaf, float(held.mean()), float(held.sum() / max(rest.sum(), 1))))
+        leaves.sort(key=lambda entry: -entry[1])
+    return Found(case, float(y.mean()), tuple(pairs), tuple(paths), tuple(leaves), y)
+
+
+# -- in words ----------------------------------------------------------------------------
+
+
+def limit_text(name: str, limit: Limit, found: Discovery) -> str:
+    """A limit in the model's words and units."""
+    if limit.settings is not None:
+        switch = found.switches[name]
+        return f"{name}: {' or '.join(meaning(switch, s) for s in limit.settings)}"
+    item = found.prepared.parameters.find(name)
+    unit = "" if item.unit in ("", "Dmnl") else f" {item.unit}"
+    low, high = f"{limit.low:.3g}", f"{limit.high:.3g}"
+    if not np.isfinite(limit.low):
+        return f"{name} under {high}{unit}"
+    if not np.isfinite(limit.high):
+        return f"{name} over {low}{unit}"
+    return f"{name} from {low} to {high}{unit}"
+
+
+def conditions(leaf: Leaf, found: Discovery) -> str:
+    """The way to a leaf in words: conditions on one input joined."""
+    ends: dict[str, list[float]] = {}
+    for name, sign, at in leaf.conditions:
+        low, high = ends.get(name, [-np.inf, np.inf])
+        ends[name] = [max(low, at), high] if sign == ">" else [low, min(high, at)]
+    parts = []
+    for name, (low, high) in ends.items():
+        if name in found.switches:
+            switch = found.switches[name]
+            held = np.arange(switch.low, switch.high + 1)
+            chosen = tuple(held[(held > low) & (held <= high)])
+            parts.append(limit_text(name, Limit(settings=chosen), found))
+        else:
+            parts.append(limit_text(name, Limit(low, high), found))
+    return "; ".join(parts) or "everywhere"
+
+
+def in_words(one: Found, found: Discovery) -> str:
+    """What a case's first box says, in a sentence or two."""
+    text = f"{one.case.sentence}, in {one.rate:.0%} of the futures"
+    if not one.boxes:
+        if 0 < one.rate < 1:
+            return f"{text}; no box of a few limits holds them."
+        return f"{text}."
+    box = one.boxes[0][1]
+    where = " and ".join(limit_text(n, limit, found) for n, limit in box.limits.items())
+    text += (
+        f"; most surely where {where}: there in {box.density:.0%}. These are {box.mass:.0%} of the "
+        f"futures, and {box.coverage:.0%} of the failures lie there (by draws that did not find "
+        "the box)."
+    )
+    loose = [n for n, chance in box.chance.items() if chance > 0.05]
+    if loose:
+        text += f" On those draws chance may explain the limit on {' and '.join(loose)}."
+    return text

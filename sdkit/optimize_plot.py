@@ -1,0 +1,293 @@
+"""Figures of a search for portfolios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .findings import capital
+from .optimize_run import label
+from .optimize_study import Portfolios
+from .plot import (
+    BLUE,
+    DARK,
+    GREY,
+    VERMILION,
+    Picture,
+    amount,
+    framed,
+    locator,
+    new_figure,
+    room,
+    save,
+    slug,
+    styled,
+    tick,
+    wrapped,
+)  # fmt: skip
+
+_LINE = 0.24
+_KNOWN = 12  # inputs in the figure of the value of knowing
+
+
+def write_portfolio_figures(found: Portfolios, folder: Path) -> dict[str, list[Picture]]:
+    """The figures by kind: parts, pairs, front, lines, known, timing."""
+    made = {
+        "parts": [_parts(found, folder)],
+        "pairs": [_pairs(found, folder)],
+        "front": [_front(found, folder)],
+        "lines": [_lines(found, folder)],
+        "known": [_known(found, folder)],
+        "timing": [_timing(found, folder)] if len(found.timing) else [],
+    }
+    return {kind: pictures for kind, pictures in made.items() if pictures}
+
+
+@styled
+def _parts(found: Portfolios, folder: Path) -> Picture:
+    """Each instrument's part of what the full package changes, for the outputs with a direction."""
+    outputs = found.outputs[:3]
+    names = list(found.instruments)
+    left = room([label(name) for name in names], 8) + 0.1
+    figure = new_figure(left + 2.6 * len(outputs) + 0.2, _LINE * len(names) + 1.5)
+    axes = figure.subplots(1, len(outputs), squeeze=False, sharey=True)
+    tables = {o.name: found.parts[found.parts.output == o.name].set_index("instrument")
+              for o in outputs}  # fmt: skip
+    ordered = tables[outputs[0].name].loc[names]["mean"] * -outputs[0].sign
+    order = list(ordered.sort_values(ascending=False).index)
+    for panel, output in zip(axes.flat, outputs, strict=True):
+        table = tables[output.name].loc[order]
+        good = table["mean"] * output.sign >= 0
+        at = np.arange(len(order))
+        panel.barh(at, table["mean"], color=np.where(good, BLUE, VERMILION), height=0.62)
+        error = (table["mean_high"] - table["mean"]).to_numpy()
+        panel.errorbar(table["mean"], at, xerr=error, fmt="none", ecolor=DARK, elinewidth=0.9)
+        panel.axvline(0, color=GREY, linewidth=0.6)
+        panel.set_title(wrapped(output.name, 34), fontsize=8.5)
+        panel.set_xlabel(output.unit, fontsize=7.5)
+        panel.xaxis.set_major_formatter(tick)
+        panel.xaxis.set_major_locator(locator(4))
+    axes[0, 0].set_yticks(range(len(order)), [label(name) for name in order], fontsize=8)
+    axes[0, 0].tick_params(axis="y", length=0)
+    total = tables[outputs[0].name].loc["all together"]
+    best = order[-1]
+    part = tables[outputs[0].name].loc[best]
+    title = (
+        f"{capital(label(best))} has {part.share:.0%} of what all together change in "
+        f"{outputs[0].name} ({amount(total['mean'])} {outputs[0].unit})"
+    )
+    note = (
+        "Shapley values over all subsets of instruments at full strength: mean over the draws, "
+        "with its 95 % interval. Blue: for the better, orange: for the worse."
+    )
+    framed(figure, title, note, (1, len(outputs)), (left, 0.2, 0.4, 0.45), (0.25, 0))
+    save(figure, folder, "parts")
+    return Picture("parts", title, note)
+
+
+@styled
+def _pairs(found: Portfolios, folder: Path) -> Picture:
+    """Interactions of two instruments in the first aim, as a triangle."""
+    output = found.first.name
+    table = found.pairs[found.pairs.output == output]
+    names = list(found.instruments)
+    grid = np.full((len(names), len(names)), np.nan)
+    for row in table.itertuples():
+        i, j = sorted((names.index(row.one), names.index(row.other)))
+        grid[j, i] = row.mean
+    labels = [label(name) for name in names]
+    left = room(labels, 8) + 0.1
+    low = 0.075 * max(len(name) for name in labels) + 0.15
+    figure = new_figure(left + 0.62 * len(names) + 1.2, 0.34 * len(names) + low + 1.3)
+    panel = figure.subplots()
+    top = max(float(np.nanmax(np.abs(grid))), 1e-12)
+    # Blue is for the better, as everywhere.
+    panel.imshow(grid * found.first.sign, cmap="RdBu", vmin=-1.6 * top, vmax=1.6 * top,
+                 aspect="auto")  # fmt: skip
+    for j in range(len(names)):
+        for i in range(j):
+            panel.text(i, j, amount(grid[j, i]), ha="center", va="center", fontsize=7)
+    panel.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
+    panel.set_yticks(range(len(names)), labels, fontsize=8)
+    panel.tick_params(length=0)
+    for side in ("left", "bottom"):
+        panel.spines[side].set_visible(False)
+    strongest = table.loc[table["mean"].abs().idxmax()]
+    title = (
+        f"The strongest interaction in {output}: {label(strongest.one)} and "
+        f"{label(strongest.other)} "
+        f"({strongest.kind}, {amount(strongest['mean'])})"
+    )
+    note = (
+        "What two instruments change together beyond what they change apart, averaged over what "
+        f"the others do, in {table.unit.iloc[0]}; mean over the draws. Blue: for the better."
+    )
+    framed(figure, title, note, (1, 1), (left, 0.3, 0.25, low))
+    save(figure, folder, "pairs")
+    return Picture("pairs", title, note)
+
+
+@styled
+def _front(found: Portfolios, folder: Path) -> Picture:
+    """All portfolios by the limited output (or the second aim) and the first aim."""
+    search, first = found.search, f"{found.first.name}, mean"
+    beside = found.wanted.limit[0] if found.wanted.limit else found.outputs[-1].name
+    other = f"{beside}, mean"
+    figure = new_figure(7.0, 4.6)
+    panel = figure.subplots()
+    able = search[search.feasible]
+    rest = search[~search.feasible]
+    if len(rest):
+        panel.plot(rest[other], rest[first], "o", color="#dddddd", markersize=2)
+    panel.plot(able[other], able[first], "o", color="#b0b0b0", markersize=2)
+    front = able[able.front]
+    panel.plot(front[other], front[first], "o", color=BLUE, markersize=2.8)
+    if found.wanted.limit:
+        panel.axvline(found.wanted.limit[1], color=VERMILION, linewidth=0.9)
+    shown = found.chosen.drop_duplicates("portfolio")
+    panel.plot(shown[other], shown[first], "o", markerfacecolor="white", markeredgecolor=DARK,
+               markersize=6)  # fmt: skip
+    for row in shown.itertuples(index=False):
+        values = found.candidates.loc[row.portfolio]
+        panel.annotate(f" {row.portfolio}", (values[other], values[first]), fontsize=7.5,
+                       xytext=(3, 3), textcoords="offset points")  # fmt: skip
+    panel.set_xlabel(f"{beside}, mean over the draws", fontsize=8)
+    panel.set_ylabel(f"{found.first.name}, mean over the draws", fontsize=8)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(tick)
+    count = int(search.front.sum())
+    title = f"{count:,} of {len(search):,} portfolios are beaten by no other in all aims"
+    note = (
+        "Blue: on the front of all aims, of which two are drawn. Hollow: portfolios of the table. "
+        + ("Right of the orange line: above the limit." if found.wanted.limit else "")
+    )
+    framed(figure, title, note, (1, 1), (0.75, 0.3, 0.2, 0.5))
+    save(figure, folder, "front")
+    return Picture("front", title, note)
+
+
+@styled
+def _lines(found: Portfolios, folder: Path) -> Picture:
+    """Parallel coordinates: strengths of the candidates on the front, and what they lead to."""
+    table = found.candidates[found.candidates.front]
+    aims = [f"{o.name}, mean" for o in found.outputs[:3]]
+    if found.wanted.limit and f"{found.wanted.limit[0]}, mean" not in aims:
+        aims.append(f"{found.wanted.limit[0]}, mean")
+    axes = [*found.instruments, *aims]
+    scaled = {}
+    for name in axes:
+        values = table[name].to_numpy()
+        low, high = (0.0, 1.0) if name in found.instruments else (values.min(), values.max())
+        scaled[name] = ((values - low) / (high - low if high > low else 1.0), low, high)
+    figure = new_figure(0.95 * len(axes) + 0.8, 4.4)
+    panel = figure.subplots()
+    order = np.argsort(-scaled[aims[0]][0])
+    better = found.first.better
+    for i in order:
+        line = [scaled[name][0][i] for name in axes]
+        rank = scaled[aims[0]][0][i] if better == "lower" else 1 - scaled[aims[0]][0][i]
+        colour = BLUE if rank < 0.1 else "#bbbbbb"
+        panel.plot(range(len(axes)), line, color=colour, linewidth=1.2 if rank < 0.1 else 0.5,
+                   alpha=0.9 if rank < 0.1 else 0.6)  # fmt: skip
+    for x, name in enumerate(axes):
+        panel.axvline(x, color=DARK, linewidth=0.5)
+        _, low, high = scaled[name]
+        for y, value, side in ((-0.02, low, "top"), (1.02, high, "bottom")):
+            panel.text(x, y, amount(value), ha="center", va=side, fontsize=7)
+    panel.set_xticks(range(len(axes)), [wrapped(label(name), 15) for name in axes], fontsize=7.4)
+    panel.tick_params(length=0, pad=14)
+    panel.set_yticks([])
+    panel.set_ylim(-0.01, 1.01)
+    for side in ("left", "bottom"):
+        panel.spines[side].set_visible(False)
+    best = table[np.asarray(scaled[aims[0]][0]) < 0.1] if better == "lower" else table
+    always = [name for name in found.instruments if len(best) and best[name].min() >= 0.5]
+    common = "no instrument at half or more"
+    if always:
+        common = f"at least half of {', '.join(map(label, always))}"
+    title = f"The best for {found.first.name} have in common: {common}"
+    note = (
+        f"{len(table)} portfolios on the front, a line each: strengths, then means over the draws. "
+        f"Blue: the best tenth of the range for {found.first.name}."
+    )
+    framed(figure, title, note, (1, 1), (0.4, 0.4, 0.4, 0.95))
+    save(figure, folder, "lines")
+    return Picture("lines", title, note)
+
+
+@styled
+def _known(found: Portfolios, folder: Path) -> Picture:
+    table = found.known.head(_KNOWN).iloc[::-1]
+    names = [wrapped(name, 40) for name in table.input]
+    left = room([line for name in names for line in name.split("\n")], 8) + 0.1
+    figure = new_figure(left + 3.6, _LINE * len(table) + 1.6)
+    panel = figure.subplots()
+    above = (table.value > found.chance).to_numpy()
+    panel.barh(
+        np.arange(len(table)), table.value, color=np.where(above, BLUE, "#bbbbbb"), height=0.62
+    )
+    panel.axvline(found.chance, color=VERMILION, linewidth=0.9)
+    panel.axvline(0, color=GREY, linewidth=0.6)
+    panel.set_yticks(range(len(table)), names, fontsize=8)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_formatter(tick)
+    panel.xaxis.set_major_locator(locator(4))
+    output = found.first
+    panel.set_xlabel(f"{output.unit} over the horizon", fontsize=7.5)
+    worth = found.known[found.known.value > found.chance]
+    if len(worth):
+        title = f"Knowing {worth.input.iloc[0]} would change the choice most"
+    else:
+        title = "No single input, if it were known, would change the choice beyond chance"
+    title += f" (knowing all: {amount(found.perfect)} {output.unit})"
+    note = (
+        f"What {output.name} would gain if the input were known before a portfolio within the "
+        "limit is chosen. Grey: below the orange line, under which 95 % of inputs that mean "
+        "nothing stay."
+    )
+    framed(figure, title, note, (1, 1), (left, 0.2, 0.2, 0.45))
+    save(figure, folder, "known")
+    return Picture("known", title, note)
+
+
+@styled
+def _timing(found: Portfolios, folder: Path) -> Picture:
+    output = found.first
+    table = found.timing[found.timing.output == output.name].iloc[::-1]
+    names = [wrapped(name, 44) for name in table.timing]
+    left = room([line for name in names for line in name.split("\n")], 8) + 0.1
+    figure = new_figure(left + 3.8, _LINE * len(table) + 1.5)
+    panel = figure.subplots()
+    at = np.arange(len(table))
+    good = (table["mean"] * output.sign > 0).to_numpy()
+    panel.barh(at, table["mean"], color=np.where(good, BLUE, VERMILION), height=0.6)
+    panel.plot([table.p5, table.p95], [at, at], color=DARK, linewidth=0.8)
+    panel.axvline(0, color=GREY, linewidth=0.6)
+    panel.set_yticks(at, names, fontsize=8)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_formatter(tick)
+    panel.xaxis.set_major_locator(locator(4))
+    panel.set_xlabel(f"{output.unit} over the horizon, against all at once", fontsize=7.5)
+    title = delay_sentence(found) or f"What order changes in {output.name}"
+    note = (
+        "Mean over the draws; lines are 5 to 95 % of them. Orange: for the worse, blue: the better."
+    )
+    framed(figure, title, note, (1, 1), (left, 0.25, 0.2, 0.45))
+    save(figure, folder, slug("timing"))
+    return Picture("timing", title, note)
+
+
+def delay_sentence(found: Portfolios) -> str:
+    """What the shortest delay costs in the first aim."""
+    output = found.first
+    own = found.timing[(found.timing.kind == "all") & (found.timing.output == output.name)] \
+        if len(found.timing) else pd.DataFrame()  # fmt: skip
+    if not len(own):
+        return ""
+    row = own.iloc[0]
+    return (
+        f"The full package {row.timing} changes {output.name} by {row['mean']:+,.0f} {output.unit} "
+        f"({row.p5:+,.0f} to {row.p95:+,.0f})"
+    ).replace("-", "−")

@@ -1,0 +1,454 @@
+"""Sensitivity, discovery and portfolios as run folders, on the teaching model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdkit.discover import inside
+from sdkit.discover_run import execute_discovery, read_cases
+from sdkit.errors import Error
+from sdkit.inputs import FITTED, Inputs, sobol_points
+from sdkit.optimize_run import Instruments, read_wanted
+from sdkit.optimize_study import execute_search
+from sdkit.outputs import Output
+from sdkit.results import carry_out
+from sdkit.run import prepare, read_run
+from sdkit.sensitivity import Crossing, Settled, dependence, quantities, ranking, settle
+from sdkit.sensitivity_run import prepare_inputs, read_asked
+from sdkit.sensitivity_study import execute_sensitivity
+
+HEAD = """
+do = "{do}"
+question = "What of it?"
+model = "models/sir"
+seed = 20260222
+draws = {{ from = "{source}", n = {n} }}
+scenarios = ["reference"]
+policies = ["no programme", "vaccination", "contact reduction"]
+outputs = ["infections per year", "effort per year"]
+horizon = [2026, 2040]
+"""
+SENSITIVITY = """
+[sensitivity]
+methods = ["sobol", "morris", "prcc", "srrc", "pawn", "rbd-fast", "delta"]
+trajectories = 16
+second_order = true
+at = ["horizon", "peak", "time of peak", "2030"]
+crossings = [{ output = "infections per year", below = 5000 }]
+"""
+# Inline tables of TOML stand on one line.
+LEVEL = (
+    '{ policy = "vaccination", output = "infections per year", of = "level", period = "2030", '
+    "above = 0 }"
+)
+DISCOVER = (
+    """
+[discover]
+cases = [
+    { policy = "vaccination", output = "infections per year", above = -0.5 },
+    """
+    + LEVEL
+    + "\n]\n"
+)
+OPTIMIZE = """
+[optimize]
+limit = { output = "effort per year", most = 20 }
+portfolios = 64
+search_draws = 16
+delays = [1, 3]
+gap = 1
+orders = [{ name = "vaccination first", stages = [["vaccination"], ["contact reduction"]] }]
+"""
+
+
+def write(project, do: str, body: str, n: int = 256, source: str = "priors"):
+    folder = project / "runs" / do
+    folder.mkdir(exist_ok=True)
+    text = HEAD.format(do=do, n=n, source=source) + body
+    (folder / "run.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def sensitivity(folder, work=None):
+    run = read_run(folder)
+    asked = read_asked(run)
+    prepared = prepare(run)
+    return execute_sensitivity(prepared, asked, prepare_inputs(prepared, asked), work)
+
+
+@pytest.fixture(scope="module")
+def of_sir(root, tmp_path_factory):
+    """A study of the teaching model by every method."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("studies")
+    shutil.copytree(root / "models" / "sir", folder / "models" / "sir")
+    (folder / "runs").mkdir()
+    return sensitivity(write(folder, "sensitivity", SENSITIVITY))
+
+
+# -- quantities --------------------------------------------------------------------------
+
+
+def test_quantities_by_hand():
+    """Two policies, three years, one design, two runs."""
+    levels = np.array(
+        [[[[10.0, 20]], [[30, 10]], [[20, 40]]], [[[5.0, 20]], [[15, 5]], [[30, 40]]]]
+    )
+    years = np.array([2026, 2027, 2028])
+    output = Output("deaths", "deaths", "sum", "people", "lower", True)
+    crossing = Crossing("deaths", "below", 12)
+    found, values = quantities(
+        levels, output, ["a", "b"], years, ["horizon", "peak", "time of peak", "2027"], [crossing]
+    )
+    own = {(q.at, q.policy): (q.unit, v[0].tolist()) for q, v in zip(found, values, strict=True)}
+    assert own["2026", ""] == ("people", [10, 20])
+    assert own["2027", "b"] == ("%", [-50, -50])
+    assert own["2026–2028", ""] == ("people", [60, 70])
+    assert own["2026–2028", "b"][1] == pytest.approx([-100 * 10 / 60, -100 * 5 / 70])
+    assert own["peak", "b"] == ("%", [0, 0])
+    assert own["time of peak", ""] == ("year", [2027, 2028])
+    assert own["time of peak", "b"] == ("year", [1, 0])
+    assert own["in 2027", ""] == ("people", [30, 10])
+    assert own["first year below 12", ""] == ("year", [2026, 2027])
+    # Policy b comes below 12 in 2026 and 2027 too, in the first run and in the second.
+    assert own["first year below 12", "b"] == ("year", [0, 0])
+
+
+def test_an_effect_on_nothing_is_no_percentage():
+    levels = np.array([[[[0.0, 1]]], [[[2.0, 3]]]])
+    output = Output("x", "x", "last", "kg", "none", True)
+    found, values = quantities(levels, output, ["a", "b"], np.array([2026]), ["horizon"])
+    effect = [v[0].tolist() for q, v in zip(found, values, strict=True) if q.policy]
+    assert effect == [[2, 2], [2, 2]]
+    assert {q.unit for q in found} == {"kg"}
+
+
+def test_a_ranking_settles_by_change_and_width():
+    def rows(value, width):
+        return pd.DataFrame(
+            {"method": "sobol", "index": "total", "value": [value], "high": [value + width],
+             "n": [8]}
+        )  # fmt: skip
+
+    assert settle(None, rows(0.5, 0.01), "sobol") == Settled(
+        "sobol", 8, np.inf, pytest.approx(0.01)
+    )
+    assert settle(rows(0.48, 0.1), rows(0.5, 0.01), "sobol").stable
+    assert not settle(rows(0.4, 0.1), rows(0.5, 0.01), "sobol").stable
+    assert not settle(rows(0.5, 0.1), rows(0.5, 0.06), "sobol").stable
+
+
+def test_a_mean_along_an_input():
+    x = np.linspace(0, 1, 1600)
+    rows = dependence(x, 3 * x)
+    assert len(rows) == 16
+    assert rows["mean"].to_numpy() == pytest.approx(3 * rows["at"].to_numpy())
+    switch = np.repeat([0.0, 1.0], 50)
+    assert dependence(switch, switch + 1)[["at", "mean", "runs"]].values.tolist() == [
+        [0, 1, 50], [1, 2, 50],
+    ]  # fmt: skip
+
+
+# -- inputs ------------------------------------------------------------------------------
+
+
+def posterior(project, settings=(0, 0, 0, 1)):
+    """A posterior of four draws, told apart by the infectivity; a switch held or not."""
+    rows = [f"{s},{0.08 + 0.01 * i:.2f},0.14,0.3" for i, s in enumerate(settings)]
+    text = "immunity wanes,infectivity,infectious duration,reporting fraction\n" + "\n".join(rows)
+    (project / "models" / "sir" / "posterior.csv").write_text(text + "\n", encoding="utf-8")
+    return prepare(read_run(write(project, "sensitivity", SENSITIVITY.replace(
+        '"rbd-fast", ', ""), source="posterior"))).parameters  # fmt: skip
+
+
+def test_a_posterior_is_one_input_after_its_switch(project):
+    inputs = Inputs(posterior(project), "posterior")
+    assert inputs.names[:2] == (FITTED, "immunity wanes")
+    assert "infectivity" not in inputs.names
+    points = np.full((4, len(inputs)), 0.5)
+    points[:, 0] = [0.1, 0.5, 0.9, 0.5]
+    points[:, 1] = [0.0, 0.5, 0.74, 0.76]
+    draws = inputs.draws(points)
+    # Three rows have setting 0, one has 1: by their share, and each row by its share of those.
+    assert draws["immunity wanes"].tolist() == [0, 0, 0, 1]
+    assert draws["infectivity"].tolist() == [0.08, 0.09, 0.1, 0.11]
+
+
+def test_a_posterior_of_one_setting_has_no_switch_to_vary(project):
+    inputs = Inputs(posterior(project, (0, 0, 0, 0)), "posterior")
+    assert "immunity wanes" not in inputs.names
+    assert set(inputs.draws(sobol_points(len(inputs), 64, 1))["immunity wanes"]) == {0}
+
+
+def test_chosen_inputs_leave_the_others_as_one(parameters):
+    inputs = Inputs(parameters, "priors", ["infectivity"])
+    one, rest = inputs.inputs
+    assert one.name == "infectivity"
+    assert rest.name == f"{len(inputs) - 1} other inputs, together"
+    assert sorted(one.columns + rest.columns) == list(range(len(inputs)))
+
+
+def test_what_was_fitted_cannot_be_chosen_alone(project):
+    with pytest.raises(Error, match="moves with the others"):
+        Inputs(posterior(project), "posterior", ["infectivity"])
+
+
+# -- a study -----------------------------------------------------------------------------
+
+
+def test_a_study_gives_every_index_of_every_quantity(of_sir):
+    table = of_sir.table
+    assert set(table.method) == {"sobol", "morris", "prcc", "srrc", "pawn", "rbd-fast", "delta"}
+    assert set(table[table.method == "sobol"]["index"]) == {"first", "total", "second"}
+    own = table[(table.method == "sobol") & (table["index"] == "total")]
+    assert set(own["at"]) == {
+        *map(str, range(2026, 2041)), "2026–2040", "peak", "time of peak", "in 2030",
+        "first year below 5000",
+    }  # fmt: skip
+    assert set(own.policy) == {"", "vaccination", "contact reduction"}
+    assert own.value.between(-0.05, 1.3).all()
+
+
+def test_methods_agree_on_what_matters(of_sir):
+    """Variance-based, screening, rank and density methods name the same two inputs of the effect of
+    contact reduction, in either order."""
+    quantity = next(q for q in of_sir.main if q.policy == "contact reduction")
+    for method in of_sir.settled:
+        first = set(ranking(of_sir.table, quantity, method).input[:2])
+        assert first == {"contact reduction effect", "immunity wanes"}, method
+
+
+def test_what_a_policy_does_not_touch_has_no_index(of_sir):
+    own = of_sir.table[
+        (of_sir.table.input == "vaccine efficacy") & (of_sir.table["index"] == "total")
+        & (of_sir.table.policy == "contact reduction")
+        & (of_sir.table.output == "infections per year")
+    ]  # fmt: skip
+    assert (own.value == 0).all()
+
+
+def test_a_study_resumes_with_the_same_numbers(project, tmp_path, monkeypatch):
+    """What a block holds is read again, and not simulated."""
+    folder = write(project, "sensitivity", SENSITIVITY.replace('"delta"', '"srrc"').replace(
+        '"srrc", "pawn", "rbd-fast", ', ""), n=64)  # fmt: skip
+    work = tmp_path / "work"
+    work.mkdir()
+    first = sensitivity(folder, work)
+
+    def never(*_, **__):
+        raise AssertionError("a block was simulated again")
+
+    monkeypatch.setattr("sdkit.sensitivity_study.simulate", never)
+    again = sensitivity(folder, work)
+    pd.testing.assert_frame_equal(first.table, again.table)
+
+
+def test_a_study_stops_when_its_ranking_is_stable(project):
+    """The effect of contact reduction on effort hangs on one input alone: settled early."""
+    body = '[sensitivity]\nmethods = ["sobol"]\n'
+    folder = write(project, "sensitivity", body, n=8192)
+    text = (folder / "run.toml").read_text().replace("infections per year", "effort per year", 1)
+    text = text.replace('outputs = ["effort per year", "effort per year"]',
+                        'outputs = ["effort per year"]')  # fmt: skip
+    (folder / "run.toml").write_text(text)
+    found = sensitivity(folder)
+    assert found.settled["sobol"].stable
+    assert found.settled["sobol"].n < 8192
+    assert found.looks.n.max() == found.settled["sobol"].n
+
+
+def test_screening_keeps_the_inputs_that_matter(project):
+    body = '[sensitivity]\nmethods = ["sobol"]\nscreen = 3\ntrajectories = 16\n'
+    found = sensitivity(write(project, "sensitivity", body, n=128))
+    names = set(found.table[found.table.method == "sobol"].input)
+    assert len(names) == 4
+    assert "contact reduction effect" in names
+    assert any("other inputs, together" in name for name in names)
+
+
+def test_a_study_of_a_posterior(project):
+    posterior(project)
+    found = sensitivity(write(project, "sensitivity", SENSITIVITY.replace(
+        '"rbd-fast", ', "").replace(', "delta"', ""), n=64, source="posterior"))  # fmt: skip
+    sobol = found.table[found.table.method == "sobol"]
+    assert FITTED in set(sobol.input)
+    assert "infectivity" in set(found.table[found.table.method == "prcc"].input)
+
+
+def test_the_page_and_tables_of_a_study(project, sdkit):
+    folder = write(project, "sensitivity", SENSITIVITY.replace(', "delta"', ""), n=64)
+    code, out, _ = sdkit("run", folder)
+    assert code == 0
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "most depends on" in page
+    assert page.count("<figure>") >= 10
+    table = pd.read_csv(folder / "summary.csv")
+    assert {"sobol", "morris", "prcc"} <= set(table.method)
+    assert json.loads((folder / "record.json").read_text())["draws"]["n"] == 64
+    assert not list((folder / "out").glob("unfinished-*"))
+    assert re.search(r"report\.html", out)
+
+
+# -- discovery ---------------------------------------------------------------------------
+
+
+def test_discovery_finds_why_vaccination_fails(project):
+    found = execute_discovery(prepare(read_run(write(project, "discover", DISCOVER, n=1024))))
+    first, always = found.found
+    box = first.boxes[0][1]
+    assert {"full vaccination rate", "immunity wanes"} <= set(box.limits)
+    assert box.density > 1.5 * first.rate
+    # Measured on the draws that did not find it.
+    rows = found.x[~found.half]
+    mine = inside(box.limits, rows)
+    assert box.density == pytest.approx(first.y[~found.half][mine].mean())
+    assert always.rate == 1
+    assert not always.boxes
+
+
+def test_the_page_of_a_discovery_speaks_in_units(project):
+    folder = write(project, "discover", DISCOVER, n=512)
+    carry_out(folder)
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"full vaccination rate under 0\.\d+ 1/Year", page)
+    table = pd.read_csv(folder / "summary.csv")
+    assert set(table.box) == {0, 1} | set(range(2, table.box.max() + 1))
+
+
+# -- portfolios --------------------------------------------------------------------------
+
+
+def portfolios(project, body=OPTIMIZE, n=64):
+    run = read_run(write(project, "optimize", body, n=n))
+    wanted = read_wanted(run)
+    prepared = prepare(run)
+    return execute_search(prepared, wanted, Instruments(prepared))
+
+
+def test_portfolios_of_the_teaching_model(project):
+    found = portfolios(project)
+    effort = found.search["effort per year, mean"]
+    assert (found.search.feasible == (effort <= 20)).all()
+    chosen = found.chosen.set_index("pick")
+    best = chosen.loc["best for infections per year, mean"]
+    able = found.candidates[found.candidates.feasible]
+    assert best["infections per year, mean"] == able["infections per year, mean"].min()
+    assert best["effort per year, mean"] <= 20
+    parts = found.parts[found.parts.output == "infections per year"].set_index("instrument")
+    assert parts["mean"].drop("all together").sum() == pytest.approx(
+        parts["mean"]["all together"], rel=1e-9
+    )
+    late = found.timing[found.timing.output == "infections per year"].set_index("timing")["mean"]
+    # Later is worse, and the longer the worse; with one instrument late it is less bad.
+    assert 0 < late["1 year later"] < late["3 years later"]
+    assert 0 < late["vaccination first"] < late["1 year later"]
+
+
+def test_without_a_limit_all_of_it_is_best(project):
+    found = portfolios(project, OPTIMIZE.split("\n", 3)[3].join(["[optimize]\n", ""]))
+    best = found.chosen[found.chosen.pick == "best for infections per year, mean"].iloc[0]
+    assert best["vaccination"] == best["contact reduction"] == 1
+
+
+def test_the_page_of_portfolios(project):
+    folder = write(project, "optimize", OPTIMIZE, n=64)
+    carry_out(folder)
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "by Shapley&#39;s value" in page
+    assert "1 year later" in page
+    for name in ("summary.csv", "attribution.csv", "timing.csv", "settings.csv", "information.csv"):
+        assert len(pd.read_csv(folder / name)), name
+
+
+# -- bad input ---------------------------------------------------------------------------
+
+BAD = {
+    "sensitivity": [
+        ('"morris"', '"sobel"', "R410", "there are sobol"),
+        ('"peak"', '"bottom"', "R410", "from 2026 to 2040"),
+        ('"2030"', '"2050"', "R410", "from 2026 to 2040"),
+        ("below = 5000", "beneath = 5000", "R407", "beneath"),
+        ("below = 5000", "below = 5000, above = 3", "R410", "either above or below"),
+        ('output = "infections per year"', 'output = "nothing"', "R411", "none of outputs"),
+        ("n = 256", "n = 32", "R421", "64 base runs"),
+        ('"priors"', '"posterior"', "R420", "independent"),
+        ('"priors", n = 256', '"defaults"', "R410", "nothing varies"),
+        ('["reference"]', '["reference", "more travel"]', "R410", "one scenario"),
+        ("trajectories = 16", "screen = 1", "R410", "two or more"),
+        ("trajectories = 16", 'inputs = ["nothing"]', "R410", "no constant with a prior"),
+        ("trajectories = 16", 'inputs = ["turnover rate"]', "R410", "no constant with a prior"),
+        ("trajectories = 16", 'screen = 3\ninputs = ["infectivity"]', "R410", "in the place of"),
+        ('"effort per year"]', '"nothing"]', "R411", "unknown output"),
+        ("[sensitivity]", "[sensitive]", "R407", "sensitive"),
+    ],
+    "discover": [
+        ("above = -0.5", "over = -0.5", "R407", "over"),
+        ("above = -0.5", "above = -0.5, below = 2", "R410", "either above or below"),
+        ('policy = "vaccination"', 'policy = "no programme"', "R410", "does not differ"),
+        ('policy = "vaccination"', 'policy = "both"', "R411", "none of policies"),
+        ('"2030"', '"2050"', "R410", "no year or span"),
+        ('of = "level"', 'of = "lever"', "R410", "change"),
+        ("n = 256", "n = 64", "R421", "256"),
+    ],
+    "optimize": [
+        ("most = 20", "most = -1", "R422", "above the limit"),
+        ('output = "effort per year"', 'output = "nothing"', "R411", "none of outputs"),
+        ("portfolios = 64", "portfolios = 60", "R410", "power of two"),
+        ("search_draws = 16", "search_draws = 512", "R410", "more than the 256 draws"),
+        ("n = 256", "n = 32", "R421", "64 draws"),
+        ("delays = [1, 3]", "delays = [40]", "R410", "beyond its range"),
+        ("delays = [1, 3]", "delays = [0]", "R410", "above zero"),
+        (', ["contact reduction"]]', "]", "R410", "each instrument"),
+        ('[["vaccination"],', '[["vaccine"],', "R411", "no instrument"),
+        ('"vaccination", "contact reduction"]', '"vaccination"]', "R410", "two to 10"),
+        ('"infections per year", "effort', '"effort', "R410", "no output a direction"),
+    ],
+}  # fmt: skip
+CASES = [(do, *case) for do, cases in BAD.items() for case in cases]
+
+
+@pytest.mark.parametrize(("do", "old", "new", "code", "words"), CASES)
+def test_bad_input_is_refused_at_once(project, do, old, new, code, words, monkeypatch):
+    body = {"sensitivity": SENSITIVITY, "discover": DISCOVER, "optimize": OPTIMIZE}[do]
+    folder = write(project, do, body)
+    path = folder / "run.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    if code != "R422":  # which needs a few runs of the model
+
+        def never(*_, **__):
+            raise AssertionError("the model was run")
+
+        for module in ("sensitivity_study", "discover_run", "optimize_study"):
+            monkeypatch.setattr(f"sdkit.{module}.simulate", never)
+    with pytest.raises(Error, match=re.escape(words)) as caught:
+        carry_out(folder)
+    assert caught.value.code == code
+    assert not (folder / "summary.csv").exists()
+
+
+def test_two_instruments_of_one_lever_are_refused(project):
+    body = OPTIMIZE[: OPTIMIZE.index("orders")]
+    folder = write(project, "optimize", body)
+    text = (folder / "run.toml").read_text()
+    text = text.replace('"contact reduction"]', '"contact reduction", "both"]')
+    (folder / "run.toml").write_text(text)
+    with pytest.raises(Error, match="both set") as caught:
+        carry_out(folder)
+    assert caught.value.code == "R410"
+
+
+def test_cases_are_read_in_words(project):
+    run = read_run(write(project, "discover", DISCOVER))
+    outputs = {o.name: o for o in prepare(run).outputs}
+    assert [case.sentence for case in read_cases(run, outputs)] == [
+        "“vaccination” lowers infections per year by less than 50 %, 2026-2040",
+        "“vaccination” has infections per year above 0 people, 2030",
+    ]
