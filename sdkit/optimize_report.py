@@ -23,10 +23,9 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
     for name, table in (
         ("summary.csv", found.chosen), ("attribution.csv", found.parts),
         ("timing.csv", found.timing), ("settings.csv", found.by_setting),
-        ("information.csv", information(found)),
+        ("information.csv", information(found)), ("interactions.csv", found.pairs),
     ):  # fmt: skip
         _write(stage / name, table)
-    _write(out / "interactions.csv", found.pairs)
     _write(out / "portfolios.csv", found.search)
     _write(out / "candidates.csv", found.candidates.reset_index(names="portfolio"))
     write_json(stage / "record.json", found.prepared.record)

@@ -362,8 +362,8 @@ def test_the_page_of_portfolios(project):
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
     assert "by Shapley&#39;s value" in page
     assert "1 year later" in page
-    for name in ("summary.csv", "attribution.csv", "timing.csv", "settings.csv", "information.csv"):
-        assert len(pd.read_csv(folder / name)), name
+    for name in ("summary", "attribution", "interactions", "timing", "settings", "information"):
+        assert len(pd.read_csv(folder / f"{name}.csv")), name
 
 
 # -- bad input ---------------------------------------------------------------------------
@@ -452,3 +452,21 @@ def test_cases_are_read_in_words(project):
         "“vaccination” lowers infections per year by less than 50 %, 2026-2040",
         "“vaccination” has infections per year above 0 people, 2030",
     ]
+
+
+def studies_of_the_how_to(root) -> list[str]:
+    text = (root / "docs" / "how-to.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```toml\n(do = .*?)^```$", text, re.S | re.M)
+    return [body for body in found if re.match(r'do = "(sens|disc|opt)', body)]
+
+
+def test_the_studies_of_the_how_to_run_as_printed(root, project):
+    """With a sixteenth of their runs."""
+    found = studies_of_the_how_to(root)
+    assert len(found) == 3
+    for number, body in enumerate(found):
+        folder = project / "runs" / f"own-{number}"
+        folder.mkdir()
+        body = body.replace("n = 4096", "n = 256").replace("n = 512", "n = 64")
+        (folder / "run.toml").write_text(body, encoding="utf-8")
+        assert carry_out(folder).exists()
