@@ -72,7 +72,11 @@ def measured(limits: Mapping[str, Limit], x: pd.DataFrame, y: np.ndarray) -> Box
         rate = y[rest].mean() if rest.any() else 0.0
         chance[name] = float(binom.sf(cases - 1, count, rate)) if count else 1.0
     return Box(
-        dict(limits), cases / max(int(y.sum()), 1), cases / max(count, 1), count / len(x), chance
+        dict(limits),
+        cases / max(int(y.sum()), 1),
+        cases / max(count, 1),
+        count / max(len(x), 1),
+        chance,
     )
 
 

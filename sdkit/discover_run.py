@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from .compare import differences, floor_of, period_years, reduced, whole, yearly
 from .discover import Box, Limit, find_boxes, inside, measured
 from .errors import RunError
 from .files import checked, place, typed
-from .inputs import FITTED, Inputs, sobol_points
+from .inputs import Inputs, sobol_points
 from .outputs import Output
 from .parameters import Parameter
 from .run import Prepared, Run, yearly_experiment
@@ -126,17 +126,17 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
 
 def execute_discovery(
     prepared: Prepared,
+    cases: Sequence[Case],
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Discovery:
-    """Simulate, then search. Raises S202 where runs fail."""
+    """Simulate, then search. Raises S202 where runs fail, R410 for the change of a level that is
+    nothing."""
     run = prepared.run
-    cases = read_cases(run, {o.name: o for o in prepared.outputs})
-    inputs = Inputs(prepared.parameters, run.source)
+    inputs = Inputs(prepared.parameters, run.source, held=prepared.changed)
     points = sobol_points(len(inputs), run.n, run.seed)
     x = inputs.draws(points).assign(**prepared.changed)
-    # What tests a box has other rows of the posterior than what found it.
-    half = points[:, 0] < 0.5 if FITTED in inputs.names else np.arange(run.n) % 2 == 0
+    half = inputs.halves(points, run.seed)
     program, experiment = yearly_experiment(prepared, x)
     result = simulate(program, experiment, progress=progress, threads=threads)
     names = [p.name for p in prepared.policies]
@@ -149,6 +149,13 @@ def execute_discovery(
         if case.of == "change":
             level = differences(level, floor_of(values))[1]
         own = level[0, names.index(case.policy)]
+        if np.isnan(own).any():
+            where = place(run.file, "cases")
+            raise RunError(
+                "R410",
+                f"{where}: {case.output.name} is nothing under {names[0]!r} in some draws, so that "
+                'its change is no share of it; give of = "level" and a level',
+            )
         y = own > case.limit if case.side == "above" else own < case.limit
         found.append(_search(case, x, y, half, list(switches), run.seed))
     return Discovery(prepared, tuple(found), x, half, switches)
@@ -161,21 +168,25 @@ def _search(
     mine, rest = y[half], y[~half]
     pairs, paths, leaves = [], [], []
     if 0 < mine.sum() < len(mine):
-        left = np.ones(len(other), dtype=bool)
+        before, left = np.ones(len(one), dtype=bool), np.ones(len(other), dtype=bool)
         for box, path in find_boxes(one, mine, switches):
             again = measured(box.limits, other[left], rest[left])
-            cases = max(int(rest.sum()), 1)
-            # Of all cases, not of those that earlier boxes left.
-            share = again.coverage * rest[left].sum() / cases
-            pairs.append((box, Box(again.limits, share, again.density, again.mass, again.chance)))
+            pairs.append((_of_all(box, mine, before), _of_all(again, rest, left)))
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
+            before &= ~inside(box.limits, one)
         for leaf in grow(one, mine, other, _LEAVES, seed):
             held = rest[leaf.rows]
             if held.size:
                 leaves.append((leaf, float(held.mean()), float(held.sum() / max(rest.sum(), 1))))
         leaves.sort(key=lambda entry: -entry[1])
     return Found(case, float(y.mean()), tuple(pairs), tuple(paths), tuple(leaves), y)
+
+
+def _of_all(box: Box, y: np.ndarray, left: np.ndarray) -> Box:
+    """A box that was measured on what earlier boxes left, with shares of all cases and draws."""
+    held = box.coverage * y[left].sum() / max(int(y.sum()), 1)
+    return replace(box, coverage=float(held), mass=float(box.mass * left.mean()))
 
 
 # -- in words ----------------------------------------------------------------------------
@@ -188,12 +199,19 @@ def limit_text(name: str, limit: Limit, found: Discovery) -> str:
         return f"{name}: {' or '.join(meaning(switch, s) for s in limit.settings)}"
     item = found.prepared.parameters.find(name)
     unit = "" if item.unit in ("", "Dmnl") else f" {item.unit}"
-    low, high = f"{limit.low:.3g}", f"{limit.high:.3g}"
+    low, high = _digits(limit.low, item.unit), _digits(limit.high, item.unit)
     if not np.isfinite(limit.low):
         return f"{name} under {high}{unit}"
     if not np.isfinite(limit.high):
         return f"{name} over {low}{unit}"
     return f"{name} from {low} to {high}{unit}"
+
+
+def _digits(value: float, unit: str) -> str:
+    """Three digits; a date keeps its year."""
+    if unit == "Year" and abs(value) >= 1000:
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def conditions(leaf: Leaf, found: Discovery) -> str:

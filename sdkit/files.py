@@ -253,6 +253,11 @@ def write_table(
     write_text(path, buffer.getvalue())
 
 
+def write_frame(path: Path, table: Any) -> None:
+    """A data frame's columns as a CSV file."""
+    write_table(path, list(table.columns), table.itertuples(index=False, name=None))
+
+
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .convergence import write_inference_data
 from .errors import RunError
-from .files import exact, write_json, write_table, write_text
+from .files import exact, write_frame, write_json, write_table, write_text
 from .findings import percent
 from .fit_plot import write_fit_figures
 from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
@@ -43,13 +43,13 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
     tables = {file: together(every, name) for file, name in _OF_EACH.items()}
     for name, table in tables.items():
         if len(table):
-            _write(stage / name, table)
+            write_frame(stage / name, table)
     write_json(stage / "record.json", first.record)
     if len(every) == 1:
         _write_one(every[0], out)
         return
     fits = fits_table(every)
-    _write(stage / "fits.csv", fits)
+    write_frame(stage / "fits.csv", fits)
     parameters = tables["summary.csv"]
     ranks = ranks_table(parameters) if first.run.recover else pd.DataFrame()
     if first.run.switch is not None:
@@ -80,13 +80,15 @@ def together(every: Sequence[Findings], table: str) -> pd.DataFrame:
 
 def _write_one(findings: Findings, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "climbs.csv", climbs_table(findings))
-    _write(out / "influence.csv", findings.influence)
-    _write(out / "correlations.csv", ridges(findings, 0.3))
-    _write(out / "profiles.csv", profiles_table(findings))
+    write_frame(out / "climbs.csv", climbs_table(findings))
+    write_frame(out / "influence.csv", findings.influence)
+    write_frame(out / "correlations.csv", ridges(findings, 0.3))
+    write_frame(out / "profiles.csv", profiles_table(findings))
     tally = findings.fit.tally
     if tally.failed:
-        _write(out / "impossible.csv", findings.fit.posterior.values(np.array(tally.impossible)))
+        write_frame(
+            out / "impossible.csv", findings.fit.posterior.values(np.array(tally.impossible))
+        )
     _write_inference(findings, out / "inference.nc")
     pictures = write_fit_figures(findings, out / "figures")
     text = page(
@@ -122,10 +124,6 @@ def _about(prepared: Prepared) -> dict:
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """The table with columns that a template can name."""
     return table.rename(columns=lambda name: name.replace(" ", "_"))
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    write_table(path, list(table.columns), table.itertuples(index=False, name=None))
 
 
 def write_posterior(every: Sequence[Findings], path: Path) -> None:

@@ -32,8 +32,8 @@ def _over(numerator: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return np.where(good, numerator, 0.0) / np.where(good, variance, 1.0)
 
 
-def _varies(y: np.ndarray) -> np.ndarray:
-    """Of each output (last axis) whether it varies at all."""
+def varies(y: np.ndarray) -> np.ndarray:
+    """Of each output (last axis) whether it varies, beyond rounding."""
     flat = y.reshape(-1, y.shape[-1])
     return np.ptp(flat, axis=0) > _NOTHING * np.abs(flat).max(axis=0)
 
@@ -48,12 +48,12 @@ def sobol(y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     al. (2010), Computer Physics Communications 181(2):259-270; total by Jansen (1999), ibid.
     117:35-43; relative to the variance of A and B.
     """
-    varies = _varies(y)
+    moving = varies(y)
     scale = y.std(axis=(0, 1))
-    y = (y - y.mean(axis=(0, 1))) / np.where(varies, scale, 1.0)
+    y = (y - y.mean(axis=(0, 1))) / np.where(moving, scale, 1.0)
     a, b = y[0], y[1]
     variance = weights @ (a**2 + b**2) / 2 - (weights @ (a + b) / 2) ** 2
-    variance = np.where(varies, variance, 0.0)
+    variance = np.where(moving, variance, 0.0)
     first, total = [], []
     for mixed in y[2:]:
         first.append(_over(weights @ (b * (mixed - a)), variance))
@@ -67,13 +67,13 @@ def second_order(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     `y` is (2 + 2 x inputs, n, outputs): A, B, A with B's, B with A's. Saltelli (2002), Computer
     Physics Communications 145(2):280-297, less both first orders.
     """
-    varies = _varies(y)
+    moving = varies(y)
     scale = y.std(axis=(0, 1))
-    y = (y - y.mean(axis=(0, 1))) / np.where(varies, scale, 1.0)
+    y = (y - y.mean(axis=(0, 1))) / np.where(moving, scale, 1.0)
     count = (len(y) - 2) // 2
     a, b, ab, ba = y[0], y[1], y[2 : 2 + count], y[2 + count :]
     variance = weights @ (a**2 + b**2) / 2 - (weights @ (a + b) / 2) ** 2
-    variance = np.where(varies, variance, 0.0)
+    variance = np.where(moving, variance, 0.0)
     first = [_over(weights @ (b * (mixed - a)), variance) for mixed in ab]
     found = np.zeros((len(weights), count, count, y.shape[-1]))
     for j in range(count):
@@ -130,9 +130,9 @@ def regression(
     coefficient's t statistic. Saltelli and Marivoet (1990), Reliability Engineering and System
     Safety 28(2):229-253; Marino et al. (2008), Journal of Theoretical Biology 254(1):178-196.
     """
-    x = (x - x.mean(axis=0)) / np.where(_varies(x), x.std(axis=0), 1.0)
-    varies = _varies(y)
-    y = (y - y.mean(axis=0)) / np.where(varies, y.std(axis=0), 1.0)
+    x = (x - x.mean(axis=0)) / np.where(varies(x), x.std(axis=0), 1.0)
+    moving = varies(y)
+    y = (y - y.mean(axis=0)) / np.where(moving, y.std(axis=0), 1.0)
     partial, slope, explained = [], [], []
     for w in weights:
         root = np.sqrt(w)[:, None]
@@ -144,11 +144,11 @@ def regression(
         left = np.maximum(total - np.einsum("ik,ik->k", b, xm.T @ ym), 0.0)
         # r = t / sqrt(t^2 + freedom), in which the freedom cancels.
         size = np.sqrt(b**2 + np.diag(inverse)[:, None] * left)
-        partial.append(np.where(varies, _over(b, size), 0.0))
+        partial.append(np.where(moving, _over(b, size), 0.0))
         slope.append(
-            np.where(varies, _over(b * np.sqrt(np.diag(gram))[:, None], np.sqrt(total)), 0.0)
+            np.where(moving, _over(b * np.sqrt(np.diag(gram))[:, None], np.sqrt(total)), 0.0)
         )
-        explained.append(np.where(varies, 1 - _over(left, total), 0.0))
+        explained.append(np.where(moving, 1 - _over(left, total), 0.0))
     return np.array(partial), np.array(slope), np.array(explained)
 
 
@@ -160,7 +160,7 @@ def rbd_fast(x: np.ndarray, y: np.ndarray, harmonics: int = 10) -> np.ndarray:
     Safety 91(6):717-727; order by Plischke (2010), ibid. 95(4):354-360; bias taken out after
     Tissot and Prieur (2012), ibid. 107:205-213.
     """
-    n = len(y)
+    n, moving = len(y), varies(y)
     y = y - y.mean(axis=0)
     found = []
     for column in x.T:
@@ -171,7 +171,7 @@ def rbd_fast(x: np.ndarray, y: np.ndarray, harmonics: int = 10) -> np.ndarray:
         power[1 : (n + 1) // 2] *= 2
         share = _over(power[1 : harmonics + 1].sum(axis=0), power[1:].sum(axis=0))
         bias = 2 * harmonics / n
-        found.append(np.where(_varies(y), share - bias / (1 - bias) * (1 - share), 0.0))
+        found.append(np.where(moving, share - bias / (1 - bias) * (1 - share), 0.0))
     return np.array(found)
 
 
@@ -218,7 +218,7 @@ def delta(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     with Gaussian kernels on 100 points.
     """
     n = len(y)
-    if not _varies(y[:, None])[0]:
+    if not varies(y[:, None])[0]:
         return np.zeros(x.shape[1])
     count = int(np.round(min(np.ceil(n ** (2 / (7 + np.tanh((1500 - n) / 500)))), 48)))
     grid = np.linspace(y.min(), y.max(), 100)

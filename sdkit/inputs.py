@@ -9,7 +9,7 @@ fitted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ from .experiment import quantile, read_posterior
 from .parameters import Parameter, Parameters
 
 FITTED = "all fitted values, together"
-_LEVELS = 4  # of a grid of Morris, in the middle of each quarter
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,22 @@ class Inputs:
     """The coordinates of a unit cube, the constants that they stand for, and the inputs.
 
     `source` is "priors" or "posterior". Without `chosen` names each coordinate is an input;
-    with them the others are one input, so that nothing that varies is left out.
+    with them the others are one input, so that nothing that varies is left out. Constants that
+    are `held` elsewhere do not vary.
     """
 
-    def __init__(self, parameters: Parameters, source: str, chosen: Sequence[str] | None = None):
+    def __init__(
+        self,
+        parameters: Parameters,
+        source: str,
+        chosen: Sequence[str] | None = None,
+        held: Iterable[str] = (),
+    ):
         self.source = source
         self._held = pd.DataFrame() if source == "priors" else read_posterior(parameters)
         switches = [p for p in parameters.of_role("structural") if p.name in self._held]
         # Settings of the switches in a posterior, and the rows of each.
         self._switches = [p.name for p in switches if self._held[p.name].nunique() > 1]
-        self._settings = pd.DataFrame()
         self._rows: list[np.ndarray] = []
         names = []
         if len(self._held.columns):
@@ -52,11 +57,11 @@ class Inputs:
             if self._switches:
                 grouped = self._held.groupby(self._switches)
                 self._rows = [np.asarray(rows) for rows in grouped.indices.values()]
-                self._settings = self._held.iloc[[r[0] for r in self._rows]][self._switches]
                 names.append(" and ".join(self._switches))
             else:
                 self._rows = [np.arange(len(self._held))]
-        self._items: list[Parameter] = [p for p in parameters.sampled if p.name not in self._held]
+        own = {*self._held, *held}
+        self._items: list[Parameter] = [p for p in parameters.sampled if p.name not in own]
         self.names = (*names, *(p.name for p in self._items))
         self._own = len(names)
         if not self.names:
@@ -83,27 +88,38 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.names)
 
+    def _row(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The row of the posterior at each point, and whether it is in the first half of the rows
+        of its setting."""
+        setting = np.zeros(len(points), dtype=int)
+        if self._switches:
+            counts = np.cumsum([len(rows) for rows in self._rows])
+            setting = np.searchsorted(counts / counts[-1], points[:, 1], side="right")
+        row, half = np.empty(len(points), dtype=int), np.empty(len(points), dtype=bool)
+        for s, rows in enumerate(self._rows):
+            mine = setting == s
+            at = (points[mine, 0] * len(rows)).astype(int)
+            row[mine], half[mine] = rows[at], 2 * at < len(rows)
+        return row, half
+
     def draws(self, points: np.ndarray) -> pd.DataFrame:
         """Constants at points (lanes, coordinates): one row a lane, one column a constant."""
         points = np.clip(points, 2.0**-53, 1 - 2.0**-53)
         columns = {}
         if self._own:
-            setting = np.zeros(len(points), dtype=int)
-            if self._switches:
-                counts = np.cumsum([len(rows) for rows in self._rows])
-                setting = np.searchsorted(counts / counts[-1], points[:, 1], side="right")
-            row = np.empty(len(points), dtype=int)
-            for s, rows in enumerate(self._rows):
-                mine = setting == s
-                row[mine] = rows[(points[mine, 0] * len(rows)).astype(int)]
+            row, _ = self._row(points)
             columns = {name: column.to_numpy()[row] for name, column in self._held.items()}
         for i, item in enumerate(self._items, self._own):
             columns[item.name] = quantile(item, points[:, i])
         return pd.DataFrame(columns)
 
-    def unit(self, name: str) -> str:
-        """The unit of a constant; nothing for an input of several."""
-        return next((p.unit for p in self._items if p.name == name), "")
+    def halves(self, points: np.ndarray, seed: int) -> np.ndarray:
+        """Which points are in the first of two halves that tell nothing of each other: no row of a
+        posterior lies in both, and neither has a range of an input to itself."""
+        if self._own:
+            return self._row(np.clip(points, 2.0**-53, 1 - 2.0**-53))[1]
+        # Not every other point: in Sobol's sequence those fill one half of an input's range.
+        return np.random.default_rng(seed).permutation(len(points)) % 2 == 0
 
 
 # -- where a model is run ----------------------------------------------------------------
@@ -140,16 +156,17 @@ def trajectories(
     """Morris's design: points (inputs + 1, n, coordinates), the input that each step moves
     (inputs, n), and by how much, half the unit cube up or down (inputs, n).
 
-    Morris (1991), Technometrics 33(2):161-174, on a grid of four levels in the middle of quarters;
-    groups as in Campolongo, Cariboni and Saltelli (2007), Environmental Modelling and Software
-    22(10):1509-1518. The first of `n` trajectories are those of fewer.
+    Morris (1991), Technometrics 33(2):161-174; groups as in Campolongo, Cariboni and Saltelli
+    (2007), Environmental Modelling and Software 22(10):1509-1518. Trajectories begin anywhere: on a
+    grid most rows of a posterior and a rare setting of a switch would never be seen. The first of
+    `n` trajectories are those of fewer.
     """
     points = np.empty((len(inputs) + 1, n, size))
     order = np.empty((len(inputs), n), dtype=int)
     step = np.empty((len(inputs), n))
     for t in range(n):
         rng = np.random.default_rng((seed, t))
-        points[0, t] = at = (rng.integers(_LEVELS, size=size) + 0.5) / _LEVELS
+        points[0, t] = at = rng.random(size)
         up = np.where(at < 0.5, 0.5, -0.5)
         order[:, t] = rng.permutation(len(inputs))
         for k, j in enumerate(order[:, t]):

@@ -22,7 +22,6 @@ from .plot import (
     new_figure,
     room,
     save,
-    slug,
     styled,
     tick,
     wrapped,
@@ -183,14 +182,13 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
         scaled[name] = ((values - low) / (high - low if high > low else 1.0), low, high)
     figure = new_figure(0.95 * len(axes) + 0.8, 4.4)
     panel = figure.subplots()
-    order = np.argsort(-scaled[aims[0]][0])
-    better = found.first.better
-    for i in order:
-        line = [scaled[name][0][i] for name in axes]
-        rank = scaled[aims[0]][0][i] if better == "lower" else 1 - scaled[aims[0]][0][i]
-        colour = BLUE if rank < 0.1 else "#bbbbbb"
-        panel.plot(range(len(axes)), line, color=colour, linewidth=1.2 if rank < 0.1 else 0.5,
-                   alpha=0.9 if rank < 0.1 else 0.6)  # fmt: skip
+    first = scaled[aims[0]][0]
+    rank = first if found.first.better == "lower" else 1 - first
+    for i in np.argsort(-rank):
+        top = rank[i] < 0.1
+        panel.plot(range(len(axes)), [scaled[name][0][i] for name in axes],
+                   color=BLUE if top else "#bbbbbb", linewidth=1.2 if top else 0.5,
+                   alpha=0.9 if top else 0.6)  # fmt: skip
     for x, name in enumerate(axes):
         panel.axvline(x, color=DARK, linewidth=0.5)
         _, low, high = scaled[name]
@@ -202,7 +200,7 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
     panel.set_ylim(-0.01, 1.01)
     for side in ("left", "bottom"):
         panel.spines[side].set_visible(False)
-    best = table[np.asarray(scaled[aims[0]][0]) < 0.1] if better == "lower" else table
+    best = table[rank < 0.1]
     always = [name for name in found.instruments if len(best) and best[name].min() >= 0.5]
     common = "no instrument at half or more"
     if always:
@@ -275,7 +273,7 @@ def _timing(found: Portfolios, folder: Path) -> Picture:
         "Mean over the draws; lines are 5 to 95 % of them. Orange: for the worse, blue: the better."
     )
     framed(figure, title, note, (1, 1), (left, 0.25, 0.2, 0.45))
-    save(figure, folder, slug("timing"))
+    save(figure, folder, "timing")
     return Picture("timing", title, note)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import write_json, write_table, write_text
+from .files import write_frame, write_json, write_text
 from .findings import listed
 from .optimize_plot import delay_sentence, write_portfolio_figures
 from .optimize_run import label
@@ -25,9 +25,9 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         ("timing.csv", found.timing), ("settings.csv", found.by_setting),
         ("information.csv", information(found)), ("interactions.csv", found.pairs),
     ):  # fmt: skip
-        _write(stage / name, table)
-    _write(out / "portfolios.csv", found.search)
-    _write(out / "candidates.csv", found.candidates.reset_index(names="portfolio"))
+        write_frame(stage / name, table)
+    write_frame(out / "portfolios.csv", found.search.reset_index(names="portfolio"))
+    write_frame(out / "candidates.csv", found.candidates.reset_index(names="portfolio"))
     write_json(stage / "record.json", found.prepared.record)
     run = found.prepared.run
     pairs = found.pairs[found.pairs.output == found.first.name]
@@ -98,7 +98,7 @@ def in_short(found: Portfolios) -> list[str]:
     if least.portfolio == pick.portfolio:
         lines.append(
             f"It is also the one of least regret: on average {amount(least.regret_mean)} {unit} "
-            f"behind the best of each draw, {amount(least.regret_90)} in the worst tenth."
+            f"behind the best of each draw, {amount(least.regret_90)} or more in a tenth."
         )
     else:
         lines.append(
@@ -156,12 +156,8 @@ def in_short(found: Portfolios) -> list[str]:
 
 def percentage(share: float) -> str:
     """Whole per cent, with a minus that is one."""
-    return f"{round(100 * share):d} %".replace("-", "−")
+    return "–" if share != share else f"{round(100 * share):d} %".replace("-", "−")
 
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.1f} %".replace("-", "−")
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    write_table(path, list(table.columns), table.itertuples(index=False, name=None))

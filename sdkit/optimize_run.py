@@ -1,7 +1,7 @@
 """Run folders that ask for the best portfolio: the table [optimize] of run.toml.
 
 The first policy of a run is the baseline, the others are its instruments: a portfolio gives each a
-strength from 0 to 1, by which the values of its levers are multiplied.
+strength from 0 to 1, by which its levers go from their defaults to the values of the policy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .run import Prepared, Run
 
 _OPTIONS = {
     "limit": dict, "portfolios": int, "search_draws": int, "delays": list, "orders": list,
-    "gap": int,
+    "gap": float,
 }  # fmt: skip
 _MOST = 10  # instruments: every subset of them is simulated
 _FEWEST = 64  # draws
@@ -73,14 +73,14 @@ def read_wanted(run: Run) -> Wanted:
             where = place(path, "limit")
             raise RunError("R411", f"{where}: {limit['output']!r} is none of outputs")
         limit = (limit["output"], limit["most"])
-    delays = tuple(typed(path, "delays", d, float) for d in data.get("delays", ()))
+    delays = tuple(sorted(typed(path, "delays", d, float) for d in data.get("delays", ())))
     if any(d <= 0 for d in delays):
         impossible("delays", "have to be above zero")
-    gap = data.get("gap", 2)
+    gap = data.get("gap", 2.0)
     if gap <= 0:
         impossible("gap", "has to be above zero")
     orders = tuple(_order(run, entry) for entry in data.get("orders", ()))
-    return Wanted(limit, portfolios, search, delays, orders, float(gap))
+    return Wanted(limit, portfolios, search, delays, orders, gap)
 
 
 def _order(run: Run, entry) -> Order:
@@ -132,14 +132,23 @@ class Instruments:
         for setting, strength in zip(self.settings, strengths, strict=True):
             delay = (later or {}).get(setting.name, 0.0)
             for lever, value in setting.values.items():
-                values[lever] = float(strength) * value
-                if delay:
-                    start = self.start_of(lever)
-                    values[start] = self.prepared.parameters.find(start).default + delay
+                default = self._default(lever)
+                values[lever] = default + float(strength) * (value - default)
+            for lever in setting.values if delay else ():
+                start = self.start_of(lever)
+                if start != lever:
+                    begins = setting.values.get(start, self.baseline.get(start))
+                    values[start] = delay + (self._default(start) if begins is None else begins)
         return Setting(name, values)
 
+    def _default(self, lever: str) -> float:
+        return self.prepared.parameters.find(lever).default
+
     def start_of(self, lever: str) -> str:
-        """The lever by which another begins: "X start" for "X strength" (R410)."""
+        """The lever by which another begins: "X start" for "X strength" (R410); what is no strength
+        begins with itself."""
+        if lever.endswith((" start", " ramp time")):
+            return lever
         name = lever.removesuffix(" strength") + " start"
         try:
             item = self.prepared.parameters.find(name)
@@ -159,12 +168,13 @@ class Instruments:
         for setting in self.settings:
             for lever in setting.values:
                 item = self.prepared.parameters.find(self.start_of(lever))
-                if item.default + longest > item.high:
+                begins = setting.values.get(item.name, self.baseline.get(item.name, item.default))
+                if item.name != lever and begins + longest > item.high:
                     where = place(self.prepared.run.file, "optimize")
                     raise RunError(
                         "R410",
-                        f"{where}: {item.name} would be {item.default + longest:g}, beyond its "
-                        f"range to {item.high:g}",
+                        f"{where}: {item.name} would be {begins + longest:g}, beyond its range to "
+                        f"{item.high:g}",
                     )
 
 

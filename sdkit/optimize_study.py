@@ -31,7 +31,8 @@ from .simulation import simulate
 from .switches import ENOUGH, meaning, settings
 
 _BLOCK = 64  # policies at a time: what an interruption loses
-_CANDIDATES = 96  # portfolios that are judged with all draws
+_CANDIDATES = 96  # portfolios that are judged with all draws, about
+_SLACK = 0.1  # of the limit
 
 Report = Callable[[int, int], None]
 
@@ -130,17 +131,19 @@ def execute_search(
     random = sobol_points(count, wanted.portfolios, run.seed)
     timed = _timed(wanted, instruments)
     simulator = _Simulator(prepared, work, progress, threads)
-    simulator.total = len(few) * len(random) + (len(corners) + _CANDIDATES + len(timed)) * len(
+    varied = draws.loc[:, (draws != draws.iloc[0]).any()]
+    if not len(varied.columns):
+        raise RunError("R410", f"{place(run.file, 'draws')}: no constant of the model varies")
+    strengths = np.vstack([corners, random])
+    simulator.total = len(few) * len(strengths) + (len(corners) + _CANDIDATES + len(timed)) * len(
         draws
     )
-    nothing = simulator.levels("nothing", [instruments.policy("nothing", corners[0])], few)
-    _reachable(prepared, wanted, nothing)
+    tried = simulator.levels("search", _policies(instruments, strengths), few)
+    # A mean over few draws is not that over all: what comes near the limit is looked at again.
+    search = _judged(instruments, strengths, tried, outputs, wanted, slack=_SLACK)
+    _reachable(prepared, wanted, search.front)
     # Every subset at full strength, with all draws: for the attribution, and as portfolios.
     whole = simulator.levels("subsets", _policies(instruments, corners), draws)
-    tried = simulator.levels("search", _policies(instruments, random), few)
-    strengths = np.vstack([corners, random])
-    both = np.concatenate([whole[..., : len(few)], tried], axis=1)
-    search = _judged(instruments, strengths, both, outputs, wanted)
     chosen = _candidates(search, aims)
     more = chosen[chosen >= len(corners)]
     levels = whole[:, chosen[chosen < len(corners)]]
@@ -148,12 +151,12 @@ def execute_search(
         again = simulator.levels("candidates", _policies(instruments, strengths[more]), draws)
         levels = np.concatenate([levels, again], axis=1)
     candidates = _judged(instruments, strengths[chosen], levels, outputs, wanted)
+    candidates = candidates.set_index(chosen)
+    _reachable(prepared, wanted, candidates.feasible)
     losses = _losses(levels, outputs, aims)
     candidates = _regrets(candidates, losses[0])
-    able = candidates.feasible.to_numpy()
-    first = losses[0][able]
-    structural = [p for p in prepared.parameters.of_role("structural") if p.name in draws]
-    varied = draws.loc[:, (draws != draws.iloc[0]).any()]
+    first = losses[0][candidates.feasible.to_numpy()]
+    structural = [p for p in prepared.parameters.of_role("structural") if p.name in varied]
     known, chance = known_values(first, [varied[n].to_numpy() for n in varied], run.seed)
     information = pd.DataFrame({"input": list(varied), "value": known})
     late = np.empty((len(outputs), 0, len(draws)))
@@ -174,18 +177,12 @@ def _policies(instruments: Instruments, strengths: np.ndarray) -> list[Setting]:
     return [instruments.policy(f"{i}", row) for i, row in enumerate(strengths)]
 
 
-def _reachable(prepared: Prepared, wanted: Wanted, nothing: np.ndarray) -> None:
-    if wanted.limit is None:
+def _reachable(prepared: Prepared, wanted: Wanted, able: pd.Series) -> None:
+    if able.any():
         return
     name, most = wanted.limit
-    number = [o.name for o in prepared.outputs].index(name)
-    least = float(nothing[number].mean())
-    if least > most:
-        where = place(prepared.run.file, "limit")
-        raise RunError(
-            "R422",
-            f"{where}: {name} is {least:.4g} without any instrument, above the limit {most:g}",
-        )
+    where = place(prepared.run.file, "limit")
+    raise RunError("R422", f"{where}: no portfolio that was tried has a mean {name} of {most:g}")
 
 
 def _losses(levels: np.ndarray, outputs: Sequence[Output], aims: Sequence[Output]) -> np.ndarray:
@@ -200,9 +197,11 @@ def _judged(
     levels: np.ndarray,
     outputs: Sequence[Output],
     wanted: Wanted,
+    slack: float = 0.0,
 ) -> pd.DataFrame:
     """One row a portfolio: strengths, the mean of each output, its worst tenth where one direction
-    is better, whether it meets the limit, and whether it is on the front of those that do."""
+    is better, whether it meets the limit, and whether it is on the front of those that do, or miss
+    it by no more than the share `slack`."""
     table = pd.DataFrame(strengths, columns=list(instruments.names))
     aims = []
     for i, output in enumerate(outputs):
@@ -211,12 +210,14 @@ def _judged(
             worst = -output.sign * worst_tenth(-output.sign * levels[i])
             table[f"{output.name}, worst tenth"] = worst
             aims += [-output.sign * table[f"{output.name}, {s}"] for s in ("mean", "worst tenth")]
-    able = np.ones(len(table), dtype=bool)
+    able = near = np.ones(len(table), dtype=bool)
     if wanted.limit is not None:
-        able = (table[f"{wanted.limit[0]}, mean"] <= wanted.limit[1]).to_numpy()
-        aims.append(table[f"{wanted.limit[0]}, mean"])
+        name, most = wanted.limit
+        own = table[f"{name}, mean"].to_numpy()
+        able, near = own <= most, own <= most + slack * abs(most)
+        aims.append(own)
     front = np.zeros(len(table), dtype=bool)
-    front[able] = nondominated(np.column_stack(aims)[able])
+    front[near] = nondominated(np.column_stack(aims)[near])
     return table.assign(feasible=able, front=front)
 
 
@@ -231,9 +232,9 @@ def _candidates(search: pd.DataFrame, aims: Sequence[Output]) -> np.ndarray:
         for what in ("mean", "worst tenth"):
             column = able[f"{output.name}, {what}"]
             best += list(column.sort_values(ascending=output.better == "lower").index[:8])
-    spread = ordered[np.unique(np.linspace(0, len(ordered) - 1, _CANDIDATES).astype(int))]
-    picked = list(dict.fromkeys([*best, *ordered[:16], *spread]))[:_CANDIDATES]
-    return np.array(sorted(picked))
+    left = max(_CANDIDATES - len(set(best)), 2)
+    spread = ordered[np.unique(np.linspace(0, len(ordered) - 1, left).astype(int))]
+    return np.unique([*best, *spread])
 
 
 def _regrets(candidates: pd.DataFrame, loss: np.ndarray) -> pd.DataFrame:
@@ -284,7 +285,7 @@ def _by_setting(candidates, loss: np.ndarray, draws: pd.DataFrame, switches) -> 
                     "draws": int(mine.sum()), "best": int(candidates.index[able[there.argmin()]]),
                     "same": bool(there.argmin() == best),
                     "lost": float(there[best] - there.min()),
-                    "lost_share": float((there[best] - there.min()) / abs(there.min())),
+                    "lost_share": float((there[best] - there.min()) / (abs(there.min()) or 1.0)),
                     "order": alike,
                 }
             )  # fmt: skip

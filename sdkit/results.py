@@ -25,7 +25,7 @@ from .compare import Comparison
 from .comparing import execute
 from .compile import compile_model
 from .discover_report import write_discovery
-from .discover_run import execute_discovery
+from .discover_run import execute_discovery, read_cases
 from .errors import RunError, SimulationError
 from .files import exact, write_json, write_table
 from .fit_report import TABLES, write_fit, write_posterior
@@ -82,7 +82,7 @@ def carry_out(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Do what a run folder asks, a comparison or a fit; returns the path of its report.
+    """Do what a run folder asks; returns the path of its report.
 
     Without `n`, `changed` and `out` the results go where they are tracked; `n` or `changed`
     make a trial, in out/trial; `out` names a folder. Lanes that fail leave failed.csv in
@@ -134,7 +134,7 @@ def _compare(folder, flat, n, changed, threads, progress) -> _Done:
 
 def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     if n is not None:
-        raise RunError("R410", f"--draws is for comparisons; {folder / 'run.toml'} asks for a fit")
+        raise RunError("R410", f"--draws is for other runs; {folder / 'run.toml'} asks for a fit")
     every = variants(prepare_fit(read_fit(folder), changed))
     works = _working_folders(flat or folder / "out", [chains_name(prepared) for prepared in every])
     found = []
@@ -168,16 +168,16 @@ def _sensitivity(folder, flat, n, changed, threads, progress) -> _Done:
     asked = read_asked(run)
     prepared = prepare(run, changed)
     inputs = prepare_inputs(prepared, asked)
-    (work,) = _working_folders(
-        flat or folder / "out", [work_name(prepared, ("inputs.py", "sensitivity_study.py"))]
-    )
+    (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_sensitivity(prepared, asked, inputs, work, progress, threads)
     return lambda stage: write_sensitivity(found, stage), lambda: None
 
 
 def _discover(folder, flat, n, changed, threads, progress) -> _Done:
-    prepared = prepare(read_run(folder, n), changed)
-    found = execute_discovery(prepared, progress, threads)
+    run = read_run(folder, n)
+    prepared = prepare(run, changed)
+    cases = read_cases(run, {o.name: o for o in prepared.outputs})
+    found = execute_discovery(prepared, cases, progress, threads)
     return lambda stage: write_discovery(found, stage), lambda: None
 
 
@@ -186,9 +186,7 @@ def _optimize(folder, flat, n, changed, threads, progress) -> _Done:
     wanted = read_wanted(run)
     prepared = prepare(run, changed)
     instruments = Instruments(prepared)
-    (work,) = _working_folders(
-        flat or folder / "out", [work_name(prepared, ("optimize_study.py", "optimize_run.py"))]
-    )
+    (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_search(prepared, wanted, instruments, work, progress, threads)
     return lambda stage: write_portfolios(found, stage), lambda: None
 
@@ -205,7 +203,8 @@ def _part(progress: Callable[[int, int], None], number: int, count: int):
 
 
 def _working_folders(out: Path, names: Sequence[str]) -> list[Path]:
-    """Where fits keep what they have done until it is written; what other fits left goes."""
+    """Where fits and studies keep what they have done until it is written; what others left
+    goes."""
     works = [out / f"{_WORK}{name}" for name in names]
     try:
         for left in out.glob(f"{_WORK}*"):

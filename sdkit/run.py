@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     """run.toml of all but a fit; `n` overrides its number of draws. Raises R401 to R413."""
     task = task_of(folder)
     path = folder / "run.toml"
-    own = {} if task == "compare" else {task: dict}
-    data = checked(path, read_toml(path), _REQUIRED, {"periods": list, "main": list} | own)
+    own = {"compare": {"periods": list, "main": list}, "sensitivity": {"main": list}}.get(task, {})
+    own = own if task == "compare" else {task: dict, **own}
+    data = checked(path, read_toml(path), _REQUIRED, own)
 
     def impossible(key: str, text: str):
         raise RunError("R410", f"{place(path, key)}: {key} {text}")
@@ -240,7 +241,8 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         return tuple(known[name] for name in names)
 
     for name in run.main:
-        if name in outputs and outputs[name].better == "none":
+        aimless = name in outputs and outputs[name].better == "none"
+        if aimless and run.task == "compare":
             where = place(run.file, "main")
             raise RunError("R410", f"{where}: main holds {name!r}, of which no direction is better")
     chosen = {
@@ -322,9 +324,8 @@ def yearly_experiment(
     return program, experiment
 
 
-def work_name(prepared: Prepared, modules: Sequence[str]) -> str:
-    """A name that changes with whatever decides the runs of a study: its record, and the code of
-    these modules."""
-    code = [fingerprint(Path(__file__).with_name(name)) for name in modules]
-    parts = (code, dict(prepared.record))
+def work_name(prepared: Prepared) -> str:
+    """A name that changes with whatever decides the runs of a study: its record, and all code."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    parts = ([fingerprint(path) for path in modules], dict(prepared.record))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ METHODS = ("sobol", "morris", *SAMPLED)
 RANKED = {"sobol": "total", "morris": "mu*", "prcc": "PRCC", "srrc": "SRRC", "pawn": "PAWN",
           "rbd-fast": "first (RBD)", "delta": "delta"}  # fmt: skip
 _AGAIN = 30  # resamples of what costs seconds each
+_SLOW = 2**16  # inputs times runs, beyond which delta is not made again and again
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
 _BINS = 16  # of an input's range, for the mean of an output along it
 
@@ -108,7 +109,8 @@ def quantities(
         relative = unit != "year" and bool((base > floor).all())
         for policy, own in zip(policies[1:], value[1:], strict=True):
             change = own - value[0]
-            change = np.where(np.abs(change) < floor, 0.0, change)
+            if unit != "year":
+                change = np.where(np.abs(change) < floor, 0.0, change)
             if relative:
                 change = 100 * change / base
             found.append(Quantity(output.name, "%" if relative else unit, policy, at, yearly))
@@ -171,10 +173,12 @@ def sample_table(
 ) -> pd.DataFrame:
     """Indices of a sample of any kind: `x` (n, inputs), `y` (quantities, 1, n).
 
-    PRCC and SRRC come together. PAWN and RBD-FAST have intervals for summaries, delta is made for
-    summaries only.
+    PAWN and RBD-FAST have intervals for summaries; delta is made for summaries only, with intervals
+    where inputs and runs are few enough.
     """
     names, values, y = list(x.columns), x.to_numpy(dtype=float), y[:, 0].T
+    # Rounding is no variance, and has no ranks.
+    y = np.where(indices.varies(y), y, 0.0)
     n = len(values)
     rng = np.random.default_rng(seed)
     if method in ("prcc", "srrc"):
@@ -193,8 +197,8 @@ def sample_table(
     value = of(values, y)
     width = np.full_like(value, np.nan)
     chosen = slice(None) if summaries is None else summaries
-    count = 4 if method == "delta" else _AGAIN
-    width[:, chosen] = indices.interval(indices.again(of, values, y[:, chosen], rng, count))
+    if method != "delta" or values.size <= _SLOW:
+        width[:, chosen] = indices.interval(indices.again(of, values, y[:, chosen], rng, _AGAIN))
     return _table(method, RANKED[method], names, found, value, width, n)
 
 
@@ -241,7 +245,6 @@ class Settled:
     n: int
     change: float
     width: float
-    scale: str = ""
 
     @property
     def stable(self) -> bool:
@@ -255,19 +258,25 @@ def settle(before: pd.DataFrame | None, after: pd.DataFrame, method: str) -> Set
     who ask for both; their limit too is 0.05.
     """
 
+    keys = ["input", "output", "policy", "at"]
+
     def own(table: pd.DataFrame) -> pd.DataFrame:
         return table[(table.method == method) & (table["index"] == RANKED[method])]
 
     new = own(after)
     scale = np.ones(len(new))
     if method == "morris":
-        keys = ["output", "policy", "at"]
-        largest = new.groupby(keys).value.transform("max").to_numpy()
+        largest = new.groupby(keys[1:]).value.transform("max").to_numpy()
         scale = np.where(largest > 0, largest, 1.0)
-    width = float(np.nanmax((new.high - new.value).to_numpy() / scale))
+    half = (new.high - new.value).to_numpy() / scale
+    width = float(np.nanmax(half)) if np.isfinite(half).any() else np.nan
     change = np.inf
     if before is not None:
-        change = float(np.max(np.abs(new.value.to_numpy() - own(before).value.to_numpy()) / scale))
+        # What did not vary in the smaller sample has no index there.
+        old = new[keys].merge(own(before)[[*keys, "value"]], on=keys, how="left").value
+        change = float(np.abs(new.value.to_numpy() - old.fillna(np.inf).to_numpy()).max())
+        if method == "morris" and np.isfinite(change):
+            change = float(np.max(np.abs(new.value.to_numpy() - old.to_numpy()) / scale))
     return Settled(method, int(new.n.iloc[0]), change, width)
 
 

@@ -203,6 +203,8 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
         names = list(ranking(found.table, quantity, method).input[:_LINES])
         for number, name in enumerate(names):
             line = own[own.input == name]
+            if not len(line):  # it did not vary yet
+                continue
             colour = BLUE if number == 0 else VERMILION if number == 1 else GREY
             panel.plot(line.n, line.value, "o-", color=colour, markersize=2.8, linewidth=1.1)
             if number < 2:

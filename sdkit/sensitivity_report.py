@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import write_json, write_table, write_text
+from .files import write_frame, write_json, write_text
 from .findings import capital
 from .report import page, weaknesses_of
 from .sensitivity import RANKED, Quantity, ranking
@@ -22,10 +22,10 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
     out = stage / "out"
     years = {f"{year:g}" for year in found.years}
     yearly = found.table["at"].isin(years)
-    _write(stage / "summary.csv", tracked(found))
-    _write(out / "summary.csv", found.table[~yearly])
-    _write(out / "over-time.csv", found.table[yearly])
-    _write(out / "by-sample-size.csv", found.looks)
+    write_frame(stage / "summary.csv", tracked(found))
+    write_frame(out / "summary.csv", found.table[~yearly])
+    write_frame(out / "over-time.csv", found.table[yearly])
+    write_frame(out / "by-sample-size.csv", found.looks)
     rows = [
         along.rows.assign(
             output=along.quantity.output, policy=along.quantity.policy, input=along.input
@@ -33,7 +33,7 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
         for along in found.along
     ]
     if rows:
-        _write(out / "along.csv", pd.concat(rows, ignore_index=True))
+        write_frame(out / "along.csv", pd.concat(rows, ignore_index=True))
     write_json(stage / "record.json", found.prepared.record)
     prepared = found.prepared
     text = page(
@@ -60,7 +60,7 @@ def tracked(found: Sensitivity) -> pd.DataFrame:
     table = found.table[~found.table["at"].isin(years)]
     keys = ["method", "index", "output", "policy", "at"]
     largest = table.value.abs().groupby([table[k] for k in keys]).transform("max")
-    return table[table.value.abs() >= 0.01 * largest]
+    return table[(table.value.abs() >= 0.01 * largest) & (table.value != 0)]
 
 
 def in_short(found: Sensitivity) -> list[str]:
@@ -158,7 +158,3 @@ def _limits(found: Sensitivity) -> list[str]:
             f"{RANKED['sobol'].capitalize()} indices add up to more than one where inputs interact."
         )
     return lines
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    write_table(path, list(table.columns), table.itertuples(index=False, name=None))

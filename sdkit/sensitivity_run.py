@@ -70,7 +70,14 @@ def read_asked(run: Run) -> Asked:
     for key in ("screen", "trajectories"):
         if data.get(key, 2) < 2:
             impossible(key, "has to be two or more")
-    if run.n < _FEWEST:
+    for key, method in (("trajectories", "morris"), ("second_order", "sobol")):
+        if (
+            key in data
+            and method not in data["methods"]
+            and not (key == "trajectories" and "screen" in data)
+        ):
+            impossible(key, f'is for "{method}", which methods does not hold')
+    if run.n < _FEWEST and data["methods"] != ["morris"]:
         impossible("n", f"= {run.n}; a sample needs {_FEWEST} base runs or more", "R421")
     first, last = run.horizon
     years = {str(year) for year in range(first, last + 1)}
@@ -112,7 +119,7 @@ def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
     for the number of constants, and as `read_posterior` does."""
     run = prepared.run
     parameters = prepared.parameters
-    every = Inputs(parameters, run.source)
+    every = Inputs(parameters, run.source, held=prepared.changed)
     varied = len(every.draws(np.full((1, len(every)), 0.5)).columns)
     if set(asked.methods) & {"prcc", "srrc"} and run.n < 2 * varied:
         raise RunError(
@@ -124,7 +131,7 @@ def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
         return every
     names = [name if name == FITTED else _name(prepared, name) for name in asked.inputs]
     try:
-        return Inputs(parameters, run.source, names)
+        return Inputs(parameters, run.source, names, prepared.changed)
     except RunError as error:
         raise RunError(error.code, f"{place(run.file, 'inputs')}: {error.message}") from None
 

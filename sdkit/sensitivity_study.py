@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from .compare import yearly
+from .errors import RunError
 from .experiment import no_draws
-from .files import load_arrays, save_arrays
+from .files import load_arrays, place, save_arrays
 from .inputs import Inputs, crossed, sobol_points, trajectories
 from .run import Prepared, yearly_experiment
 from .sensitivity import (
@@ -104,10 +105,10 @@ def execute_sensitivity(
     if "sobol" in asked.methods:
         if asked.screen is not None and asked.screen < count:
             names = screened(study.main_rows("morris"), asked.screen)
-            inputs = Inputs(prepared.parameters, run.source, names)
+            inputs = Inputs(prepared.parameters, run.source, names, prepared.changed)
         study.cross(inputs)
     if sampled:
-        study.sample(Inputs(prepared.parameters, run.source), sampled)
+        study.sample(Inputs(prepared.parameters, run.source, held=prepared.changed), sampled)
     return Sensitivity(
         prepared, asked, study.years, pd.concat(study.tables, ignore_index=True),
         {method: study.settled[method] for method in METHODS if method in study.settled},
@@ -223,29 +224,36 @@ class _Study:
         inputs: Inputs,
         methods: Sequence[str],
         make: Callable,
-        stop: bool,
+        least: int = 2,
     ) -> np.ndarray:
         """Levels of as much of a plan as it takes until the rankings are stable, or of all of it;
-        `make(method, quantities, y)` computes a table of the runs so far."""
-        sizes = sorted({max(n // part, 2) for part in _LOOKS})
-        levels, before = None, {}
+        `make(method, quantities, y)` computes a table of the runs so far, which are not looked at
+        before there are `least` base runs. Raises R410 where no main quantity varies."""
+        sizes = sorted({max(n // part, least) for part in _LOOKS})
+        levels, before, done = None, {}, 0
         waiting = list(sizes)
         for block in self.blocks(stage, plan, n, inputs):
-            levels = block if levels is None else np.concatenate([levels, block], axis=-1)
-            while waiting and levels.shape[-1] >= waiting[0]:
+            if levels is None:  # joining blocks would hold all of them twice
+                levels = np.empty((*block.shape[:-1], n))
+            levels[..., done : done + block.shape[-1]] = block
+            done += block.shape[-1]
+            while waiting and done >= waiting[0]:
                 size = waiting.pop(0)
                 after = self.look(levels[..., :size], methods, make)
                 for method, table in after.items():
                     self.looks.append(table[table["index"] == RANKED[method]])
                     self.settled[method] = settle(before.get(method), table, method)
                 before = after
-                if stop and after and all(self.settled[m].stable for m in after):
-                    self.total -= (
-                        (n - levels.shape[-1])
-                        * levels[0, 0, 0].shape[0]
-                        * len(self.prepared.policies)
-                    )
+                if self.asked.stop and after and all(self.settled[m].stable for m in after):
+                    self.total -= (n - done) * levels.shape[3] * len(self.prepared.policies)
                     return levels[..., :size]
+        if not self.main:
+            raise RunError(
+                "R410",
+                f"{place(self.prepared.run.file, 'outputs')}: no input moves "
+                f"{' or '.join(self.prepared.outputs[i].name for i in self._main_outputs())}, nor "
+                "what policies do to it",
+            )
         return levels
 
     def finish(self, levels: np.ndarray, methods: Sequence[str], make: Callable) -> None:
@@ -265,7 +273,6 @@ class _Study:
 
         levels = self.gather(
             "morris", lambda low, high: points[:, low:high], n, inputs, ["morris"], make,
-            self.asked.stop,
         )  # fmt: skip
         self.finish(levels, ["morris"], make)
 
@@ -281,13 +288,13 @@ class _Study:
 
         levels = self.gather(
             "sobol", lambda low, high: crossed(a[low:high], b[low:high], inputs.inputs, second), n,
-            inputs, ["sobol"], make, self.asked.stop,
+            inputs, ["sobol"], make,
         )  # fmt: skip
         self.finish(levels, ["sobol"], make)
         # A and B are two samples of independent inputs.
         used = levels.shape[-1]
         x = inputs.draws(np.concatenate([a[:used], b[:used]]))
-        self._along("sobol", x, levels[..., :2, :].reshape(*levels.shape[:3], 1, -1), inputs)
+        self._along("sobol", x, levels[..., :2, :].reshape(*levels.shape[:3], 1, -1))
 
     def sample(self, inputs: Inputs, methods: Sequence[str]) -> None:
         seed, n = self.prepared.run.seed, self.prepared.run.n
@@ -298,21 +305,20 @@ class _Study:
         def make(method, found, y):
             return sample_table(method, x.iloc[: y.shape[-1]], found, y, seed)
 
-        # Delta takes seconds an output; where others are asked for they say when to stop, and a
+        # Delta takes seconds an output; where others are asked for they say when to stop. A
         # regression needs more runs than constants.
         quick = [m for m in methods if m != "delta"] or list(methods)
-        small = x.shape[1] * 2 * max(_LOOKS) > n
-        stop = self.asked.stop and not small
+        least = min(2 * x.shape[1], n) if {"prcc", "srrc"} & set(methods) else 2
         levels = self.gather(
-            "sample", lambda low, high: points[None, low:high], n, inputs, quick, make, stop
+            "sample", lambda low, high: points[None, low:high], n, inputs, quick, make, least
         )
         for method in set(methods) - set(quick):
             self.settled[method] = Settled(method, levels.shape[-1], np.nan, np.nan)
         self.finish(levels, methods, make)
         if not self.along:
-            self._along(methods[0], x.iloc[: levels.shape[-1]], levels, inputs)
+            self._along(methods[0], x.iloc[: levels.shape[-1]], levels)
 
-    def _along(self, method: str, x: pd.DataFrame, levels: np.ndarray, inputs: Inputs) -> None:
+    def _along(self, method: str, x: pd.DataFrame, levels: np.ndarray) -> None:
         """The main quantities along their first inputs."""
         table = pd.concat([t for t in self.tables if (t.method == method).any()])
         for number in self._main_outputs():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.fits import MAIN, share, signed
+from tests.fits import MAIN, share, signed, task
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "findings.md"
@@ -179,11 +179,12 @@ def futures_section() -> list[str]:
 def limit(row) -> str:
     if isinstance(row.settings, str) or pd.notna(row.settings):
         return f"“{row.input}” = {' or '.join(str(row.settings).split())}".replace(".0", "")
+    low, high = (f"{end:,.1f}" if abs(end) >= 1000 else f"{end:.3g}" for end in (row.low, row.high))
     if pd.isna(row.low):
-        return f"“{row.input}” under {row.high:.3g}"
+        return f"“{row.input}” under {high}"
     if pd.isna(row.high):
-        return f"“{row.input}” over {row.low:.3g}"
-    return f"“{row.input}” from {row.low:.3g} to {row.high:.3g}"
+        return f"“{row.input}” over {low}"
+    return f"“{row.input}” from {low} to {high}"
 
 
 def portfolio_section() -> list[str]:
@@ -201,12 +202,12 @@ def portfolio_section() -> list[str]:
     ]
     pairs = read("optimize", "interactions")
     pairs = pairs[(pairs.output == DEATHS) & ((pairs.mean_low > 0) | (pairs.mean_high < 0))]
+    name, most = limit_of("optimize")
     lines = [
-        f"- Within half of the effort of everything at once the fewest deaths come with "
-        f"{', '.join(used)}.",
-        f"- All eight instruments together change deaths by {signed_count(total['mean'])} over "
-        f"fifteen years. By Shapley's value, the mean over all orders of adding them, it is owed to "
-        f"{', '.join(told)}.",
+        f"- Within a mean {name} of {most:g} in the model's units the fewest deaths come with "
+        f"{', '.join(used) or 'nothing'}.",
+        f"- All instruments together change deaths by {signed_count(total['mean'])} over fifteen years. "
+        f"By Shapley's value, the mean over all orders of adding them, it is owed to {', '.join(told)}.",
     ]
     for kind in ("synergy", "overlap"):
         own = pairs[pairs.kind == kind]
@@ -222,12 +223,18 @@ def portfolio_section() -> list[str]:
     timing = timing[timing.output == DEATHS].set_index("timing")
     late = timing.loc["1 year later"]
     lines.append(
-        f"- A year of delay costs {thousand(late['mean'])} lives ({thousand(late.p5)} to "
-        f"{thousand(late.p95)}). Beginning with health, then supply, then strikes, two years apart, "
-        f"costs {thousand(timing.loc['health first', 'mean'])}; beginning with strikes and ending "
-        f"with health {thousand(timing.loc['strikes first', 'mean'])}."
+        f"- The whole package a year later: {signed_count(late['mean'])} deaths ({signed_count(late.p5)} "
+        f"to {signed_count(late.p95)} over the draws). In steps two years apart, health first: "
+        f"{signed_count(timing.loc['health first', 'mean'])}; supply first: "
+        f"{signed_count(timing.loc['supply first', 'mean'])}; strikes first and health last: "
+        f"{signed_count(timing.loc['strikes first', 'mean'])}."
     )
     return lines
+
+
+def limit_of(run: str) -> tuple[str, float]:
+    limit = task(ROOT / "runs" / run)["optimize"]["limit"]
+    return limit["output"], limit["most"]
 
 
 def signed_count(value: float) -> str:

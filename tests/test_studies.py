@@ -120,6 +120,16 @@ def test_quantities_by_hand():
     assert own["first year below 12", "b"] == ("year", [0, 0])
 
 
+def test_an_effect_in_years_is_one_however_large_the_levels():
+    levels = 1e11 * np.array([[[[1.0], [2]], [[2], [1]]]]).reshape(1, 2, 1, 2)
+    levels = np.concatenate([levels, levels[:, ::-1]])
+    output = Output("x", "x", "sum", "USD", "lower", True)
+    found, values = quantities(levels, output, ["a", "b"], np.array([2026, 2027]), ["time of peak"])
+    own = [v[0].tolist() for q, v in zip(found, values, strict=True)
+           if q.at == "time of peak" and q.policy]  # fmt: skip
+    assert own == [[-1, 1]]
+
+
 def test_an_effect_on_nothing_is_no_percentage():
     levels = np.array([[[[0.0, 1]]], [[[2.0, 3]]]])
     output = Output("x", "x", "last", "kg", "none", True)
@@ -132,8 +142,8 @@ def test_an_effect_on_nothing_is_no_percentage():
 def test_a_ranking_settles_by_change_and_width():
     def rows(value, width):
         return pd.DataFrame(
-            {"method": "sobol", "index": "total", "value": [value], "high": [value + width],
-             "n": [8]}
+            {"method": "sobol", "index": "total", "input": "a", "output": "b", "policy": "",
+             "at": "peak", "value": [value], "high": [value + width], "n": [8]}
         )  # fmt: skip
 
     assert settle(None, rows(0.5, 0.01), "sobol") == Settled(
@@ -142,6 +152,8 @@ def test_a_ranking_settles_by_change_and_width():
     assert settle(rows(0.48, 0.1), rows(0.5, 0.01), "sobol").stable
     assert not settle(rows(0.4, 0.1), rows(0.5, 0.01), "sobol").stable
     assert not settle(rows(0.5, 0.1), rows(0.5, 0.06), "sobol").stable
+    # What did not vary in the smaller sample had no index there.
+    assert settle(rows(0.5, 0.1).assign(at="other"), rows(0.5, 0.01), "sobol").change == np.inf
 
 
 def test_a_mean_along_an_input():
@@ -197,6 +209,29 @@ def test_chosen_inputs_leave_the_others_as_one(parameters):
 def test_what_was_fitted_cannot_be_chosen_alone(project):
     with pytest.raises(Error, match="moves with the others"):
         Inputs(posterior(project), "posterior", ["infectivity"])
+
+
+def test_halves_are_alike_in_every_input(project, parameters):
+    """Every other point of Sobol's sequence would fill one half of the second input."""
+    inputs = Inputs(parameters, "priors")
+    points = sobol_points(len(inputs), 1024, 20260222)
+    half = inputs.halves(points, 1)
+    assert half.sum() == 512
+    # Means of 512 uniform points: a standard deviation of 0.0128.
+    assert np.abs(points[half].mean(axis=0) - 0.5).max() < 5 * 0.0128
+
+
+def test_no_row_of_a_posterior_is_in_both_halves(project):
+    inputs = Inputs(posterior(project), "posterior")
+    points = sobol_points(len(inputs), 512, 3)
+    half, rows = inputs.halves(points, 1), inputs.draws(points).infectivity
+    assert 0 < half.sum() < 512
+    assert not set(rows[half]) & set(rows[~half])
+
+
+def test_what_is_set_does_not_vary(parameters):
+    inputs = Inputs(parameters, "priors", held=["infectivity"])
+    assert "infectivity" not in inputs.names
 
 
 # -- a study -----------------------------------------------------------------------------
@@ -298,8 +333,14 @@ def test_the_page_and_tables_of_a_study(project, sdkit):
 # -- discovery ---------------------------------------------------------------------------
 
 
+def discovery(project, body, n):
+    run = read_run(write(project, "discover", body, n=n))
+    prepared = prepare(run)
+    return execute_discovery(prepared, read_cases(run, {o.name: o for o in prepared.outputs}))
+
+
 def test_discovery_finds_why_vaccination_fails(project):
-    found = execute_discovery(prepare(read_run(write(project, "discover", DISCOVER, n=1024))))
+    found = discovery(project, DISCOVER, 1024)
     first, always = found.found
     box = first.boxes[0][1]
     assert {"full vaccination rate", "immunity wanes"} <= set(box.limits)
@@ -386,6 +427,8 @@ BAD = {
         ("trajectories = 16", 'screen = 3\ninputs = ["infectivity"]', "R410", "in the place of"),
         ('"effort per year"]', '"nothing"]', "R411", "unknown output"),
         ("[sensitivity]", "[sensitive]", "R407", "sensitive"),
+        ("[sensitivity]", "periods = ['2030']\n[sensitivity]", "R407", "periods"),
+        ('"sobol", "morris"', '"morris"', "R410", 'is for "sobol"'),
     ],
     "discover": [
         ("above = -0.5", "over = -0.5", "R407", "over"),
@@ -397,7 +440,7 @@ BAD = {
         ("n = 256", "n = 64", "R421", "256"),
     ],
     "optimize": [
-        ("most = 20", "most = -1", "R422", "above the limit"),
+        ("most = 20", "most = -1", "R422", "no portfolio that was tried"),
         ('output = "effort per year"', 'output = "nothing"', "R411", "none of outputs"),
         ("portfolios = 64", "portfolios = 60", "R410", "power of two"),
         ("search_draws = 16", "search_draws = 512", "R410", "more than the 256 draws"),
@@ -443,6 +486,53 @@ def test_two_instruments_of_one_lever_are_refused(project):
     with pytest.raises(Error, match="both set") as caught:
         carry_out(folder)
     assert caught.value.code == "R410"
+
+
+def test_a_study_of_what_nothing_moves_says_so(project):
+    body = '[sensitivity]\nmethods = ["prcc"]\n'
+    folder = write(project, "sensitivity", body)
+    text = (folder / "run.toml").read_text()
+    text = text.replace(', "vaccination", "contact reduction"', "").replace(
+        '"infections per year", ', ""
+    )
+    (folder / "run.toml").write_text(text)
+    with pytest.raises(Error, match="no input moves effort per year") as caught:
+        carry_out(folder)
+    assert caught.value.code == "R410"
+
+
+def test_a_change_of_nothing_is_refused(project):
+    body = (
+        '[discover]\ncases = [{ policy = "vaccination", output = "effort per year", above = 0 }]\n'
+    )
+    with pytest.raises(Error, match="is nothing under 'no programme'") as caught:
+        discovery(project, body, 256)
+    assert caught.value.code == "R410"
+
+
+def test_an_instrument_goes_from_defaults_to_its_values(project):
+    """A start is no strength: at strength 0 it keeps its default, and a delay adds to it."""
+    path = project / "models" / "sir" / "policies.toml"
+    text = path.read_text(encoding="utf-8")
+    later = '"vaccination strength" = 1, "vaccination start" = 2028 }'
+    text = text.replace('"vaccination strength" = 1 }', later, 1)
+    path.write_text(text, encoding="utf-8")
+    prepared = prepare(read_run(write(project, "optimize", OPTIMIZE)))
+    instruments = Instruments(prepared)
+    assert instruments.policy("-", [0.0, 1.0]).values["vaccination start"] == 2026
+    full = instruments.policy("-", [1.0, 0.5], {"vaccination": 3.0, "contact reduction": 1.0})
+    assert full.values["vaccination start"] == 2031
+    assert full.values["contact reduction start"] == 2027
+    assert full.values["contact reduction strength"] == 0.5
+
+
+def test_a_limit_of_what_falls_can_be_met(project):
+    """Without any instrument infections are above it; with all of them they are below."""
+    limit = 'limit = { output = "infections per year", most = 600000 }'
+    body = OPTIMIZE.replace('limit = { output = "effort per year", most = 20 }', limit)
+    found = portfolios(project, body)
+    assert (found.candidates[found.candidates.feasible]["infections per year, mean"] <= 6e5).all()
+    assert found.baseline["infections per year"] > 6e5
 
 
 def test_cases_are_read_in_words(project):
