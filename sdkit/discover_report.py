@@ -172,8 +172,8 @@ def _scatter(panel, one: Found, found: Discovery, names: list[str]) -> None:
                    markeredgewidth=0)  # fmt: skip
     panel.set_xlabel(ordered[0], fontsize=7.5)
     panel.set_ylabel(ordered[1] if len(ordered) > 1 else "", fontsize=7.5)
-    panel.xaxis.set_major_locator(locator(4))
-    panel.yaxis.set_major_locator(locator(4))
+    for name, axis in zip(ordered, (panel.xaxis, panel.yaxis), strict=False):
+        axis.set_major_locator(locator(4, whole=name in found.switches))
     for name, line in zip(ordered, (panel.axvline, panel.axhline), strict=False):
         limit = box.limits[name]
         for end in (limit.low, limit.high):

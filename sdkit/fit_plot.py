@@ -74,6 +74,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
         panel.yaxis.set_major_formatter(tick)
         panel.yaxis.set_major_locator(locator(4))
         panel.xaxis.set_major_locator(locator(5, whole=True))
+        panel.ticklabel_format(axis="x", useOffset=False)
         panel.set_title("\n".join(textwrap.wrap(m.name, 40)), fontsize=8.5, pad=12)
         panel.text(0, 1.01, "; ".join(note), transform=panel.transAxes, va="bottom", fontsize=7.2,
                    color="#444444")  # fmt: skip

@@ -100,13 +100,13 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
         panel.tick_params(axis="y", length=0)
         panel.xaxis.set_major_locator(locator(4))
         panel.xaxis.set_major_formatter(tick)
-        panel.set_title(wrapped(label(quantity), 46), fontsize=8.5)
+        panel.set_title(wrapped(label(quantity), 40), fontsize=8.5)
         unit = f" ({quantity.unit})" if method == "morris" else ""
         panel.set_xlabel(_SCALE[method] + unit, fontsize=7.5)
     for panel in list(axes.flat)[len(parts) :]:
         panel.set_visible(False)
-    main = found.main[-1]
-    title = f"{_first(found, method, main)} matters most for {_plain(main)}"
+    lead = _lead(found)
+    title = capital(f"{_first(found, method, lead)} matters most for {_plain(lead)}")
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
     note = (
@@ -119,8 +119,15 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     return Picture(stem, title, note)
 
 
+def _lead(found: Sensitivity) -> Quantity:
+    """What titles speak of: the effect of the last policy on the first main output."""
+    return [q for q in found.main if q.output == found.main[0].output][-1]
+
+
 def _plain(quantity: Quantity) -> str:
-    return f"the effect of “{quantity.policy}”" if quantity.policy else quantity.output
+    if not quantity.policy:
+        return quantity.output
+    return f"the effect of “{quantity.policy}” on {quantity.output}"
 
 
 @styled
@@ -201,6 +208,7 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
             & (looks["at"] == quantity.at)
         ]  # fmt: skip
         names = list(ranking(found.table, quantity, method).input[:_LINES])
+        ends: list[tuple[float, str, str, int]] = []
         for number, name in enumerate(names):
             line = own[own.input == name]
             if not len(line):  # it did not vary yet
@@ -208,11 +216,10 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
             colour = BLUE if number == 0 else VERMILION if number == 1 else GREY
             panel.plot(line.n, line.value, "o-", color=colour, markersize=2.8, linewidth=1.1)
             if number < 2:
-                panel.fill_between(
-                    line.n, line.low, line.high, color=colour, alpha=0.15, linewidth=0
-                )
-                panel.text(line.n.iloc[-1], line.value.iloc[-1], f" {wrapped(name, 22)}",
-                           color=colour, fontsize=6.8, va="center", clip_on=False)  # fmt: skip
+                panel.fill_between(line.n, line.low, line.high, color=colour, alpha=0.15,
+                                   linewidth=0)  # fmt: skip
+                ends.append((float(line.value.iloc[-1]), name, colour, line.n.iloc[-1]))
+        _name_ends(panel, ends)
         panel.set_xscale("log", base=2)
         ticks = sorted(own.n.unique())
         panel.set_xticks(ticks, [f"{n:,}" for n in ticks], fontsize=7)
@@ -241,13 +248,26 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
     return Picture(stem, title, note)
 
 
+def _name_ends(panel, ends: Sequence[tuple[float, str, str, int]]) -> None:
+    """Labels at the ends of lines, apart where the ends are close."""
+    low, high = panel.get_ylim()
+    close = len(ends) == 2 and abs(ends[0][0] - ends[1][0]) < 0.18 * (high - low)
+    for value, name, colour, n in ends:
+        side = "center"
+        if close:
+            side = "bottom" if value == max(end[0] for end in ends) else "top"
+        panel.text(n, value, f" {wrapped(name, 22)}", color=colour, fontsize=6.8, va=side,
+                   clip_on=False)  # fmt: skip
+
+
 @styled
 def _along(found: Sensitivity, quantity: Quantity, folder: Path) -> Picture | None:
     """The quantity along its first inputs."""
     own = [along for along in found.along if along.quantity == quantity]
     if not own:
         return None
-    figure = new_figure(2.25 * len(own) + 0.6, 3.0)
+    deep = 0.35 if any(along.settings for along in own) else 0.0
+    figure = new_figure(2.25 * len(own) + 0.6, 3.0 + deep)
     axes = figure.subplots(1, len(own), squeeze=False, sharey=True)
     for panel, along in zip(axes.flat, own, strict=True):
         rows = along.rows
@@ -275,7 +295,7 @@ def _along(found: Sensitivity, quantity: Quantity, folder: Path) -> Picture | No
     note = "Mean (line) and 5 to 95 % of the runs (shade) along one input, all others varying. " + (
         "" if free else "Inputs of the posterior depend on one another: no partial effect."
     )
-    framed(figure, title, note, (1, len(own)), (0.65, 0.15, 0.45, 0.45), (0.15, 0))
+    framed(figure, title, note, (1, len(own)), (0.65, 0.15, 0.45, 0.45 + deep), (0.15, 0))
     number = found.main.index(quantity) + 1
     stem = f"along-{number}-{slug(quantity.output)}"
     save(figure, folder, stem)
@@ -292,8 +312,8 @@ def _settings(panel, rows: pd.DataFrame, names: Sequence[str]) -> None:
     panel.vlines(at, rows.p5, rows.p95, color=BLUE, alpha=0.3, linewidth=7)
     panel.plot(at, rows["mean"], "o", color=BLUE, markersize=4)
     panel.set_xlim(-0.6, len(rows) - 0.4)
-    size = 6.4 if len(names) < 4 else 5.6
-    panel.set_xticks(at, [wrapped(name, 40 // len(names)) for name in names], fontsize=size)
+    size = 6.4 if len(names) < 4 else 5.4
+    panel.set_xticks(at, [wrapped(name, 36 // len(names)) for name in names], fontsize=size)
 
 
 def _short(value: float, quantity: Quantity) -> str:

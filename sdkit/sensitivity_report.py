@@ -55,12 +55,14 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
 
 
 def tracked(found: Sensitivity) -> pd.DataFrame:
-    """Rows of the summaries in which an index reaches a hundredth of the largest of its kind."""
+    """Rows of the summaries by the methods asked for, without screening, in which an index reaches
+    a fiftieth of the largest of its kind."""
     years = {f"{year:g}" for year in found.years}
-    table = found.table[~found.table["at"].isin(years)]
+    table = found.table
+    table = table[~table["at"].isin(years) & table.method.isin(found.asked.methods)]
     keys = ["method", "index", "output", "policy", "at"]
     largest = table.value.abs().groupby([table[k] for k in keys]).transform("max")
-    return table[(table.value.abs() >= 0.01 * largest) & (table.value != 0)]
+    return table[(table.value.abs() >= 0.02 * largest) & (table.value != 0)]
 
 
 def in_short(found: Sensitivity) -> list[str]:

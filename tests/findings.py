@@ -6,11 +6,16 @@ could make false are chosen by them.
 
 from __future__ import annotations
 
+import functools
+import json
 import textwrap
 from pathlib import Path
 
 import pandas as pd
 
+from sdkit.model import read_model
+from sdkit.parameters import read_parameters
+from sdkit.switches import meaning
 from tests.fits import MAIN, share, signed, task
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +104,11 @@ def shares() -> pd.Series:
     return both[both.group == "all"].drop_duplicates("id").set_index("id").share
 
 
+def margins() -> str:
+    both = pd.concat([read("policies", "claims"), read("levers", "claims")])
+    return f"{share(both.margin.min())} to {share(both.margin.max())}"
+
+
 def claims_section() -> list[str]:
     held = shares()
     rows = [f"| {words} | {share(held[i])} | {verdict(held[i])} |" for i, words in CLAIMS.items()]
@@ -107,6 +117,7 @@ def claims_section() -> list[str]:
         "| --- | --- | --- |",
         *rows,
         "",
+        f"A claim holds in a draw where the change is beyond the margin written down with it ({margins()}). "
         f"All {len(held)} claims, written down before their levers were first run, are in "
         "`runs/policies/claims.csv` and `runs/levers/claims.csv`: "
         f"{(held >= 0.95).sum()} hold in at least 95 % of draws, {(held <= 0.05).sum()} in at most "
@@ -132,7 +143,7 @@ def thesis_section() -> list[str]:
     lines = []
     for words, low, high in (
         ("It holds that", 0.67, 1.01), ("It stays open whether", 0.33, 0.67),
-        ("It fails that", -0.01, 0.33),
+        ("It does not hold that", -0.01, 0.33),
     ):  # fmt: skip
         own = [f"{text} ({share(value)})" for text, value in parts.items() if low <= value < high]
         if own:
@@ -176,15 +187,22 @@ def futures_section() -> list[str]:
     return lines
 
 
+@functools.cache
+def _parameters():
+    return read_parameters(read_model(ROOT / "models" / "fentanyl"))
+
+
 def limit(row) -> str:
     if isinstance(row.settings, str) or pd.notna(row.settings):
-        return f"“{row.input}” = {' or '.join(str(row.settings).split())}".replace(".0", "")
+        switch = _parameters().find(row.input)
+        chosen = [meaning(switch, float(setting)) for setting in str(row.settings).split()]
+        return f"{row.input} is “{' or '.join(chosen)}”"
     low, high = (f"{end:,.1f}" if abs(end) >= 1000 else f"{end:.3g}" for end in (row.low, row.high))
     if pd.isna(row.low):
-        return f"“{row.input}” under {high}"
+        return f"{row.input} under {high}"
     if pd.isna(row.high):
-        return f"“{row.input}” over {low}"
-    return f"“{row.input}” from {low} to {high}"
+        return f"{row.input} over {low}"
+    return f"{row.input} from {low} to {high}"
 
 
 def portfolio_section() -> list[str]:
@@ -204,8 +222,8 @@ def portfolio_section() -> list[str]:
     pairs = pairs[(pairs.output == DEATHS) & ((pairs.mean_low > 0) | (pairs.mean_high < 0))]
     name, most = limit_of("optimize")
     lines = [
-        f"- Within a mean {name} of {most:g} in the model's units the fewest deaths come with "
-        f"{', '.join(used) or 'nothing'}.",
+        f"- Within {most:g} units of {name.removesuffix(' per year')} over the fifteen years, on average, "
+        f"the fewest deaths come with {', '.join(used) or 'nothing'}.",
         f"- All instruments together change deaths by {signed_count(total['mean'])} over fifteen years. "
         f"By Shapley's value, the mean over all orders of adding them, it is owed to {', '.join(told)}.",
     ]
@@ -343,6 +361,20 @@ def _wrap(line: str) -> str:
     indent = "  " if line.startswith("- ") else ""
     return textwrap.fill(line, 110, subsequent_indent=indent, break_long_words=False,
                          break_on_hyphens=False)  # fmt: skip
+
+
+def stale() -> list[str]:
+    """Recorded runs, but for fits, whose files are no longer those that they were made from."""
+    from sdkit.run import prepare, read_run, task_of
+
+    found = []
+    for path in sorted((ROOT / "runs").glob("*/record.json")):
+        if task_of(path.parent) == "fit":
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record != json.loads(json.dumps(prepare(read_run(path.parent)).record)):
+            found.append(path.parent.name)
+    return found
 
 
 def main() -> None:
