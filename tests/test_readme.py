@@ -131,7 +131,7 @@ def test_the_fit_shown_is_one_that_can_be_carried_out(project):
     from sdkit import fit_run
     from sdkit.fit_run import prepare_fit, read_fit
 
-    section = HOW_TO[HOW_TO.index("## Fit a model") : HOW_TO.index("## A question of your own")]
+    section = HOW_TO[HOW_TO.index("## Fit a model") : HOW_TO.index("## Find what moves")]
     measured, run = [body for kind, body in blocks(section) if kind == "toml"]
     assert measured in (ROOT / "models/sir/measurements.toml").read_text(encoding="utf-8")
     folder = project / "runs" / "shown"

@@ -147,7 +147,7 @@ def test_an_interruption_leaves_nothing_behind(when, done, monkeypatch):
         raise KeyboardInterrupt
 
     if when == "simulate":
-        monkeypatch.setattr("sdkit.run.simulate", interrupt)
+        monkeypatch.setattr("sdkit.comparing.simulate", interrupt)
     else:
         monkeypatch.setattr(report, "write_report", interrupt)
     with pytest.raises(KeyboardInterrupt):
