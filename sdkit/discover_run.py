@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from .compare import differences, floor_of, period_years, reduced, whole, yearly
+from .compare import differences, floor_of, period_years, reduced, yearly
 from .discover import Box, Limit, find_boxes, inside, measured
 from .errors import RunError
 from .files import checked, place, typed
 from .inputs import Inputs, sobol_points
 from .outputs import Output
 from .parameters import Parameter
-from .run import Prepared, Run, yearly_experiment
+from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
 from .tree import Leaf, grow
@@ -34,15 +34,22 @@ class Case:
 
     policy: str
     output: Output
-    period: str
+    years: tuple[int, int]
     of: str
     side: str
     limit: float
 
     @property
+    def period(self) -> str:
+        first, last = self.years
+        return f"{first}" if first == last else f"{first}–{last}"
+
+    @property
     def sentence(self) -> str:
         if self.of == "level":
-            what = f"has {self.output.name} {self.side} {self.limit:g} {self.output.unit}"
+            how = {"sum": ", summed,", "mean": ", averaged,", "last": " at its end"}
+            own = how[self.output.reduction] if self.years[0] < self.years[1] else ""
+            what = f"has {self.output.name}{own} {self.side} {self.limit:g} {self.output.unit}"
             return f"“{self.policy}” {what}, {self.period}"
         size = f"{100 * abs(self.limit):g} %"
         if self.limit == 0:
@@ -119,9 +126,13 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
         raise RunError(
             "R410", f"{where}: period {period!r} is no year or span of the horizon"
         ) from None
-    period = whole(run.horizon) if period == "horizon" else period
     side = "above" if "above" in entry else "below"
-    return Case(entry["policy"], outputs[entry["output"]], period, of, side, entry[side])
+    if of == "change" and entry[side] <= -1:
+        raise RunError(
+            "R410", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
+        )
+    years = period_years(period, run.horizon)
+    return Case(entry["policy"], outputs[entry["output"]], years, of, side, entry[side])
 
 
 def execute_discovery(
@@ -133,7 +144,7 @@ def execute_discovery(
     """Simulate, then search. Raises S202 where runs fail, R410 for the change of a level that is
     nothing."""
     run = prepared.run
-    inputs = Inputs(prepared.parameters, run.source, held=prepared.changed)
+    inputs = Inputs(prepared.parameters, run.source, held=held(prepared))
     points = sobol_points(len(inputs), run.n, run.seed)
     x = inputs.draws(points).assign(**prepared.changed)
     half = inputs.halves(points, run.seed)
@@ -145,7 +156,7 @@ def execute_discovery(
     found = []
     for case in cases:
         values = yearly(result, case.output)
-        level = reduced(values, case.output, period_years(case.period, run.horizon))
+        level = reduced(values, case.output, case.years)
         if case.of == "change":
             level = differences(level, floor_of(values))[1]
         own = level[0, names.index(case.policy)]
@@ -171,6 +182,8 @@ def _search(
         before, left = np.ones(len(one), dtype=bool), np.ones(len(other), dtype=bool)
         for box, path in find_boxes(one, mine, switches):
             again = measured(box.limits, other[left], rest[left])
+            if again.density <= rest[left].mean():  # other draws do not confirm it
+                break
             pairs.append((_of_all(box, mine, before), _of_all(again, rest, left)))
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
@@ -180,7 +193,7 @@ def _search(
             if held.size:
                 leaves.append((leaf, float(held.mean()), float(held.sum() / max(rest.sum(), 1))))
         leaves.sort(key=lambda entry: -entry[1])
-    return Found(case, float(y.mean()), tuple(pairs), tuple(paths), tuple(leaves), y)
+    return Found(case, float(rest.mean()), tuple(pairs), tuple(paths), tuple(leaves), y)
 
 
 def _of_all(box: Box, y: np.ndarray, left: np.ndarray) -> Box:

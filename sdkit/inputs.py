@@ -60,7 +60,8 @@ class Inputs:
                 names.append(" and ".join(self._switches))
             else:
                 self._rows = [np.arange(len(self._held))]
-        own = {*self._held, *held}
+        self._still = set(held)
+        own = {*self._held, *self._still}
         self._items: list[Parameter] = [p for p in parameters.sampled if p.name not in own]
         self.names = (*names, *(p.name for p in self._items))
         self._own = len(names)
@@ -75,7 +76,11 @@ class Inputs:
         for name in chosen:
             if name in place:
                 continue
-            why = "is no constant with a prior"
+            why = (
+                "is held by --set or the scenario"
+                if name in self._still
+                else ("is no constant with a prior")
+            )
             if name in self._held:
                 why = f'was fitted, and moves with the others in "{FITTED}"'
             raise RunError("R410", f"{name!r} {why}")

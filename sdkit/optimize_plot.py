@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .findings import capital
-from .optimize_run import label
+from .optimize_run import label, over
 from .optimize_study import Portfolios
 from .plot import (
     BLUE,
@@ -50,7 +50,7 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
     outputs = found.outputs[:3]
     names = list(found.instruments)
     left = room([label(name) for name in names], 8) + 0.1
-    figure = new_figure(left + 2.6 * len(outputs) + 0.2, _LINE * len(names) + 1.5)
+    figure = new_figure(left + 2.6 * len(outputs) + 0.2, _LINE * max(len(names), 4) + 1.6)
     axes = figure.subplots(1, len(outputs), squeeze=False, sharey=True)
     tables = {o.name: found.parts[found.parts.output == o.name].set_index("instrument")
               for o in outputs}  # fmt: skip
@@ -132,39 +132,54 @@ def _pairs(found: Portfolios, folder: Path) -> Picture:
 def _front(found: Portfolios, folder: Path) -> Picture:
     """All portfolios by the limited output (or the second aim) and the first aim."""
     search, first = found.search, f"{found.first.name}, mean"
-    beside = found.wanted.limit[0] if found.wanted.limit else found.outputs[-1].name
-    other = f"{beside}, mean"
+    beside = _beside(found)
+    judged = found.candidates
     figure = new_figure(7.0, 4.6)
     panel = figure.subplots()
-    able = search[search.feasible]
-    rest = search[~search.feasible]
-    if len(rest):
-        panel.plot(rest[other], rest[first], "o", color="#dddddd", markersize=2)
-    panel.plot(able[other], able[first], "o", color="#b0b0b0", markersize=2)
-    front = able[able.front]
-    panel.plot(front[other], front[first], "o", color=BLUE, markersize=2.8)
+    for own, colour in (
+        (search[~search.feasible], "#dddddd"),
+        (search[search.feasible], "#b0b0b0"),
+    ):
+        panel.plot(own[beside], own[first], "o", color=colour, markersize=2)
+    front = judged[judged.front]
+    panel.plot(front[beside], front[first], "o", color=BLUE, markersize=3.4)
     if found.wanted.limit:
         panel.axvline(found.wanted.limit[1], color=VERMILION, linewidth=0.9)
-    shown = found.chosen.drop_duplicates("portfolio")
-    panel.plot(shown[other], shown[first], "o", markerfacecolor="white", markeredgecolor=DARK,
+    shown = judged.loc[found.chosen.portfolio.unique()]
+    panel.plot(shown[beside], shown[first], "o", markerfacecolor="white", markeredgecolor=DARK,
                markersize=6)  # fmt: skip
-    for row in shown.itertuples(index=False):
-        values = found.candidates.loc[row.portfolio]
-        panel.annotate(f" {row.portfolio}", (values[other], values[first]), fontsize=7.5,
+    for number, values in shown.iterrows():
+        panel.annotate(f" {number}", (values[beside], values[first]), fontsize=7.5,
                        xytext=(3, 3), textcoords="offset points")  # fmt: skip
-    panel.set_xlabel(f"{beside}, mean over the draws", fontsize=8)
-    panel.set_ylabel(f"{found.first.name}, mean over the draws", fontsize=8)
+    horizon = found.prepared.run.horizon
+    by_name = {o.name: o for o in found.prepared.outputs}
+    own, what = beside.rsplit(", ", 1)
+    panel.set_xlabel(f"{own}, {over(by_name[own], horizon)}, {what} of the draws", fontsize=8)
+    panel.set_ylabel(f"{found.first.name}, {over(found.first, horizon)}, mean of the draws",
+                     fontsize=8)  # fmt: skip
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(tick)
-    count = int(search.front.sum())
-    title = f"{count:,} of {len(search):,} portfolios are beaten by no other in all aims"
+    title = (
+        f"Of {len(search):,} portfolios {len(judged)} were judged with all draws, {len(front)} of "
+        "which no other beats in all aims"
+    )
     note = (
-        "Blue: on the front of all aims, of which two are drawn. Hollow: portfolios of the table. "
+        f"Grey: by {found.wanted.search_draws} draws. Blue: on the front of all aims, of which two "
+        "are drawn, by all draws. Hollow: portfolios of the table. "
         + ("Right of the orange line: above the limit." if found.wanted.limit else "")
     )
     framed(figure, title, note, (1, 1), (0.75, 0.3, 0.2, 0.5))
     save(figure, folder, "front")
     return Picture("front", title, note)
+
+
+def _beside(found: Portfolios) -> str:
+    """The second axis: what is limited, or another aim, or the first one's worst tenth."""
+    if found.wanted.limit:
+        return f"{found.wanted.limit[0]}, mean"
+    if len(found.outputs) > 1:
+        return f"{found.outputs[1].name}, mean"
+    return f"{found.first.name}, worst tenth"
 
 
 @styled
@@ -207,7 +222,7 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
         common = f"at least half of {', '.join(map(label, always))}"
     title = f"The best for {found.first.name} have in common: {common}"
     note = (
-        f"{len(table)} portfolios on the front, a line each: strengths, then means over the draws. "
+        f"The {len(table)} on the front, a line each: strengths, then means over the draws. "
         f"Blue: the best tenth of the range for {found.first.name}."
     )
     framed(figure, title, note, (1, 1), (0.4, 0.4, 0.4, 0.95))

@@ -9,7 +9,7 @@ import pandas as pd
 from .files import write_frame, write_json, write_text
 from .findings import listed
 from .optimize_plot import delay_sentence, write_portfolio_figures
-from .optimize_run import label
+from .optimize_run import label, over
 from .optimize_study import Portfolios
 from .plot import amount
 from .report import page, weaknesses_of
@@ -85,7 +85,9 @@ def in_short(found: Portfolios) -> list[str]:
     ]
     if found.wanted.limit:
         name, most = found.wanted.limit
-        lines.append(f"Limit: mean {name} at most {amount(most)} over the horizon.")
+        own = next(o for o in found.prepared.outputs if o.name == name)
+        how = over(own, found.prepared.run.horizon)
+        lines.append(f"Limit: {name}, {how}, at most {amount(most)} on average over the draws.")
     pick = found.chosen[found.chosen.pick == f"best for {first}, mean"].iloc[0]
     names = [name for name in found.instruments if pick[name] >= 0.05]
     used = [f"{label(name)} at {percentage(pick[name])}" for name in names]

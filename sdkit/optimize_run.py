@@ -80,6 +80,9 @@ def read_wanted(run: Run) -> Wanted:
     if gap <= 0:
         impossible("gap", "has to be above zero")
     orders = tuple(_order(run, entry) for entry in data.get("orders", ()))
+    for name in (names := [order.name for order in orders]):
+        if names.count(name) > 1:
+            raise RunError("R412", f"{place(path, name)}: orders holds {name!r} twice")
     return Wanted(limit, portfolios, search, delays, orders, gap)
 
 
@@ -142,7 +145,8 @@ class Instruments:
         return Setting(name, values)
 
     def _default(self, lever: str) -> float:
-        return self.prepared.parameters.find(lever).default
+        item = self.prepared.parameters.find(lever)
+        return self.prepared.changed.get(item.name, item.default)
 
     def start_of(self, lever: str) -> str:
         """The lever by which another begins: "X start" for "X strength" (R410); what is no strength
@@ -168,9 +172,10 @@ class Instruments:
         for setting in self.settings:
             for lever in setting.values:
                 item = self.prepared.parameters.find(self.start_of(lever))
-                begins = setting.values.get(item.name, self.baseline.get(item.name, item.default))
+                begins = self.baseline.get(item.name, self._default(item.name))
+                begins = setting.values.get(item.name, begins)
                 if item.name != lever and begins + longest > item.high:
-                    where = place(self.prepared.run.file, "optimize")
+                    where = place(self.prepared.run.file, "delays")
                     raise RunError(
                         "R410",
                         f"{where}: {item.name} would be {begins + longest:g}, beyond its range to "
@@ -186,3 +191,11 @@ def goals(outputs: Sequence[Output]) -> list[Output]:
 def label(instrument: str) -> str:
     """An instrument's name in a table of several: "strikes only" is strikes there."""
     return instrument.removesuffix(" only")
+
+
+def over(output: Output, horizon: tuple[int, int]) -> str:
+    """How an output is reduced over the horizon, in words."""
+    first, last = horizon
+    if output.reduction == "last":
+        return f"at the end of {last}"
+    return f"{'summed' if output.reduction == 'sum' else 'averaged'} over {first}–{last}"

@@ -26,7 +26,7 @@ from .optimize import (
 )
 from .optimize_run import Instruments, Wanted, goals, label
 from .outputs import Output
-from .run import Prepared, yearly_experiment
+from .run import Prepared, held, yearly_experiment
 from .simulation import simulate
 from .switches import ENOUGH, meaning, settings
 
@@ -131,7 +131,9 @@ def execute_search(
     random = sobol_points(count, wanted.portfolios, run.seed)
     timed = _timed(wanted, instruments)
     simulator = _Simulator(prepared, work, progress, threads)
-    varied = draws.loc[:, (draws != draws.iloc[0]).any()]
+    varied = draws.loc[:, (draws != draws.iloc[0]).any()].drop(
+        columns=held(prepared), errors="ignore"
+    )
     if not len(varied.columns):
         raise RunError("R410", f"{place(run.file, 'draws')}: no constant of the model varies")
     strengths = np.vstack([corners, random])
@@ -139,6 +141,10 @@ def execute_search(
         draws
     )
     tried = simulator.levels("search", _policies(instruments, strengths), few)
+    edge = _edges(corners, tried[:, : len(corners)], outputs, wanted)
+    if len(edge):
+        more = simulator.levels("edge", _policies(instruments, edge), few)
+        strengths, tried = np.vstack([strengths, edge]), np.concatenate([tried, more], axis=1)
     # A mean over few draws is not that over all: what comes near the limit is looked at again.
     search = _judged(instruments, strengths, tried, outputs, wanted, slack=_SLACK)
     _reachable(prepared, wanted, search.front)
@@ -177,12 +183,34 @@ def _policies(instruments: Instruments, strengths: np.ndarray) -> list[Setting]:
     return [instruments.policy(f"{i}", row) for i, row in enumerate(strengths)]
 
 
+def _edges(
+    corners: np.ndarray, levels: np.ndarray, outputs: Sequence[Output], wanted: Wanted
+) -> np.ndarray:
+    """Portfolios on the limit: a subset that meets it at full strength, and so much of one more
+    instrument as a straight line between the two allows."""
+    if wanted.limit is None:
+        return np.empty((0, corners.shape[1]))
+    name, most = wanted.limit
+    mean = levels[[o.name for o in outputs].index(name)].mean(axis=1)
+    found = []
+    for k in np.flatnonzero(mean <= most):
+        for i in np.flatnonzero(corners[k] == 0):
+            beyond = mean[k + 2**i]
+            if beyond > most:
+                point = corners[k].copy()
+                point[i] = (most - mean[k]) / (beyond - mean[k])
+                found.append(point)
+    return np.array(found).reshape(-1, corners.shape[1])
+
+
 def _reachable(prepared: Prepared, wanted: Wanted, able: pd.Series) -> None:
     if able.any():
         return
     name, most = wanted.limit
     where = place(prepared.run.file, "limit")
-    raise RunError("R422", f"{where}: no portfolio that was tried has a mean {name} of {most:g}")
+    raise RunError(
+        "R422", f"{where}: no portfolio that was tried has a mean {name} of {most:g} or less"
+    )
 
 
 def _losses(levels: np.ndarray, outputs: Sequence[Output], aims: Sequence[Output]) -> np.ndarray:

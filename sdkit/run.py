@@ -324,6 +324,12 @@ def yearly_experiment(
     return program, experiment
 
 
+def held(prepared: Prepared) -> dict[str, float]:
+    """What does not vary in a study of one scenario, whatever its prior: set for once, or by the
+    scenario."""
+    return {**prepared.changed, **prepared.scenarios[0].values}
+
+
 def work_name(prepared: Prepared) -> str:
     """A name that changes with whatever decides the runs of a study: its record, and all code."""
     modules = sorted(Path(__file__).parent.glob("*.py"))

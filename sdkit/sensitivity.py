@@ -25,6 +25,7 @@ RANKED = {"sobol": "total", "morris": "mu*", "prcc": "PRCC", "srrc": "SRRC", "pa
 _AGAIN = 30  # resamples of what costs seconds each
 _SLOW = 2**16  # inputs times runs, beyond which delta is not made again and again
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
+CHANCE = "(an input that means nothing)"
 _BINS = 16  # of an input's range, for the mean of an output along it
 
 TABLE = ("method", "index", "input", "output", "unit", "policy", "at", "value", "low", "high", "n")
@@ -190,6 +191,9 @@ def sample_table(
         fit = explained[:, None]
         share = _table(method, "R² of ranks", [""], found, fit[0], indices.interval(fit[1:]), n)
         return pd.concat([table, share], ignore_index=True)
+    # Both are above zero for any input: one that means nothing says how far.
+    if method in ("pawn", "delta"):
+        names, values = [*names, CHANCE], np.column_stack([values, rng.random(n)])
     of = {"pawn": indices.pawn, "rbd-fast": indices.rbd_fast, "delta": _deltas}[method]
     summaries = [i for i, q in enumerate(found) if not q.yearly]
     if method == "delta":

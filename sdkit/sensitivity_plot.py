@@ -26,7 +26,7 @@ from .plot import (
     tick,
     wrapped,
 )  # fmt: skip
-from .sensitivity import RANKED, Quantity, ranking
+from .sensitivity import CHANCE, RANKED, Quantity, ranking
 from .sensitivity_study import Sensitivity
 
 _BARS, _LINES, _LINE = 10, 6, 0.2  # inputs a panel, lines a panel, inches a row
@@ -63,6 +63,7 @@ def label(quantity: Quantity) -> str:
 
 def _first(found: Sensitivity, method: str, quantity: Quantity) -> str:
     rows = ranking(found.table, quantity, method)
+    rows = rows[~rows.input.isin(["", CHANCE])]
     return rows.input.iloc[0] if len(rows) else ""
 
 
@@ -82,7 +83,7 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     axes = figure.subplots(lines, columns, squeeze=False)
     for panel, quantity, part, own in zip(axes.flat, found.main, parts, names, strict=False):
         at = np.arange(len(part))
-        colours = [GREY if "together" in name else BLUE for name in part.input]
+        colours = [GREY if "together" in name or name == CHANCE else BLUE for name in part.input]
         panel.barh(at, part.value, color=colours, height=0.62)
         width = (part.high - part.value).fillna(0.0)
         panel.errorbar(part.value, at, xerr=width, fmt="none", ecolor=DARK, elinewidth=0.8)

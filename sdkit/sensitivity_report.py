@@ -10,7 +10,7 @@ import pandas as pd
 from .files import write_frame, write_json, write_text
 from .findings import capital
 from .report import page, weaknesses_of
-from .sensitivity import RANKED, Quantity, ranking
+from .sensitivity import CHANCE, RANKED, Quantity, ranking
 from .sensitivity_plot import write_sensitivity_figures
 from .sensitivity_study import Sensitivity
 
@@ -69,15 +69,21 @@ def in_short(found: Sensitivity) -> list[str]:
     """The study in sentences, made of its numbers."""
     run = found.prepared.run
     source = "priors" if run.source == "priors" else "posterior and, what it does not hold, priors"
+    grouped = ""
+    if found.asked.inputs is not None and found.inputs > len(found.asked.inputs):
+        grouped = f", {found.inputs - len(found.asked.inputs)} of them as one"
     lines = [
-        f"{found.runs:,} runs; {found.inputs} inputs vary over their {source}.",
+        f"{found.runs:,} runs; {found.inputs} inputs vary over their {source}{grouped}.",
     ]
     if found.asked.screen and found.asked.screen < found.inputs:
         lines.append(
             f"The {found.asked.screen} inputs with the largest mean effects were ranked one by "
             "one; the others vary as one input, so that nothing is left out."
         )
-    lines += [in_words(found.table, q, found.method) for q in found.main]
+    lines += [
+        in_words(found.table, q, found.method, found.settled[found.method].stable)
+        for q in found.main
+    ]
     loose = [
         f"{method} ({own.n:,})"
         for method, own in found.settled.items()
@@ -91,10 +97,10 @@ def in_short(found: Sensitivity) -> list[str]:
     return lines
 
 
-def in_words(table: pd.DataFrame, quantity: Quantity, method: str) -> str:
+def in_words(table: pd.DataFrame, quantity: Quantity, method: str, settled: bool) -> str:
     """One quantity's answer as a sentence or two, made from its indices."""
     rows = ranking(table, quantity, method)
-    rows = rows[rows.input != ""]
+    rows = rows[(rows.input != "") & (rows.input != CHANCE)]
     if not (rows.value != 0).any():
         return f"{capital(quantity.title)} does not vary."
     top = rows[rows.value.abs() >= 0.1 * rows.value.abs().max()].head(5)
@@ -107,23 +113,21 @@ def in_words(table: pd.DataFrame, quantity: Quantity, method: str) -> str:
         return f"{row.input} ({row.value:.2f}{span})"
 
     words = {
-        "sobol": "total indices, the share of the variance that goes if it were known",
+        "sobol": "total indices: the share of the variance that is left if all else is known",
         "morris": "mean effect of moving it over its range",
         "prcc": "partial rank correlation", "srrc": "standardised rank coefficient",
         "pawn": "PAWN index", "rbd-fast": "first-order index", "delta": "delta",
     }[method]  # fmt: skip
     text = f"{capital(quantity.title)}: most depends on {'; '.join(map(told, top.itertuples()))} "
-    text += f"({words}, 95 % intervals)." if method != "morris" else f"({words})."
+    text += f"({words}; 95 % intervals)." if method != "morris" else f"({words})."
     if method == "sobol":
         first = table[
             (table["index"] == "first") & (table.output == quantity.output)
             & (table.policy == quantity.policy) & (table["at"] == quantity.at)
         ]  # fmt: skip
-        alone = float(first.value.clip(lower=0).sum())
-        text += (
-            f" Inputs acting alone explain {min(alone, 1):.0%} of its variance"
-            f"{'' if alone >= 1 else '; the rest is interaction'}."
-        )
+        if settled:
+            alone = min(float(first.value.clip(lower=0).sum()), 1.0)
+            text += f" Inputs acting alone explain about {alone:.0%} of its variance."
     return text
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import RunError
 from .files import checked, place, typed
 from .inputs import FITTED, Inputs
-from .run import Prepared, Run
+from .run import Prepared, Run, held
 from .sensitivity import (
     METHODS,
     Crossing,
@@ -119,7 +119,7 @@ def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
     for the number of constants, and as `read_posterior` does."""
     run = prepared.run
     parameters = prepared.parameters
-    every = Inputs(parameters, run.source, held=prepared.changed)
+    every = Inputs(parameters, run.source, held=held(prepared))
     varied = len(every.draws(np.full((1, len(every)), 0.5)).columns)
     if set(asked.methods) & {"prcc", "srrc"} and run.n < 2 * varied:
         raise RunError(
@@ -131,7 +131,7 @@ def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
         return every
     names = [name if name == FITTED else _name(prepared, name) for name in asked.inputs]
     try:
-        return Inputs(parameters, run.source, names, prepared.changed)
+        return Inputs(parameters, run.source, names, held(prepared))
     except RunError as error:
         raise RunError(error.code, f"{place(run.file, 'inputs')}: {error.message}") from None
 

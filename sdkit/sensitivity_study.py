@@ -15,8 +15,9 @@ from .errors import RunError
 from .experiment import no_draws
 from .files import load_arrays, place, save_arrays
 from .inputs import Inputs, crossed, sobol_points, trajectories
-from .run import Prepared, yearly_experiment
+from .run import Prepared, held, yearly_experiment
 from .sensitivity import (
+    CHANCE,
     METHODS,
     RANKED,
     SAMPLED,
@@ -105,15 +106,15 @@ def execute_sensitivity(
     if "sobol" in asked.methods:
         if asked.screen is not None and asked.screen < count:
             names = screened(study.main_rows("morris"), asked.screen)
-            inputs = Inputs(prepared.parameters, run.source, names, prepared.changed)
+            inputs = Inputs(prepared.parameters, run.source, names, held(prepared))
         study.cross(inputs)
     if sampled:
-        study.sample(Inputs(prepared.parameters, run.source, held=prepared.changed), sampled)
+        study.sample(Inputs(prepared.parameters, run.source, held=held(prepared)), sampled)
     return Sensitivity(
         prepared, asked, study.years, pd.concat(study.tables, ignore_index=True),
         {method: study.settled[method] for method in METHODS if method in study.settled},
-        pd.concat(study.looks, ignore_index=True), tuple(study.main), tuple(study.along), count,
-        study.runs, time.monotonic() - began,
+        pd.concat(study.looks, ignore_index=True), tuple(study.main), tuple(study.along),
+        len(inputs), study.runs, time.monotonic() - began,
     )  # fmt: skip
 
 
@@ -302,8 +303,12 @@ class _Study:
         x = inputs.draws(points)
         x = x.loc[:, (x != x.iloc[0]).any()]
 
+        # All that varies takes part; what was not asked for by name is not told.
+        asked = self.asked.inputs and {*map(self._known, self.asked.inputs)}
+
         def make(method, found, y):
-            return sample_table(method, x.iloc[: y.shape[-1]], found, y, seed)
+            table = sample_table(method, x.iloc[: y.shape[-1]], found, y, seed)
+            return table[table.input.isin({*asked, "", CHANCE})] if asked else table
 
         # Delta takes seconds an output; where others are asked for they say when to stop. A
         # regression needs more runs than constants.
@@ -317,6 +322,10 @@ class _Study:
         self.finish(levels, methods, make)
         if not self.along:
             self._along(methods[0], x.iloc[: levels.shape[-1]], levels)
+
+    def _known(self, name: str) -> str:
+        found = self.prepared.model
+        return found.find(name).name if found.has(name) else name
 
     def _along(self, method: str, x: pd.DataFrame, levels: np.ndarray) -> None:
         """The main quantities along their first inputs."""

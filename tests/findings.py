@@ -332,8 +332,8 @@ def page() -> str:
         "",
         "## What it hinges on",
         "",
-        "Total indices of Sobol: the share of the variance over the draws that goes if the input were "
-        "known, with 95 % intervals (`runs/sensitivity`).",
+        "Total indices of Sobol: the share of the variance over the draws that is left if all else is known, "
+        "with 95 % intervals (`runs/sensitivity`). They add up to more than one where inputs interact.",
         "",
         *hinges_section(),
         "",

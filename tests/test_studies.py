@@ -18,7 +18,7 @@ from sdkit.optimize_study import execute_search
 from sdkit.outputs import Output
 from sdkit.results import carry_out
 from sdkit.run import prepare, read_run
-from sdkit.sensitivity import Crossing, Settled, dependence, quantities, ranking, settle
+from sdkit.sensitivity import CHANCE, Crossing, Settled, dependence, quantities, ranking, settle
 from sdkit.sensitivity_run import prepare_inputs, read_asked
 from sdkit.sensitivity_study import execute_sensitivity
 
@@ -432,6 +432,7 @@ BAD = {
     ],
     "discover": [
         ("above = -0.5", "over = -0.5", "R407", "over"),
+        ("above = -0.5", "above = -50", "R410", "a change is a share"),
         ("above = -0.5", "above = -0.5, below = 2", "R410", "either above or below"),
         ('policy = "vaccination"', 'policy = "no programme"', "R410", "does not differ"),
         ('policy = "vaccination"', 'policy = "both"', "R411", "none of policies"),
@@ -475,6 +476,41 @@ def test_bad_input_is_refused_at_once(project, do, old, new, code, words, monkey
         carry_out(folder)
     assert caught.value.code == code
     assert not (folder / "summary.csv").exists()
+
+
+def test_a_study_tells_of_the_inputs_that_were_named(project):
+    """All that varies takes part in a regression; what was not asked for is not told."""
+    body = (
+        '[sensitivity]\nmethods = ["prcc", "pawn"]\ninputs = ["infectivity", "vaccine efficacy"]\n'
+    )
+    found = sensitivity(write(project, "sensitivity", body))
+    assert set(found.table.input) == {"infectivity", "vaccine efficacy", "", CHANCE}
+    assert found.inputs == 14
+
+
+def test_what_a_scenario_sets_is_no_input(project):
+    folder = write(project, "sensitivity", SENSITIVITY)
+    text = (folder / "run.toml").read_text().replace('["reference"]', '["more travel"]')
+    (folder / "run.toml").write_text(text)
+    run = read_run(folder)
+    prepared = prepare(run)
+    assert "imported infections" not in prepare_inputs(prepared, read_asked(run)).names
+
+
+def test_a_delay_begins_at_a_start_that_was_set_for_once(project):
+    folder = write(project, "optimize", OPTIMIZE)
+    instruments = Instruments(prepare(read_run(folder), {"vaccination start": 2030}))
+    later = instruments.policy("-", [1, 1], {"vaccination": 2.0})
+    assert later.values["vaccination start"] == 2032
+
+
+def test_portfolios_on_the_limit_are_tried(project):
+    """A subset that meets it at full strength, and part of one more instrument: closer to the limit
+    than any subset or Sobol point of so few."""
+    found = portfolios(project, n=64)
+    edge = found.search.iloc[4 + 64 :]
+    assert len(edge)
+    assert edge["effort per year, mean"].to_numpy() == pytest.approx(20, rel=0.05)
 
 
 def test_two_instruments_of_one_lever_are_refused(project):
@@ -539,7 +575,7 @@ def test_cases_are_read_in_words(project):
     run = read_run(write(project, "discover", DISCOVER))
     outputs = {o.name: o for o in prepare(run).outputs}
     assert [case.sentence for case in read_cases(run, outputs)] == [
-        "“vaccination” lowers infections per year by less than 50 %, 2026-2040",
+        "“vaccination” lowers infections per year by less than 50 %, 2026–2040",
         "“vaccination” has infections per year above 0 people, 2030",
     ]
 
