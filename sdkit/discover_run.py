@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from .compare import differences, floor_of, period_years, reduced, yearly
 from .discover import Box, Limit, find_boxes, inside, measured
 from .errors import RunError
-from .files import checked, place, typed
+from .files import checked, load_arrays, place, save_arrays, typed
 from .inputs import Inputs, sobol_points
 from .outputs import Output
 from .parameters import Parameter
@@ -25,6 +26,7 @@ _MORE = {"period": str, "of": str, "above": float, "below": float}
 _OF = ("change", "level")
 _FEWEST = 256  # draws: half of them find a box, half test it
 _LEAVES = 6
+_BLOCK = 1024  # draws at a time: what an interruption loses
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
 def execute_discovery(
     prepared: Prepared,
     cases: Sequence[Case],
+    work: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Discovery:
@@ -148,17 +151,14 @@ def execute_discovery(
     points = sobol_points(len(inputs), run.n, run.seed)
     x = inputs.draws(points).assign(**prepared.changed)
     half = inputs.halves(points, run.seed)
-    program, experiment = yearly_experiment(prepared, x)
-    result = simulate(program, experiment, progress=progress, threads=threads)
+    levels, floors = _levels(prepared, cases, x, work, progress, threads)
     names = [p.name for p in prepared.policies]
     switches = {p.name: p for p in prepared.parameters.of_role("structural") if p.name in x}
     x = x.loc[:, (x != x.iloc[0]).any()]
     found = []
-    for case in cases:
-        values = yearly(result, case.output)
-        level = reduced(values, case.output, case.years)
+    for case, level, floor in zip(cases, levels, floors, strict=True):
         if case.of == "change":
-            level = differences(level, floor_of(values))[1]
+            level = differences(level, floor)[1]
         own = level[0, names.index(case.policy)]
         if np.isnan(own).any():
             where = place(run.file, "cases")
@@ -170,6 +170,40 @@ def execute_discovery(
         y = own > case.limit if case.side == "above" else own < case.limit
         found.append(_search(case, x, y, half, list(switches), run.seed))
     return Discovery(prepared, tuple(found), x, half, switches)
+
+
+def _levels(
+    prepared: Prepared, cases: Sequence[Case], x: pd.DataFrame, work, progress, threads
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each case its output over its period (cases, 1, policies, draws), and what counts as
+    nothing (cases,); some draws at a time, read from the working folder where it holds them."""
+    progress = progress or (lambda done, total: None)
+    program, experiment = yearly_experiment(prepared, x)
+    parts = []
+    for low in range(0, len(x), _BLOCK):
+        path = work and work / f"levels-{len(x)}-{low}.npz"
+        saved = path and load_arrays(path)
+        if not saved:
+            draws = x.iloc[low : low + _BLOCK]
+            size = len(draws)
+            result = simulate(
+                program, replace(experiment, draws=draws), threads=threads,
+                progress=lambda done, total, low=low, size=size: progress(
+                    low + done * size // max(total, 1), len(x)
+                ),
+            )  # fmt: skip
+            values = [yearly(result, case.output) for case in cases]
+            saved = {
+                "levels": np.array(
+                    [reduced(v, c.output, c.years) for v, c in zip(values, cases, strict=True)]
+                ),
+                "floors": np.array([floor_of(v) for v in values]),
+            }
+            if path:
+                save_arrays(path, saved)
+        parts.append(saved)
+    levels = np.concatenate([part["levels"] for part in parts], axis=-1)
+    return levels, np.max([part["floors"] for part in parts], axis=0)
 
 
 def _search(

@@ -177,7 +177,8 @@ def _discover(folder, flat, n, changed, threads, progress) -> _Done:
     run = read_run(folder, n)
     prepared = prepare(run, changed)
     cases = read_cases(run, {o.name: o for o in prepared.outputs})
-    found = execute_discovery(prepared, cases, progress, threads)
+    (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
+    found = execute_discovery(prepared, cases, work, progress, threads)
     return lambda stage: write_discovery(found, stage), lambda: None
 
 

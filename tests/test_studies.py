@@ -353,6 +353,21 @@ def test_discovery_finds_why_vaccination_fails(project):
     assert not always.boxes
 
 
+def test_a_search_resumes_with_the_same_boxes(project, tmp_path, monkeypatch):
+    run = read_run(write(project, "discover", DISCOVER, n=2048))
+    prepared = prepare(run)
+    cases = read_cases(run, {o.name: o for o in prepared.outputs})
+    first = execute_discovery(prepared, cases, tmp_path)
+    assert len(list(tmp_path.glob("levels-*.npz"))) == 2
+
+    def never(*_, **__):
+        raise AssertionError("draws were simulated again")
+
+    monkeypatch.setattr("sdkit.discover_run.simulate", never)
+    again = execute_discovery(prepared, cases, tmp_path)
+    assert [one.boxes for one in again.found] == [one.boxes for one in first.found]
+
+
 def test_the_page_of_a_discovery_speaks_in_units(project):
     folder = write(project, "discover", DISCOVER, n=512)
     carry_out(folder)
