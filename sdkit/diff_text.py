@@ -97,7 +97,7 @@ def _runs(found: Difference) -> list[str]:
         head = f"Outputs moved in a default run: {len(found.moved)} of {total}"
         lines += ["", head, *_table(found.moved)]
     if found.unmoved:
-        lines += ["", *_wrap("Unmoved: ", ", ".join(found.unmoved))]
+        lines += ["", *_wrap("Unmoved in the default run: ", ", ".join(found.unmoved))]
     if found.missing:
         lines += ["", *_wrap("New, so not compared: ", ", ".join(found.missing))]
     return lines

@@ -148,7 +148,9 @@ def _limits(found: Sensitivity) -> list[str]:
     if found.prepared.run.source == "posterior":
         lines.append(
             "What was fitted depends on one another. sobol and morris take it as one input, a draw "
-            "of the posterior: which of the fitted values it is, they cannot say."
+            "of the posterior: which of the fitted values it is, they cannot say. A draw belongs "
+            "to the setting of the switch that it was fitted under, so that another setting brings "
+            "other values: what the switch's total index has beyond the first is owed to both."
         )
         if {"prcc", "srrc"} & found.settled.keys():
             lines.append(

@@ -31,9 +31,9 @@ PACKAGES = {
 # Claims by their id in claims.toml, in short words.
 CLAIMS = {
     "strikes-weaken": "Strikes weaken the cartels: capacity to 2030",
-    "others-take-over": "Others take over: capacity is back within fifteen years",
+    "others-take-over": "Others take over: capacity of 2040 as without strikes (it hardly fell)",
     "strikes-split": "Strikes split groups into more factions",
-    "strikes-raise-violence": "Harder strikes raise homicides in five years",
+    "strikes-raise-violence": "Harder strikes raise homicides (mean of 2026 to 2030)",
     "flow-goes-on": "Under strikes alone overdose deaths hardly move",
     "demand-finds-supply": "Pressure on supply leaves no lasting mark on the price",
     "precursors-early": "Precursor control lowers deaths in five years",
@@ -90,13 +90,23 @@ def packages_section(table: pd.DataFrame) -> list[str]:
         ]
         rows.append(f"| {words} | {' | '.join(cells)} |")
     return [
-        "Change against “history continues” over 2026 to 2040 in per cent, median and 5 to 95 % of "
-        "the draws:",
+        "Change against “history continues” over 2026 to 2040 in per cent, scenario “reference”, median and 5 to "
+        "95 % of the draws:",
         "",
         "| package | overdose deaths | homicides in Mexico | cartel capacity |",
         "| --- | --- | --- | --- |",
         *rows,
+        "",
+        trend_sentence(),
     ]
+
+
+def trend_sentence() -> str:
+    whole = read("policies")
+    own = whole[(whole.scenario == "trend continues") & (whole.period == "2026-2040")
+                & (whole.output == DEATHS)].set_index("policy").change_median  # fmt: skip
+    told = [f"{words} {percent(own[policy])} %" for policy, words in PACKAGES.items()]
+    return f"Where recent trends of prescribing, kits, scanning and their like run on: {'; '.join(told)}."
 
 
 def shares() -> pd.Series:
@@ -113,7 +123,7 @@ def claims_section() -> list[str]:
     held = shares()
     rows = [f"| {words} | {share(held[i])} | {verdict(held[i])} |" for i, words in CLAIMS.items()]
     return [
-        "| claim of the debate | share of draws | |",
+        "| claim of the debate, under both scenarios | share of draws | |",
         "| --- | --- | --- |",
         *rows,
         "",
@@ -129,7 +139,8 @@ def thesis_section() -> list[str]:
     """Where the thesis holds and where it fails, by the shares of its claims."""
     held = shares()
     parts = {
-        "strikes alone leave supply standing": held["flow-goes-on"],
+        "under strikes alone deaths hardly move": held["flow-goes-on"],
+        "strikes alone leave supply standing, since it hardly falls": held["others-take-over"],
         "strikes alone split groups": held["strikes-split"],
         "strikes alone raise violence": held["strikes-raise-violence"],
         "demand draws supply back at the old price": held["demand-finds-supply"],
@@ -153,8 +164,7 @@ def thesis_section() -> list[str]:
 
 def hinges_section() -> list[str]:
     table = read("sensitivity")
-    table = table[(table.method == "sobol") & (table["index"] == "total")
-                  & (table["at"] == "2026–2040")]  # fmt: skip
+    table = table[(table.method == "sobol") & (table["at"] == "2026–2040")]
     lines = []
     for output, policy, words in (
         (DEATHS, "", "The level of deaths"),
@@ -163,9 +173,13 @@ def hinges_section() -> list[str]:
         (HOMICIDES, "full combination", "What it changes in homicides"),
     ):
         own = table[(table.output == output) & (table.policy.fillna("") == policy)]
-        own = own.sort_values("value", ascending=False).head(4)
-        told = [f"{row.input} ({row.value:.2f}, {row.low:.2f} to {row.high:.2f})"
-                for row in own.itertuples()]  # fmt: skip
+        alone = own[own["index"] == "first"].set_index("input").value
+        own = own[own["index"] == "total"].sort_values("value", ascending=False).head(4)
+        told = [
+            f"{row.input} ({row.value:.2f} ± {row.high - row.value:.2f}, alone "
+            f"{max(alone.get(row.input, 0.0), 0.0):.2f})"
+            for row in own.itertuples()
+        ]
         lines.append(f"- {words}: {'; '.join(told)}.")
     return lines
 
@@ -239,13 +253,16 @@ def portfolio_section() -> list[str]:
             )
     timing = read("optimize", "timing")
     timing = timing[timing.output == DEATHS].set_index("timing")
-    late = timing.loc["1 year later"]
+    told = [
+        f"{words}: {signed_count(row['mean'])} ({signed_count(row.p5)} to {signed_count(row.p95)})"
+        for words, name in (
+            ("a year later", "1 year later"), ("in steps two years apart, health first", "health first"),
+            ("supply first", "supply first"), ("strikes first and health last", "strikes first"),
+        )
+        for row in [timing.loc[name]]
+    ]  # fmt: skip
     lines.append(
-        f"- The whole package a year later: {signed_count(late['mean'])} deaths ({signed_count(late.p5)} "
-        f"to {signed_count(late.p95)} over the draws). In steps two years apart, health first: "
-        f"{signed_count(timing.loc['health first', 'mean'])}; supply first: "
-        f"{signed_count(timing.loc['supply first', 'mean'])}; strikes first and health last: "
-        f"{signed_count(timing.loc['strikes first', 'mean'])}."
+        f"- Deaths against the whole package at once (5 to 95 % of the draws): {'; '.join(told)}."
     )
     return lines
 
@@ -272,13 +289,16 @@ def change_section() -> list[str]:
         )
     else:
         text = (
-            "No single uncertainty inside the model, if it were settled, would change the choice of "
+            "With effort at its mean price, no single uncertainty inside the model, if it were settled, would change the choice of "
             f"a portfolio beyond chance (knowing everything would be worth {every:,.0f} deaths over "
             "fifteen years)"
         )
     settings = read("optimize", "settings")
     other = (~settings.same).sum()
-    text += f"; under {other} of {len(settings)} settings of switches another portfolio is best."
+    text += f"; under {other} of {len(settings)} settings of switches another portfolio is best"
+    if other:
+        text += f", by {settings.lost.max():,.0f} deaths at most"
+    text += "."
     forecasts = pd.read_csv(ROOT / "runs" / MAIN / "forecasts.csv")
     year = forecasts[
         (forecasts.measurement == "synthetic-opioid deaths") & (forecasts.time == 2024)
@@ -332,8 +352,10 @@ def page() -> str:
         "",
         "## What it hinges on",
         "",
-        "Total indices of Sobol: the share of the variance over the draws that is left if all else is known, "
-        "with 95 % intervals (`runs/sensitivity`). They add up to more than one where inputs interact.",
+        "Total indices of Sobol (`runs/sensitivity`): the share of the variance over the draws that is left if "
+        "all else is known, with 95 % intervals; and the share that the input explains alone. A posterior draw "
+        "belongs to an explanation of the fall, so that changing the explanation changes all fitted values: of "
+        "its total the part beyond what it does alone is owed to both.",
         "",
         *hinges_section(),
         "",

@@ -342,7 +342,7 @@ def test_two_commits(repository, sdkit):
     assert lines[:2] == ["old  HEAD~2:models/small", "new  HEAD~1:models/small"]
     assert "  moved    rate: default 2 → 1 (-50 %)" in lines
     assert "Outputs moved in a default run: 1 of 2" in lines
-    assert "Unmoved: apart" in lines
+    assert "Unmoved in the default run: apart" in lines
     assert max(map(len, lines)) <= 100
 
 
