@@ -38,7 +38,7 @@ def write_portfolio_figures(found: Portfolios, folder: Path) -> dict[str, list[P
         "pairs": [_pairs(found, folder)],
         "front": [_front(found, folder)],
         "lines": [_lines(found, folder)],
-        "known": [_known(found, folder)],
+        "known": [_known(found, folder)] if found.known.value.any() else [],
         "timing": [_timing(found, folder)] if len(found.timing) else [],
     }
     return {kind: pictures for kind, pictures in made.items() if pictures}
@@ -155,8 +155,9 @@ def _front(found: Portfolios, folder: Path) -> Picture:
     by_name = {o.name: o for o in found.prepared.outputs}
     own, what = beside.rsplit(", ", 1)
     panel.set_xlabel(f"{own}, {over(by_name[own], horizon)}, {what} of the draws", fontsize=8)
-    panel.set_ylabel(f"{found.first.name}, {over(found.first, horizon)}, mean of the draws",
-                     fontsize=8)  # fmt: skip
+    panel.set_ylabel(
+        f"{found.first.name},\n{over(found.first, horizon)}, mean of the draws", fontsize=8
+    )
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(tick)
     title = (
@@ -168,7 +169,7 @@ def _front(found: Portfolios, folder: Path) -> Picture:
         "are drawn, by all draws. Hollow: portfolios of the table. "
         + ("Right of the orange line: above the limit." if found.wanted.limit else "")
     )
-    framed(figure, title, note, (1, 1), (0.75, 0.3, 0.2, 0.5))
+    framed(figure, title, note, (1, 1), (0.95, 0.3, 0.2, 0.5))
     save(figure, folder, "front")
     return Picture("front", title, note)
 
