@@ -45,7 +45,6 @@ class Inputs:
         chosen: Sequence[str] | None = None,
         held: Iterable[str] = (),
     ):
-        self.source = source
         self._held = pd.DataFrame() if source == "priors" else read_posterior(parameters)
         switches = [p for p in parameters.of_role("structural") if p.name in self._held]
         # Settings of the switches in a posterior, and the rows of each.
@@ -67,21 +66,19 @@ class Inputs:
         self._own = len(names)
         if not self.names:
             raise RunError("R410", "no constant of the model varies: none has a prior")
-        self.inputs = self._chosen(parameters, chosen)
+        self.inputs = self._chosen(chosen)
 
-    def _chosen(self, parameters: Parameters, chosen: Sequence[str] | None) -> tuple[Input, ...]:
+    def _chosen(self, chosen: Sequence[str] | None) -> tuple[Input, ...]:
         place = {name: i for i, name in enumerate(self.names)}
         if chosen is None:
             return tuple(Input(name, (i,)) for name, i in place.items())
         for name in chosen:
             if name in place:
                 continue
-            why = (
-                "is held by --set or the scenario"
-                if name in self._still
-                else ("is no constant with a prior")
-            )
-            if name in self._held:
+            why = "is no constant with a prior"
+            if name in self._still:
+                why = "is held by --set or the scenario"
+            elif name in self._held:
                 why = f'was fitted, and moves with the others in "{FITTED}"'
             raise RunError("R410", f"{name!r} {why}")
         found = [Input(name, (place[name],)) for name in dict.fromkeys(chosen)]

@@ -8,12 +8,9 @@ import numpy as np
 
 from .errors import RunError
 from .files import checked, place, typed
-from .inputs import FITTED, Inputs
+from .inputs import Inputs
 from .run import Prepared, Run, held
-from .sensitivity import (
-    METHODS,
-    Crossing,
-)
+from .sensitivity import METHODS, Crossing
 
 _OPTIONS = {
     "inputs": list, "screen": int, "trajectories": int, "second_order": bool,
@@ -38,8 +35,8 @@ class Asked:
 
 def read_asked(run: Run) -> Asked:
     """The table [sensitivity] of a run. Raises R407 to R411, R420 and R421."""
-    path, data = run.file, dict(run.options)
-    data = checked(path, data, {"methods": list}, _OPTIONS, "sensitivity")
+    path = run.file
+    data = checked(path, run.options, {"methods": list}, _OPTIONS, "sensitivity")
 
     def impossible(key: str, text: str, code: str = "R410"):
         raise RunError(code, f"{place(path, key)}: {key} {text}")
@@ -129,12 +126,13 @@ def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
         )
     if asked.inputs is None:
         return every
-    names = [name if name == FITTED else _name(prepared, name) for name in asked.inputs]
+    names = [as_spelt(prepared, name) for name in asked.inputs]
     try:
         return Inputs(parameters, run.source, names, held(prepared))
     except RunError as error:
         raise RunError(error.code, f"{place(run.file, 'inputs')}: {error.message}") from None
 
 
-def _name(prepared: Prepared, name: str) -> str:
-    return prepared.parameters.find(name).name if prepared.model.has(name) else name
+def as_spelt(prepared: Prepared, name: str) -> str:
+    """An input's name as the model spells it; what is no variable of it stays as it is."""
+    return prepared.model.find(name).name if prepared.model.has(name) else name

@@ -32,7 +32,7 @@ from .sensitivity import (
     settle,
     variance_table,
 )
-from .sensitivity_run import Asked
+from .sensitivity_run import Asked, as_spelt
 from .simulation import simulate
 from .switches import meaning
 
@@ -304,7 +304,7 @@ class _Study:
         x = x.loc[:, (x != x.iloc[0]).any()]
 
         # All that varies takes part; what was not asked for by name is not told.
-        asked = self.asked.inputs and {*map(self._known, self.asked.inputs)}
+        asked = {as_spelt(self.prepared, name) for name in self.asked.inputs or ()}
 
         def make(method, found, y):
             table = sample_table(method, x.iloc[: y.shape[-1]], found, y, seed)
@@ -322,10 +322,6 @@ class _Study:
         self.finish(levels, methods, make)
         if not self.along:
             self._along(methods[0], x.iloc[: levels.shape[-1]], levels)
-
-    def _known(self, name: str) -> str:
-        found = self.prepared.model
-        return found.find(name).name if found.has(name) else name
 
     def _along(self, method: str, x: pd.DataFrame, levels: np.ndarray) -> None:
         """The main quantities along their first inputs."""
