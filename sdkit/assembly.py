@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import operator
 import struct
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from . import elementary
 
 # Functions of the C library, called lane by lane.
-LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "fmod")
+LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erfc", "fmod")
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,28 @@ class Value:
 
 @dataclass(frozen=True)
 class Array:
-    """Numbers in memory at `text`; where `rows` is set, rows of so many items each."""
+    """Numbers in memory at `text`; where `rows` is set, rows of so many items each.
+
+    `offset` items stand before the first. `points` are the numbers of a table that the program
+    holds, `length` their count (a text where the program decides it).
+    """
 
     text: str
     type: str
     varying: bool
     rows: str | None = None
-    length: int | None = None
+    length: int | str | None = None
     points: tuple | None = None
+    offset: int = 0
+
+
+def _known(node: ast.expr) -> object:
+    """The value of a constant of the program's text."""
+    if isinstance(node, ast.Tuple):
+        return tuple(map(_known, node.elts))
+    if isinstance(node, ast.Attribute):  # math.nan
+        return getattr(math, node.attr)
+    return ast.literal_eval(node)
 
 
 def number(value: float) -> str:
@@ -67,6 +82,7 @@ class Module:
         self.inverses: dict[tuple[str, int], int] = {}
         self.slots = 0
         self.tables: dict[tuple, str] = {}
+        self.families: dict[tuple, str] = {}
 
     def _read(self, tree: ast.Module, prefix: str) -> None:
         for node in tree.body:
@@ -78,16 +94,37 @@ class Module:
                 if isinstance(node.value, ast.Call):  # A, B, C = range(3)
                     self.constants |= {name: i for i, name in enumerate(names)}
                 else:
-                    self.constants[names[0]] = ast.literal_eval(
-                        ast.unparse(node.value).replace("math.nan", "None")
-                    )
+                    self.constants[names[0]] = _known(node.value)
 
     def vector(self, type_: str) -> str:
         return f"<{self.lanes} x {type_}>"
 
     def table(self, values: tuple) -> str:
-        """The name of a constant array of doubles."""
-        return self.tables.setdefault(values, f"@table.{len(self.tables)}")
+        """The name of a constant array: of doubles, or of whole numbers."""
+        # 0 and 0.0 are one key, and NaN is none.
+        kind = "i64" if all(isinstance(v, int) for v in values) else "double"
+        item = (kind, tuple(map(repr, values)))
+        return self.tables.setdefault(item, f"@table.{len(self.tables)}")
+
+    def write_tables(self) -> list[str]:
+        lines = []
+        for (kind, values), name in self.tables.items():
+            texts = [v if kind == "i64" else number(float(v)) for v in values]
+            body = ", ".join(f"{kind} {text}" for text in texts)
+            lines.append(f"{name} = internal constant [{len(texts)} x {kind}] [{body}], align 8")
+        for names, name in self.families.items():
+            pointers = ", ".join(f"ptr {table}" for table, _ in names)
+            lengths = ", ".join(f"i64 {length}" for _, length in names)
+            lines.append(f"{name} = internal constant [{len(names)} x ptr] [{pointers}], align 8")
+            lines.append(
+                f"{name}.lengths = internal constant [{len(names)} x i64] [{lengths}], align 8"
+            )
+        return lines
+
+    def family(self, tables: tuple[tuple, ...]) -> str:
+        """The name of a constant array of tables, with their lengths."""
+        names = tuple((self.table(points), len(points)) for points in tables)
+        return self.families.setdefault(names, f"@family.{len(self.families)}")
 
     def write_inverses(self) -> None:
         """The function that computes the inverses of constants which equations divide by."""
@@ -297,6 +334,9 @@ class Assembler(ABC):
     # -- memory ----------------------------------------------------------------------
 
     def address(self, array: Array, index: Value, scale: int) -> str:
+        if array.offset:
+            index = self.arithmetic("add", index, literal(array.offset)) \
+                if index.literal is None else literal(index.literal + array.offset)  # fmt: skip
         if index.literal is not None:
             offset = str(index.literal * scale)
         elif scale == 1:
@@ -314,6 +354,8 @@ class Assembler(ABC):
                 offset = self.instruction(f"mul i64 {offset}, {lanes}")
             text = self.instruction(f"getelementptr {array.type}, ptr {array.text}, i64 {offset}")
             return replace(array, text=text, rows=None)
+        if isinstance(array.points, tuple) and isinstance(array.points[0], tuple):
+            return self.member(array, index)
         if index.varying:
             return self.gather(array, index)
         # No lane changes the length of buffers, nor the time settings behind the constants.
@@ -325,6 +367,18 @@ class Assembler(ABC):
             text = self.load(f"load {self.module.vector(array.type)}, ptr {address}, align 8")
             return Value(text, array.type, True)
         return Value(self.load(f"load {array.type}, ptr {address}, align 8"), array.type, False)
+
+    def member(self, array: Array, index: Value) -> Array:
+        """One table of an array of tables."""
+        if index.literal is not None:
+            points = array.points[index.literal]
+            name = self.module.table(points)
+            return Array(name, "double", False, length=len(points), points=points)
+        name, found = self.module.family(array.points), []
+        for kind, table in (("ptr", name), ("i64", f"{name}.lengths")):
+            place = self.instruction(f"getelementptr {kind}, ptr {table}, i64 {index.text}")
+            found.append(self.load(f"load {kind}, ptr {place}, align 8"))
+        return Array(found[0], "double", False, length=found[1])
 
     def length(self, array: Array) -> str:
         return "%length" if array.length is None else str(array.length)

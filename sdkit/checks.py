@@ -162,7 +162,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
     def variable(name, stock: bool = False):
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
-        found = model.find(name)
+        found = model.scalar(name)
         if found.kind == "lookup":
             raise RunError("R410", f"{where}: {name!r} is a table, no variable")
         if stock and found.expression[:2] not in STOCKS:

@@ -10,12 +10,14 @@ the text of `runtime.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from .errors import ModelError
+from .expressions import key
 from .layout import Layout
 from .model import Model
+from .settings import time_settings
 from .source import write_source
 
 
@@ -25,7 +27,10 @@ class Program:
 
     `outputs` are the labels that a run returns, `parameters` the constants in the order
     of the vector p (shape: parameters, then the four time settings), `defaults` their
-    values, `lines` the label of the variable that each line of the source computes.
+    values; arrays stand there element by element. `frozen` are constants that decide the order
+    of a delay, `timing` those that decide the time settings. `streams` has the places in memory
+    where random numbers begin, `slots` the label of each place in the state vector, `lines` the
+    label of the variable that each line of the source computes.
     """
 
     model: Model
@@ -34,6 +39,9 @@ class Program:
     parameters: tuple[str, ...]
     defaults: tuple[float, ...]
     frozen: frozenset[str]
+    timing: frozenset[str]
+    streams: tuple[int, ...]
+    slots: tuple[str, ...] = field(repr=False)
     states: int
     derived: int
     drivers: int
@@ -52,6 +60,15 @@ class Program:
         if names not in self._made:
             self._made[names] = compile_model(self.model, names)
         return self._made[names]
+
+    def timed(self, values: Mapping[str, float]) -> Program:
+        """The same program with other time settings: of those, or of constants that decide them.
+
+        `values` go by label. Raises ModelError M113.
+        """
+        controls, _ = time_settings(self.model, {key(n): float(v) for n, v in values.items()})
+        defaults = (*self.defaults[: -len(controls)], *controls.values())
+        return replace(self, defaults=defaults, **controls)
 
 
 def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program:
@@ -74,9 +91,12 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         parameters=layout.parameters,
         defaults=defaults,
         frozen=frozenset(layout.frozen),
+        timing=frozenset(layout.timing),
+        streams=layout.streams,
+        slots=layout.slot_labels(),
         states=layout.slots,
-        derived=len(layout.derived),
-        drivers=len(layout.drivers),
+        derived=layout.derived_size,
+        drivers=layout.drivers_size,
         memory=layout.memory,
         buffers=layout.buffers,
         lines=lines,

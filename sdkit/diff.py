@@ -20,7 +20,7 @@ from .files import exact, fingerprint
 from .model import Model, Variable, read_model
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
-from .simulation import simulate
+from .simulation import by_label, simulate
 
 # An output has moved when it differs by more than this share of its largest magnitude.
 TOLERANCE = 1e-6
@@ -121,15 +121,14 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
     moved, unmoved = [], []
     if outputs and not any(result is None for result in results):
         shared, at_old, at_new = np.intersect1d(
-            *(np.round(r["time"].to_numpy(), 6) for r in results), return_indices=True
+            *(np.round(times, 6) for times, _ in results), return_indices=True
         )
         if not len(shared):
             faults.append(SimulationError("S204", "the two runs save no time in common"))
             outputs = []
         for output, older, newer in zip(outputs, before, after, strict=False):
-            was = results[0][older].to_numpy()[at_old, 0, 0, 0]
-            now = results[1][newer].to_numpy()[at_new, 0, 0, 0]
-            found = _moved(output, new.variables[newer].unit, shared, was, now)
+            was, now = results[0][1][older][at_old], results[1][1][newer][at_new]
+            found = _moved(output, new.owners[newer].unit, shared, was, now)
             moved.append(found) if found else unmoved.append(output.name)
     moved.sort(key=lambda item: -np.nan_to_num(abs(item.most), nan=np.inf))
     return replace(
@@ -179,7 +178,7 @@ def _meaning(expression: tuple, names: Mapping[str, str] | None = None) -> str:
 def _rename(node, names: Mapping[str, str]):
     if not isinstance(node, tuple):
         return node
-    if node[:1] in (("name",), ("lookup",)):
+    if node[:1] in (("name",), ("lookup",), ("item",)):
         return (node[0], names.get(node[1], node[1]), *(_rename(n, names) for n in node[2:]))
     return tuple(_rename(part, names) for part in node)
 
@@ -189,7 +188,7 @@ def _users(model: Model) -> dict[str, list[Variable]]:
     users: dict[str, list[Variable]] = {}
     for variable in model.variables.values():
         for node in walk(variable.expression):
-            if node[0] in ("name", "lookup"):
+            if node[0] in ("name", "lookup", "item"):
                 users.setdefault(node[1], []).append(variable)
     return users
 
@@ -205,7 +204,7 @@ def _renamed(old: Model, new: Model) -> dict[str, str]:
     nameless = {key(name): "" for model in (old, new) for name in (*model.variables, "Time")}
 
     def shape(variable: Variable) -> tuple:
-        return variable.kind, _meaning(variable.expression, nameless)
+        return variable.kind, variable.axes, _meaning(variable.expression, nameless)
 
     gone = [(v, shape(v)) for v in old.variables.values() if not new.has(v.name)]
     shapes: dict[tuple, list[Variable]] = {}
@@ -262,8 +261,11 @@ def _text_changes(old: Model, new: Model, names: Mapping[str, str]) -> list[Chan
             continue
         if key(a.name) != key(b.name):
             changes.append(Change(b.name, "name", a.name, b.name))
-        if _meaning(a.expression, folded) != _meaning(b.expression):
-            if a.kind == b.kind == "lookup":
+        same = _meaning(_with_macros(old, a), folded) == _meaning(_with_macros(new, b))
+        if a.axes != b.axes or not same:
+            if a.axes or b.axes:
+                changes.append(Change(b.name, _kind(b), _right(a), _right(b)))
+            elif a.kind == b.kind == "lookup":
                 changes.append(Change(b.name, "lookup", *_points(a, b)))
             elif a.kind == b.kind == "constant":
                 changes.append(Change(b.name, "default", exact(a.value), exact(b.value)))
@@ -278,6 +280,13 @@ def _text_changes(old: Model, new: Model, names: Mapping[str, str]) -> list[Chan
                 changes.append(Change(b.name, what, was, now))
     gone = [v for v in before.values() if v.kind != "control"]
     return changes + [Change(v.name, _kind(v), _right(v), None) for v in gone]
+
+
+def _with_macros(model: Model, variable: Variable) -> tuple:
+    """The equation of a variable with those of the macros that it calls."""
+    own = f"{key(variable.name)} "  # what keys of hidden equations begin with
+    inner = (v.expression for k, v in model.hidden.items() if k.startswith(own))
+    return ("equations", variable.expression, *inner)
 
 
 def _kind(variable: Variable) -> str:
@@ -374,7 +383,8 @@ def _outputs(
         chosen = [o for o in found.values() if o.headline] or list(found.values())
     else:
         stocks = [v for v in new.variables.values() if v.kind == "stock"]
-        chosen = [Output(v.name, v.name, "last", v.unit, "none", True) for v in stocks]
+        chosen = [Output(label, label, "last", v.unit, "none", True)
+                  for v in stocks for label in v.defined]  # fmt: skip
     once = {o.variable: o for o in reversed(chosen) if new.find(o.variable).kind != "constant"}
     backward = {key(n): o for o, n in names.items()}
     kept, variables, missing = [], [], []
@@ -388,9 +398,10 @@ def _outputs(
     return kept, variables, tuple(missing)
 
 
-def _run(model: Model, names: Sequence[str]):
-    """One default run of these variables, at SAVEPER."""
-    return simulate(compile_model(model, names))
+def _run(model: Model, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """One default run: its saved times, and the values of these variables by label."""
+    result = simulate(compile_model(model, dict.fromkeys(model.owners[n].name for n in names)))
+    return result["time"].to_numpy(), by_label(model, result)
 
 
 def _moved(output: Output, unit: str, times, old, new) -> Moved | None:

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from .compile import Program, compile_model
 from .errors import DependencyError, Error
-from .experiment import Experiment, Setting, no_draws
+from .experiment import Experiment, Setting
 from .expressions import key, walk
 from .functions import FUNCTIONS
-from .model import Model, read_model
-from .simulation import simulate
+from .model import XMILE, Model, read_model
+from .simulation import by_label, simulate
 from .structure import run_with_simlin
-from .translate import XMILE
 
 COMPILED, PLAIN, PYSD, SIMLIN = "compiled", "plain", "PySD", "pysimlin"
 LIMIT = 1e-6  # between engines that share no code
@@ -133,9 +133,11 @@ def _run(engine: str, program: Program, method: str, times) -> tuple[np.ndarray,
         result = simulate(program, method=method)
     else:
         one = (Setting("default"),)
-        lanes = Experiment(one, one, no_draws(), program.outputs, times)
+        # Draw 0, whose random numbers a single run has.
+        draws = pd.DataFrame(index=pd.RangeIndex(1, name="draw"))
+        lanes = Experiment(one, one, draws, tuple(program.model.variables), times)
         result = simulate(program, lanes, method=method)
-    return result["time"].to_numpy(), {name: result[name].to_numpy().ravel() for name in result}
+    return result["time"].to_numpy(), by_label(program.model, result)
 
 
 def _sentence(error: Exception) -> str:
@@ -258,7 +260,7 @@ def _explain(found: Engines, pair: tuple[str, str], method: str, over: Sequence[
         names = tuple(
             name
             for name in over
-            if any(cause.holds(found.model, n) for n in walk(found.model.find(name).expression))
+            if any(cause.holds(found.model, n) for n in walk(found.model.owners[name].expression))
         )
         if names:
             known = found.causes.get(cause.text, ())

@@ -23,6 +23,7 @@ from .expressions import key
 from .failure import trace
 from .kernel import blocks, load_kernel, unblock, zeros
 from .measures import Measure, Plan
+from .noise import beginnings, numbered
 from .parameters import pack
 
 _SLICE = 64  # lanes a task of a thread
@@ -73,6 +74,7 @@ class _Lanes:
     g: np.ndarray
     values: np.ndarray
     failed: np.ndarray
+    streams: np.ndarray  # (lanes, streams, 6)
     watched: set[int] | None = None  # of a history: draws at which policies are compared with it
 
     def steps(self) -> np.ndarray:
@@ -113,12 +115,14 @@ class Ensemble:
         rk4: bool,
         dt: float,
         threads: int | None = None,
+        seed: int = 0,
     ):
         self.program, self.experiment, self.rk4, self.dt = program, experiment, rk4, dt
         self.threads = max(threads or os.cpu_count() or 1, 1)
-        self.defaults, self.draws = defaults, experiment.draws
+        self.defaults, self.draws, self.seed = defaults, experiment.draws, seed
         find = program.model.find
-        self.outputs = tuple(find(name).name for name in experiment.outputs)
+        labels = (label for n in experiment.outputs for label in find(n).defined)
+        self.outputs = tuple(dict.fromkeys(labels))
         self.measures = self._measures()
         self.plan = Plan(self.measures, program.outputs, program.parameters, self._step)
         self.last = int(self.plan.window[1].max())
@@ -127,11 +131,9 @@ class Ensemble:
             step = self._step(experiment.branch)
             if 0 < step < self.last and len(experiment.policies) > 1:
                 self.branch = step
-        self.kernel = load_kernel(program.source)
-        self.failures: list[dict] = []
-        steps = steps_of(program, dt)
-        self.memory = program.memory + program.buffers * (steps + 1)
-        self.buffer = steps + 1.0
+        self.kernel, self.failures = load_kernel(program.source), []
+        self.buffer = steps_of(program, dt) + 1.0
+        self.memory = program.memory + program.buffers * int(self.buffer)
 
     def fingerprint(self) -> dict[str, str]:
         """What decides the values, by its part: a text that changes with it, for a store."""
@@ -143,7 +145,9 @@ class Ensemble:
         )
         plan = self.plan
         parts = {
-            "model, processor or version": (self.kernel.name, self.rk4, self.dt, self.defaults),
+            "model, processor or version": (
+                self.kernel.name, self.rk4, self.dt, self.defaults, self.seed
+            ),
             "scenarios": (scenarios,),
             "policies": (policies, self.branch),
             "draws": (draws.items, draws.n, draws.seed) if made
@@ -174,7 +178,8 @@ class Ensemble:
         steps = [self._step(t) for t in times]
         if any(b <= a for a, b in pairwise(steps)) or not (steps or experiment.measures):
             raise SimulationError("S204", "times have to ascend, and there has to be one at least")
-        averaged = {key(self.program.model.find(n).name) for n in experiment.averaged}
+        found = map(self.program.model.find, experiment.averaged)
+        averaged = {key(label) for variable in found for label in variable.defined}
         if not averaged <= {key(n) for n in outputs}:
             raise SimulationError("S203", "averaged names something that is no output")
         points = [(t, t) for t in times]
@@ -266,7 +271,8 @@ class Ensemble:
             )
         self._inside(names, packed, draws, scenario, policy)
         controls = np.repeat(self.defaults[None, -4:], len(packed), axis=0)
-        moved = [n for i, n in enumerate(names) if n in self.program.frozen
+        fixed = self.program.frozen | self.program.timing
+        moved = [n for i, n in enumerate(names) if n in fixed
                  and (packed[:, i] != self.defaults[i]).any()]  # fmt: skip
         if moved:
             raise ParameterError("P309", f"{moved[0]!r} is the order of a delay, or sets the time")
@@ -289,20 +295,26 @@ class Ensemble:
                     )
 
     def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
-        return self._fresh(self._pack(draws, scenario, policy), place)
+        numbers = numbered(draws.index, self.draws.index)
+        streams = beginnings(self.seed, numbers, len(self.program.streams))
+        return self._fresh(self._pack(draws, scenario, policy), streams, place)
 
-    def _fresh(self, packed: np.ndarray, place: np.ndarray | None = None) -> _Lanes:
+    def _fresh(
+        self, packed: np.ndarray, streams: np.ndarray, place: np.ndarray | None = None
+    ) -> _Lanes:
         """Lanes before their first step; packed has the shape (lanes, parameters)."""
         width = self.kernel.width
         p = blocks(packed, width)
         m = zeros((len(p), self.memory, width))
         m[:, 0] = self.buffer
+        for i, at in enumerate(self.program.streams):
+            m[:, at : at + 6] = blocks(streams[:, i], width)
         if place is None:
             place = np.empty((self.plan.width, len(packed)))
         return _Lanes(
             len(packed), p, zeros((len(p), self.program.states, width)), m,
             zeros((len(p), self.plan.sums, width)), place,
-            np.full((len(p), width), -2, dtype=np.int64),
+            np.full((len(p), width), -2, dtype=np.int64), streams,
         )  # fmt: skip
 
     def _run(
@@ -386,7 +398,7 @@ class Ensemble:
         if history.watched is None:
             history.watched = {*range(min(_CHECKED_DRAWS, len(p))), *_settings(past)}
         chosen = sorted(history.watched | _settings(p[:, (p != past).any(axis=0)]))
-        own = self._fresh(p[chosen])
+        own = self._fresh(p[chosen], lanes.streams[chosen])
         self._run(own, 0, self.branch, self.plan.before(self.branch))
         columns, sums = self.plan.settled(self.branch)
         everything = slice(None)

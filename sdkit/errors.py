@@ -152,6 +152,17 @@ CODES: dict[str, Code] = {
         "pysimlin could not run the model.",
         "Read the message; the compiled engine and PySD may still run the file.",
     ),
+    "M119": Code(
+        "A table, a series or a number that stands in a file beside the model cannot be read.",
+        "Look at the file, the sheet and the cells that the message names. A data variable without "
+        "an equation needs a file of series: read_model(path, data=file), or model_data.csv beside "
+        "model.mdl.",
+    ),
+    "M120": Code(
+        "Subscripts do not fit: a range or an element that is not there, a range on the right side "
+        "that is neither on the left nor mapped to it, or a list of another length than its range.",
+        "Compare the subscripts of the equation that is named with the ranges of the model.",
+    ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
         "A value became NaN or infinite during a run.",
@@ -230,9 +241,10 @@ CODES: dict[str, Code] = {
         "Choose a value inside the [min,max] of the .mdl, or change the bounds.",
     ),
     "P309": Code(
-        "A constant fixes the size of the compiled model (the order of a delay) and cannot be "
-        "changed per run.",
-        "Change it in the model's text.",
+        "A constant fixes the size of the compiled model (the order of a delay), or sets the time "
+        "of the run, which is one for all lanes.",
+        "Change the order of a delay in the model's text. A time setting can be given for a whole "
+        "run: simulate(program, set={...}).",
     ),
     "P310": Code(
         "posterior.csv beside the model does not fit its parameters.",

@@ -3,18 +3,24 @@
 Expressions are tuples whose first item says what they are:
 ("number", x), ("name", key), ("negative", a), ("not", a), ("compare", op, a, b),
 ("and", a, b), ("or", a, b), ("arithmetic", op, a, b), ("call", function, (a, ...)),
-("lookup", key, a), ("table", (x, y, mode), a) and ("state", kind, parts) with kinds
-stock, non-negative stock, delay, delay n, delay fixed, smooth, trend, sample if true and
-initial.
+("lookup", key, a, index, mode), ("table", (x, y, mode), a), ("tables", tables, shape, index, a)
+and ("state", kind, parts) with the kinds of `layout.READS`. `subscripts.py` says what arrays add:
+("parts", part, ...), ("part", box, a), ("item", key, index), ("position", (index,)),
+("values", numbers, shape, index) and ("reduce", function, loops, (a, ...)). What does not compile
+is ("refused", code, why).
+
+Before subscripts are resolved there are ("reference", key, [subscripts]), ("array", numbers,
+shape) and, in a lookup, a list of subscripts for its index.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 from .errors import ModelError
+from .functions import FUNCTIONS, LOOKUP_FUNCTIONS
 
 # A program writes one or two parentheses a level, and Python reads no more than 200.
 DEEPEST = 90
@@ -47,10 +53,13 @@ def _float(value) -> float:
 
 
 class Translator:
-    """Turns one expression of PySD's abstract model into nested tuples."""
+    """Turns one expression of PySD's abstract model into nested tuples.
 
-    def __init__(self, path: Path, where: str, lookups: set[str]):
-        self.path, self.where, self.lookups = path, where, lookups
+    `lookups` are the keys of the model's tables.
+    """
+
+    def __init__(self, where: str, lookups: set[str]):
+        self.where, self.lookups = where, lookups
         self.delays = 0
 
     def refuse(self, what: str):
@@ -66,13 +75,15 @@ class Translator:
             if math.isinf(value):
                 raise ModelError("M111", f"{self.where}: a number too large to hold")
             return ("number", value)
-        if kind == "ndarray" and node.ndim == 0:
-            return ("number", float(node))
-        return self.refuse("an array" if kind == "ndarray" else kind.removesuffix("Structure"))
+        if kind == "ndarray":
+            if node.ndim == 0:
+                return ("number", float(node))
+            return ("array", tuple(map(float, node.ravel())), node.shape)
+        return self.refuse(kind.removesuffix("Structure"))
 
     def _ReferenceStructure(self, node):
         if node.subscripts:
-            self.refuse(f"{node.reference!r} with subscripts")
+            return ("reference", key(node.reference), list(node.subscripts.subscripts))
         return ("name", key(node.reference))
 
     def _ArithmeticStructure(self, node):
@@ -117,8 +128,31 @@ class Translator:
         if name in self.lookups:
             if len(arguments) != 1:
                 raise ModelError("M114", f"{self.where}: the table {name!r} takes one argument")
-            return ("lookup", name, arguments[0])
+            given = node.function.subscripts
+            return ("lookup", name, arguments[0], list(given.subscripts) if given else [], None)
+        if (
+            name in LOOKUP_FUNCTIONS
+            and len(arguments) == 2
+            and arguments[0][1:2]
+            and (arguments[0][0] in ("name", "reference") and arguments[0][1] in self.lookups)
+        ):
+            _, table, subscripts = (*arguments[0], [])[:3]
+            return ("lookup", table, arguments[1], subscripts, LOOKUP_FUNCTIONS[name])
+        if name == "get_time_value":
+            return self._time_value(arguments)
+        row = FUNCTIONS.get(name)
+        if row is not None and row.noisy:
+            arguments = (*arguments, ("state", "noise", ()))
         return ("call", name, arguments)
+
+    def _time_value(self, arguments):
+        """Time, or INITIAL TIME, plus an offset; calendars and clocks are PySD's."""
+        if len(arguments) != 3:
+            raise ModelError("M114", f"{self.where}: GET TIME VALUE takes three arguments")
+        numbers = [a[1] for a in (arguments[0], arguments[2]) if a[0] == "number"]
+        if numbers not in ([0.0, 0.0], [1.0, 0.0]):
+            self.refuse("GET TIME VALUE of a calendar or a clock")
+        return ("arithmetic", "+", ("name", "initial_time" if numbers[0] else "time"), arguments[1])
 
     def _GameStructure(self, node):
         return self(node.expression)
@@ -171,6 +205,9 @@ class Translator:
     def _TrendStructure(self, node):
         return self._state("trend", node, "input", "average_time", "initial_trend")
 
+    def _ForecastStructure(self, node):
+        return self._state("forecast", node, "input", "average_time", "horizon", "initial_trend")
+
     def _SampleIfTrueStructure(self, node):
         return self._state("sample if true", node, "condition", "input", "initial")
 
@@ -182,7 +219,18 @@ def children(node: tuple) -> tuple[tuple, ...]:
     """The expressions directly inside an expression."""
     if node[0] in ("call", "state"):
         return node[2]
+    if node[0] == "reduce":
+        return node[3]
     return tuple(p for p in node[1:] if isinstance(p, tuple) and p and isinstance(p[0], str))
+
+
+def rebuilt(node: tuple, change: Callable[[tuple], tuple]) -> tuple:
+    """An expression in which each expression directly inside it is changed."""
+    if node[0] in ("call", "state", "reduce"):
+        return (*node[:-1], tuple(change(part) for part in node[-1]))
+    return tuple(
+        change(p) if isinstance(p, tuple) and p and isinstance(p[0], str) else p for p in node
+    )
 
 
 def walk(expression: tuple):
@@ -208,4 +256,14 @@ def nesting(expression: tuple) -> int:
 
 
 def has_missing(expression: tuple) -> bool:
-    return any(node[0] == "number" and math.isnan(node[1]) for node in walk(expression))
+    """Whether a value of it may be missing: :NA:, or a table with a gap."""
+    for node in walk(expression):
+        kind = node[0]
+        if kind == "number" and math.isnan(node[1]):
+            return True
+        if kind == "values" and any(map(math.isnan, node[1])):
+            return True
+        tables = node[1:2] if kind == "table" else node[1] if kind == "tables" else ()
+        if any(mode == "raw" or any(map(math.isnan, y)) for _, y, mode in tables):
+            return True
+    return False

@@ -25,7 +25,7 @@ def explain(program: Program, error: Exception, s, work) -> tuple[str | None, st
     if isinstance(error, FloatingPointError):
         for i, value in enumerate(s):
             if not math.isfinite(value):
-                return _state_label(program, i), f"became {value}"
+                return program.slots[i], f"became {value}"
         first = {}
         for line, name in program.lines.items():
             first.setdefault(name, line)
@@ -44,13 +44,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OverflowError):
         return "a number too large to hold"
     return str(error).removeprefix("float ")
-
-
-def _state_label(program: Program, slot: int) -> str | None:
-    for number, line in enumerate(program.source.splitlines(), 1):
-        if line.startswith(f"    d[{slot}] = "):
-            return program.lines.get(number)
-    return None
 
 
 def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[str | None, str]:
@@ -84,7 +77,7 @@ def _repeat(program: Program, p, s, m, step, rk4, dt) -> tuple[tuple[str | None,
     """What stops one step of a program, if anything; and whether it was a value, no exception."""
     for i, value in enumerate(s if step >= 0 else ()):  # before step 0 states are made anew
         if not math.isfinite(value):
-            return (_state_label(program, i), f"became {value}"), True
+            return (program.slots[i], f"became {value}"), True
     space = plain(program.source)
     p, s, m = list(map(float, p)), list(map(float, s)), list(map(float, m))
     c, work, at = [0.0] * program.derived, scratch(program), [-1]

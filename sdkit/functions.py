@@ -12,11 +12,18 @@ from typing import NamedTuple
 
 
 class Function(NamedTuple):
-    """One function: `name` as Vensim or XMILE writes it, its arguments, its Python text."""
+    """One function: `name` as Vensim or XMILE writes it, its arguments, its Python text.
+
+    `reduces`: it takes its argument over all elements of the ranges marked with !, so that {0}
+    is a generator of numbers. `noisy`: a number drawn from (0, 1) once a step follows its
+    arguments.
+    """
 
     name: str
     arguments: int
     text: str
+    reduces: bool = False
+    noisy: bool = False
 
     @property
     def held(self) -> bool:
@@ -61,6 +68,17 @@ _ROWS = (
     Function("IF THEN ELSE", 3, "({1} if {0} else {2})"),
     # Outside the start of a run it is its first argument.
     Function("ACTIVE INITIAL", 2, "{0}"),
+    Function("SUM", 1, "total({0})", reduces=True),
+    Function("PROD", 1, "product({0})", reduces=True),
+    Function("VMIN", 1, "least({0})", reduces=True),
+    Function("VMAX", 1, "most({0})", reduces=True),
+    Function("VMIN XMILE", 1, "least({0})", reduces=True),
+    Function("VMAX XMILE", 1, "most({0})", reduces=True),
+    Function("RANDOM 0 1", 0, "{0}", noisy=True),
+    # Their last argument is Vensim's seed; a run has one seed, from which each stream comes.
+    Function("RANDOM UNIFORM", 3, "random_uniform({3}, {0}, {1})", noisy=True),
+    Function("RANDOM NORMAL", 5, "random_normal({5}, {0}, {1}, {2}, {3})", noisy=True),
+    Function("RANDOM EXPONENTIAL", 5, "random_exponential({5}, {0}, {1}, {2}, {3})", noisy=True),
 )
 
 FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
@@ -68,12 +86,23 @@ FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
 # Functions that keep a state; source.py writes each as states, rates and a value.
 STATEFUL = (
     "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
-    "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "SAMPLE IF TRUE", "INITIAL", "GAME",
-    "WITH LOOKUP",
+    "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "FORECAST", "SAMPLE IF TRUE",
+    "INITIAL", "GAME", "WITH LOOKUP", "ELMCOUNT", "GET TIME VALUE",
 )  # fmt: skip
+
+REDUCING = frozenset(k for k, row in FUNCTIONS.items() if row.reduces)
 
 LOOKUPS = {
     "interpolate": "lookup",
     "extrapolate": "lookup_extrapolate",
     "hold_backward": "lookup_hold_backward",
+    "look_forward": "lookup_look_forward",
+    "raw": "lookup_raw",
+}
+
+# Functions of a named table and a number, by how they look the number up.
+LOOKUP_FUNCTIONS = {
+    "lookup_extrapolate": "extrapolate",
+    "lookup_forward": "look_forward",
+    "lookup_backward": "hold_backward",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container
 
-from .expressions import children
+from .expressions import children, rebuilt
 from .functions import FUNCTIONS
 
 
@@ -41,6 +41,8 @@ def hoist(expressions: dict[str, tuple], still: Container[str]) -> dict[str, tup
             return False
         if kind == "name":
             return node[1] in still or node[1] not in expressions
+        if kind == "item":
+            return node[1] in still
         return all(is_still(part) for part in children(node))
 
     def take_still(k: str):
@@ -65,7 +67,9 @@ def _moves(function: str) -> bool:
 
 
 def _costs(node: tuple) -> bool:
-    if node[0] in ("lookup", "table", "call") or (node[0] == "arithmetic" and node[1] in "/^"):
+    if node[0] in ("lookup", "table", "tables", "call", "reduce") or (
+        node[0] == "arithmetic" and node[1] in "/^"
+    ):
         return True
     return any(_costs(part) for part in children(node))
 
@@ -90,9 +94,6 @@ def _replace(node: tuple, take: Callable[[tuple], tuple | None]) -> tuple:
         return (*node[:2], inner + node[2][sure:])
     if kind in ("and", "or"):
         return (kind, _replace(node[1], take), node[2])
-    return tuple(
-        _replace(part, take)
-        if isinstance(part, tuple) and part and isinstance(part[0], str)
-        else part
-        for part in node
-    )
+    if kind == "reduce":  # what stands in its loops depends on them
+        return node
+    return rebuilt(node, lambda part: _replace(part, take))

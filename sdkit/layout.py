@@ -5,40 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
 
 from .errors import ModelError, SimulationError
-from .expressions import CONTROLS, children, key, walk
+from .expressions import CONTROLS, children, key, rebuilt, walk
 from .functions import FUNCTIONS
 from .hoist import hoist, owner
-from .model import Model, Variable
+from .model import Model
+from .settings import Folded, time_settings
+from .states import NOISE, READS, Block, Loops, State
+from .subscripts import index_of, loops_of, split
+from .variables import Variable
 
 AXES = ("time", "scenario", "policy", "draw")
-
-
-@dataclass
-class State:
-    kind: str
-    parts: tuple
-    slot: int = 0
-    memory: int = 0
-    buffer: int = 0
-    order: int = 1
-
-
-# Which parts of a state its value reads, its start needs and its rates read.
-READS = {
-    "stock": ((), (1,), (0,)),
-    "non-negative stock": ((), (1,), (0,)),
-    "delay": ((1,), (1, 2), (0, 1)),
-    "delay n": ((), (1, 2), (0, 1)),
-    "delay fixed": ((), (1, 2), ()),
-    "smooth": ((), (2,), (0, 1)),
-    "trend": ((0, 1), (0, 1, 2), (0, 1)),
-    "sample if true": ((0, 1), (2,), ()),
-    "initial": ((), (0,), ()),
-}
-REMEMBERS = {"delay n": (1,), "delay fixed": (0,), "sample if true": (0, 1)}
 
 
 def _keeps_state(node: tuple) -> bool:
@@ -52,169 +33,271 @@ def _reads_time(node: tuple) -> bool:
     return node == ("name", "time")
 
 
+class _Circle(Exception):
+    """A circle of definitions, as nodes of the order."""
+
+
 class Layout:
     """A model taken apart for one program.
 
     `expressions` maps keys to expressions in which states are references ("slot", i) into
-    `states`; `derived` are keys that only constants decide, `drivers` those that constants
-    and time decide, both in the order of computing; keys with a blank are parts taken out of
-    equations (`hoist.py`); `slots`, `memory` and `buffers` are the sizes of what a run
-    carries along.
+    `states`. The equation of a scalar stands under its key; those of an array stand under keys
+    of their own, which `blocks` lists by variable and `parts` explains; keys with a blank are
+    hidden: parts taken out of equations (`hoist.py`), equations of macros. `derived` are what only
+    constants decide, `drivers` what constants and time decide, both in the order of computing,
+    with the place of each variable in `derived_at` and `drivers_at`; `slots`, `memory` and
+    `buffers` are the sizes of what a run carries along.
     """
 
     def __init__(self, model: Model, outputs: Iterable[str] | None):
         self.model = model
         self.by_key: dict[str, Variable] = {key(n): v for n, v in model.variables.items()}
+        self.by_key |= model.hidden
+        for variable in self.by_key.values():
+            if variable.expression[0] == "refused":
+                raise ModelError(*variable.expression[1:])
+        self.outputs = self._wanted(outputs)
+        self.parameters = (*model.constants, *CONTROLS.values())
+        self.controls, self.timing = time_settings(model)
+        start = (self.controls["initial_time"], self.controls["time_step"])
+        self._fold = Folded(model, start=start)
+        # A circle of arrays may be none of their elements: those that stand in it are split.
+        apart: set[str] = set()
+        while True:
+            try:
+                self._lay_all_out(apart)
+                break
+            except _Circle as error:
+                arrays = {self.parts[b].variable for b in self._in_circle(error.args[0])
+                          if b in self.parts and self.parts[b].loops}  # fmt: skip
+                if arrays <= apart:
+                    self._refuse_circle(error.args[0])
+                apart |= arrays
+
+    def _wanted(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
+        """The labels of all values that a run returns, arrays element by element."""
+        model = self.model
         if outputs is None:
             values = [n for n, v in model.variables.items() if v.kind != "lookup"]
-            self.outputs = tuple(n for n in values if n not in AXES)
-            if len(values) > len(self.outputs):
+            found = [n for n in values if n not in AXES]
+            if len(values) > len(found):
                 hidden = ", ".join(n for n in values if n in AXES)
                 warnings.warn(
-                    f"left out, since results have axes of that name: {hidden}", stacklevel=4
+                    f"left out, since results have axes of that name: {hidden}", stacklevel=5
                 )
-        else:
-            self.outputs = tuple(model.find(name).name for name in outputs)
-            tables = [name for name in self.outputs if model.find(name).kind == "lookup"]
-            if tables:
-                raise SimulationError("S203", f"{tables[0]!r} is a table, not a variable")
-            axes = [name for name in self.outputs if name in AXES]
-            if axes:
-                raise SimulationError("S203", f"{axes[0]!r}: results have an axis of that name")
-        self.parameters = (*model.constants, *CONTROLS.values())
+            return tuple(label for n in found for label in model.variables[n].defined)
+        wanted = [model.find(name) for name in outputs]
+        tables = [v.name for v in wanted if v.kind == "lookup"]
+        if tables:
+            raise SimulationError("S203", f"{tables[0]!r} is a table, not a variable")
+        axes = [v.name for v in wanted if v.name in AXES]
+        if axes:
+            raise SimulationError("S203", f"{axes[0]!r}: results have an axis of that name")
+        return tuple(dict.fromkeys(label for v in wanted for label in v.defined))
+
+    def _lay_all_out(self, apart: set[str]) -> None:
         self.states: list[State] = []
-        self.frozen: set[str] = set()
         self._owners: dict[tuple, str] = {}
         self.expressions: dict[str, tuple] = {}
-        self.controls = {
-            k: self._fold(("name", k), set(), f"{model.path.name}: {name}")
-            for k, name in CONTROLS.items()
-        }
-        self._check_times()
+        self.parts: dict[str, Block] = {}
+        self.blocks: dict[str, list[str]] = {}
+        self.gaps: dict[str, np.ndarray] = {}  # which elements nothing defines, if there are any
         for k, variable in self.by_key.items():
-            if variable.kind in ("auxiliary", "stock"):
-                self.expressions[k] = self._lift(variable.expression, variable)
+            if variable.kind not in ("auxiliary", "stock"):
+                continue
+            if variable.axes:
+                self._blocks_of(k, variable, k in apart)
+            else:
+                self.expressions[k] = self._lift(variable.expression, variable, ())
+                self._hold(k, ("name", k))
+        for b in self.expressions if self.gaps else ():
+            self._refuse_gaps(b)
         self._lay_out()
-        self.derived: dict[str, int] = {}
+        self.derived: list[str] = []
         self._sort_by_what_decides()
         self._take_parts_out()
+        # Every order that the program will need, so that a circle is found here.
+        everything = [("name", k) for k in self.expressions]
+        self.order(everything, False, ())
+        self.order([("slot", i) for i in range(len(self.states))], True, ())
+
+    def _blocks_of(self, k: str, variable: Variable, apart: bool) -> None:
+        parts = variable.expression[1:]
+        if apart:
+            parts = [single for part in parts for single in split(part)]
+        self.blocks[k] = []
+        if len(variable.defined) < len(variable.labels):
+            self.gaps[k] = np.ones(self.shape(k), dtype=bool)
+            for _, box, _ in parts:
+                self.gaps[k][np.ix_(*box)] = False
+        for n, (_, box, expression) in enumerate(parts, 1):
+            b = f"{k} of {n}" if len(parts) > 1 else k
+            loops = loops_of(box)
+            self.parts[b] = Block(k, box, loops)
+            self.blocks[k].append(b)
+            self.expressions[b] = self._lift(expression, variable, loops)
+            self._hold(b, ("item", k, index_of(box)))
+
+    def shape(self, k: str) -> tuple[int, ...]:
+        return tuple(len(elements) for _, elements in self.by_key[k].axes)
+
+    def size(self, k: str) -> int:
+        """The number of values of a variable (or of a hidden part)."""
+        return math.prod(self.shape(k)) if k in self.by_key else 1
+
+    def variable_of(self, k: str) -> str:
+        """The variable that an equation defines, wholly or in part."""
+        return self.parts[k].variable if k in self.parts else k
+
+    def _refuse_gaps(self, k: str) -> None:
+        """Refuse an equation that reads an element which nothing defines (M120)."""
+        todo = [self.expressions[k]]
+        while todo:
+            for node in walk(todo.pop()):
+                if node[0] == "slot":
+                    todo += self.states[node[1]].parts
+                if node[0] != "item" or node[1] not in self.gaps:
+                    continue
+                at = np.ix_(*((i[1],) if i[0] == "at" else i[2] for i in node[2]))
+                if self.gaps[node[1]][at].any():
+                    variable, reader = self.by_key[node[1]], self.by_key[owner(self.variable_of(k))]
+                    absent = [n for n in variable.labels if n not in variable.defined]
+                    raise ModelError(
+                        "M120",
+                        f"{self.where(reader)}: nothing defines {absent[0]!r}, which it reads",
+                    )
+
+    def _read(self, node: tuple) -> Iterable[str]:
+        """The keys of the equations that a reference reads."""
+        if node[0] == "name":
+            return (node[1],)
+        blocks = self.blocks.get(node[1], ())
+        if len(blocks) < 2:
+            return blocks
+        wanted = [{i[1]} if i[0] == "at" else set(i[2]) for i in node[2]]
+        return [
+            b for b in blocks
+            if not any(w.isdisjoint(at) for w, at in zip(wanted, self.parts[b].box, strict=True))
+        ]  # fmt: skip
 
     def _sort_by_what_decides(self) -> None:
-        self.derived = {}
+        self.derived = []
         self.derived = self._decided_by(lambda node: _keeps_state(node) or _reads_time(node))
         self.drivers = self._decided_by(_keeps_state)
+        self.derived_at, self.derived_size = self._placed(self.derived)
+        self.drivers_at, self.drivers_size = self._placed(self.drivers)
+
+    def _placed(self, keys: Iterable[str]) -> tuple[dict[str, int], int]:
+        """Where each variable begins in a row of values, and how long the row is."""
+        places, size = {}, 0
+        for k in dict.fromkeys(map(self.variable_of, keys)):
+            places[k] = size
+            size += self.size(k)
+        return places, size
 
     def _take_parts_out(self) -> None:
-        """Hoist from equations and from flows that are written inside an INTEG."""
+        """Hoist from scalar equations and from flows that are written inside an INTEG."""
         flows = {
             f"{self.owner(('slot', i))} flow": state
             for i, state in enumerate(self.states)
-            if state.kind in ("stock", "non-negative stock")
+            if state.kind in ("stock", "non-negative stock") and not state.loops
         }
-        together = self.expressions | {k: state.parts[0] for k, state in flows.items()}
-        together = hoist(together, {*self.derived, *self.drivers})
+        arrays = {b: self.expressions[b] for b, part in self.parts.items() if part.loops}
+        together = {k: e for k, e in self.expressions.items() if k not in arrays}
+        together |= {k: state.parts[0] for k, state in flows.items()}
+        still = {*self.derived, *self.drivers}
+        still |= {self.variable_of(k) for k in still}
+        still |= {k for k, v in self.by_key.items() if v.axes and k not in self.blocks}
+        together = hoist(together, still)
         for k, state in flows.items():
             state.parts = (together.pop(k), *state.parts[1:])
-        self.expressions = together
+        self.expressions = together | arrays
         self._sort_by_what_decides()
+
+    @property
+    def frozen(self) -> set[str]:
+        """Constants that decide the order of a delay, and so the shape of the program."""
+        return self._fold.used
 
     def where(self, variable: Variable) -> str:
         return f"{self.model.path.name}, line {variable.line}, {variable.name!r}"
 
-    def _fold(self, node: tuple, seen: set[str], where: str) -> float:
-        """The value of a time setting or of a delay's order, which may not change in a run."""
-        kind = node[0]
-        if kind == "number":
-            return node[1]
-        if kind == "negative":
-            return -self._fold(node[1], seen, where)
-        if kind == "name" and node[1] in self.by_key and node[1] not in seen:
-            variable = self.by_key[node[1]]
-            if variable.kind == "constant":
-                self.frozen.add(variable.name)
-                return variable.value
-            if variable.kind in ("control", "auxiliary"):
-                return self._fold(variable.expression, seen | {node[1]}, where)
-        if kind == "arithmetic":
-            a, b = self._fold(node[2], seen, where), self._fold(node[3], seen, where)
-            try:
-                return {
-                    "+": lambda: a + b,
-                    "-": lambda: a - b,
-                    "*": lambda: a * b,
-                    "/": lambda: a / b,
-                    "^": lambda: math.pow(a, b),
-                }[node[1]]()
-            except (ZeroDivisionError, OverflowError, ValueError):
-                return math.nan
-        raise ModelError("M113", f"{where} is neither a number nor arithmetic on constants")
-
-    def _check_times(self) -> None:
-        initial, final, step, saveper = (self.controls[k] for k in CONTROLS)
-        values = (initial, final, step, saveper)
-        good = all(math.isfinite(v) for v in values) and step > 0 and saveper > 0
-        if good and abs(saveper / step - round(saveper / step)) > 1e-6 * saveper / step:
-            good = False
-        if not good or final < initial or (final - initial) / step > 1e9:
-            shown = ", ".join(
-                f"{n} = {v:g}" for n, v in zip(CONTROLS.values(), values, strict=True)
-            )
-            raise ModelError("M113", f"{self.model.path.name}: {shown}")
-
     # -- states ----------------------------------------------------------------------
 
-    def _lift(self, node, variable: Variable):
+    def _lift(self, node: tuple, variable: Variable, loops: Loops) -> tuple:
         """Replace states inside an expression by references into `self.states`."""
-        if node[0] == "call":
+        if node[0] in ("call", "reduce"):
             self._check_call(node, variable)
-        parts = tuple(
-            self._lift(part, variable)
-            if isinstance(part, tuple) and part and isinstance(part[0], str)
-            else tuple(self._lift(p, variable) for p in part)
-            if isinstance(part, tuple) and part and isinstance(part[0], tuple) and node[0] == "call"
-            else part
-            for part in node
-        )
+        if node[0] == "reduce":
+            loops = (*loops, *node[2])
+        lifted = rebuilt(node, lambda part: self._lift(part, variable, loops))
         if node[0] != "state":
-            return parts
-        inner = tuple(self._lift(part, variable) for part in node[2])
-        state = State(node[1], inner)
+            return lifted
+        state = State(node[1], lifted[2], loops)
         if node[1] in ("delay", "delay n", "smooth"):
-            order = self._fold(node[2][3], set(), f"{self.where(variable)}: the order of the delay")
+            order = self._fold(node[2][3], f"{self.where(variable)}: the order of the delay")
             if not 1 <= order <= 1000 or order != int(order):
                 raise ModelError("M109", f"{self.where(variable)}: a delay of order {order:g}")
             state.order = int(order)
         self.states.append(state)
         return ("slot", len(self.states) - 1)
 
+    def _hold(self, k: str, own: tuple) -> None:
+        """Let a SAMPLE IF TRUE read its own variable (`own`): the value that it holds so far."""
+        node = self.expressions[k]
+        if node[0] != "slot" or self.states[node[1]].kind != "sample if true":
+            return
+        state = self.states[node[1]]
+
+        def held(part: tuple) -> tuple:
+            return ("held", node[1]) if part == own else rebuilt(part, held)
+
+        state.parts = (*map(held, state.parts[:2]), state.parts[2])
+
     def _check_call(self, node, variable: Variable) -> None:
-        name, arguments = node[1], node[2]
+        name, arguments = node[1], node[-1]
         row = FUNCTIONS.get(name)
         if row is None:
             raise ModelError("M109", f"{self.where(variable)}: the function {name.upper()!r}")
-        if len(arguments) != row.arguments:
+        if len(arguments) != row.arguments + row.noisy:
             raise ModelError(
                 "M114",
                 f"{self.where(variable)}: {row.name} takes {row.arguments} argument(s), "
-                f"not {len(arguments)}",
+                f"not {len(arguments) - row.noisy}",
             )
 
     def _lay_out(self) -> None:
-        slot = memory = buffer = 0
-        memory += 1  # m[0]: steps of the run + 1, which is the length of a buffer
+        """Give each state its places. m[0] holds the steps of the run + 1: a buffer's length."""
+        slot, memory, buffer = 0, 1, 0
         for state in self.states:
             state.slot, state.memory, state.buffer = slot, memory, buffer
-            if state.kind in ("stock", "non-negative stock", "trend"):
-                slot += 1
-            elif state.kind in ("delay", "smooth", "delay n"):
-                slot += state.order
-                memory += {"delay": 1, "smooth": 0, "delay n": 1 + state.order}[state.kind]
-            elif state.kind == "delay fixed":
-                memory += 2
-                buffer += 1
-            else:
-                memory += 1
+            slots, memories, buffers = (state.count * size for size in state.sizes)
+            slot, memory, buffer = slot + slots, memory + memories, buffer + buffers
         self.slots, self.memory, self.buffers = slot, memory, buffer
+        # Where in memory each stream of random numbers begins.
+        self.streams = tuple(
+            state.memory + turn * NOISE
+            for state in self.states if state.kind == "noise" for turn in range(state.count)
+        )  # fmt: skip
+
+    def slot_labels(self) -> tuple[str, ...]:
+        """For each place in the state vector the variable, or the element, that it is of."""
+        found = [""] * self.slots
+        for i, state in enumerate(self.states):
+            k = self.owner(("slot", i))
+            variable, part = self.by_key[owner(k)], self.parts.get(k)
+            names = [variable.name]
+            if part is not None and part.loops == state.loops and variable.axes:
+                names = [variable.labels[self.flat(part.variable, place)]
+                         for place in product(*part.box)]  # fmt: skip
+            width = state.sizes[0]
+            for place in range(state.count * width):
+                found[state.slot + place] = names[place // width % len(names)]
+        return tuple(found)
+
+    def flat(self, k: str, place: tuple[int, ...]) -> int:
+        """The number of an element in its variable."""
+        return int(np.ravel_multi_index(place, self.shape(k)))
 
     # -- dependencies ----------------------------------------------------------------
 
@@ -224,8 +307,9 @@ class Layout:
             node = node[2][1 if start else 0]
             yield from self.needs(node, start)
             return
-        if node[0] == "name":
-            yield node
+        if node[0] in ("name", "item"):
+            for k in self._read(node):
+                yield ("name", k)
         elif node[0] == "slot":
             if start:
                 yield node
@@ -237,7 +321,8 @@ class Layout:
                 yield from self.needs(part, start)
 
     def order(self, wanted: Iterable[tuple], start: bool, known: Iterable[str]) -> list[tuple]:
-        """Nodes in the order in which they can be computed; M106 for a circle."""
+        """Nodes in the order in which they can be computed."""
+        known = {*known}
         done: dict[tuple, bool] = {}
         order: list[tuple] = []
 
@@ -265,42 +350,48 @@ class Layout:
                         break
                     if not done[child]:
                         path = [n for n, _ in stack]
-                        self._refuse_circle(path[path.index(child) :])
+                        raise _Circle(path[path.index(child) :])
                 else:
                     done[node] = True
                     order.append(node)
                     stack.pop()
         return order
 
+    def _in_circle(self, circle: list[tuple]) -> list[str]:
+        return [n[1] if n[0] == "name" else self.owner(n) for n in circle]
+
     def _refuse_circle(self, circle: list[tuple]) -> None:
-        keys = [n[1] if n[0] == "name" else self.owner(n) for n in circle]
+        keys = [self.variable_of(k) for k in self._in_circle(circle)]
         names = [self.by_key[k].name for k in dict.fromkeys(map(owner, keys))]
         shown = " -> ".join([*names, *names[:1]])
         line = min((self.by_key[key(n)].line for n in names), default=0)
         raise ModelError("M106", f"{self.model.path.name}, line {line}: {shown}")
 
-    def _decided_by(self, starters: Callable[[tuple], bool]) -> dict[str, int]:
-        """Keys of variables that nothing decides for which `starters` holds, in their order.
+    def _decided_by(self, starters: Callable[[tuple], bool]) -> list[str]:
+        """Keys of equations that nothing decides for which `starters` holds, in their order.
 
-        What `starters` marks (a state, a function of time) spreads to every reader.
+        What `starters` marks (a state, a function of time) spreads to every reader, and from one
+        equation of an array to the others.
         """
         changing: set[str] = set()
         readers: dict[str, set[str]] = {}
         for k, expression in self.expressions.items():
             for node in walk(expression):
-                if node[0] == "name":
+                if node[0] in ("name", "item"):
                     readers.setdefault(node[1], set()).add(k)
                 if starters(node):
                     changing.add(k)
         todo = list(changing)
         while todo:
-            for reader in readers.get(todo.pop(), ()):
+            variable = self.variable_of(todo.pop())
+            for reader in (*readers.get(variable, ()), *self.blocks.get(variable, ())):
                 if reader not in changing:
                     changing.add(reader)
                     todo.append(reader)
-        wanted = [k for k in self.expressions if k not in changing and k not in self.derived]
-        order = self.order([("name", k) for k in wanted], False, self.derived)
-        return {k: i for i, k in enumerate(n[1] for n in order if n[1] in wanted)}
+        known = {*self.derived}
+        wanted = {k: None for k in self.expressions if k not in changing and k not in known}
+        order = self.order([("name", k) for k in wanted], False, known)
+        return [n[1] for n in order if n[1] in wanted]
 
     def owner(self, slot: tuple) -> str:
         """Key of the variable in whose equation a state stands."""

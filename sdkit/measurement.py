@@ -94,7 +94,7 @@ def read_measurements(
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
             wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
-        variable = model.find(row["variable"])
+        variable = model.scalar(row["variable"])
         where = f"{place(path, 'series', name)}: {name!r}"
         if "scale" not in row:  # which may bring another unit
             same_unit(series[row["series"]], variable.unit, where)

@@ -10,39 +10,23 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path, PurePath
 
 from .cache import cached, code_of, name_of
 from .errors import ModelError, SimulationError
-from .expressions import CONTROLS, DEEPEST, Translator, has_missing, key, nesting, walk
-from .functions import FUNCTIONS
-from .translate import VENSIM, XMILE, Element, Vensim, Xmile
+from .expressions import has_missing, key
+from .variables import Reader, Variable
+from .vensim import Vensim
+from .xmile import Xmile
 
+VENSIM = {".mdl"}
+XMILE = {".xmile", ".xml", ".stmx", ".itmx"}
 # Python's codecs that undo escapes or spell domain names: no editor saves a text in them.
 _NO_ENCODINGS = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One variable of a model, as its text has it.
-
-    `kind` is constant, auxiliary, stock, lookup or control; `value` is the number of a
-    constant, else None; `limits` are the bounds in brackets after the unit, None where
-    open; `line` counts from 1 (0 where the file does not tell); `text` is the right-hand
-    side as the file has it, in one line.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    limits: tuple[float | None, float | None]
-    documentation: str
-    line: int
-    expression: tuple
-    value: float | None = None
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +39,9 @@ class Model:
     method: str
     missing_values: bool
     text: str = field(repr=False)
+    # Equations of macros, by keys of their own; files that hold the series of data variables.
+    hidden: dict[str, Variable] = field(default_factory=dict, repr=False)
+    data: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -65,19 +52,54 @@ class Model:
         return {key(name): name for name in self.variables}
 
     def find(self, name: str) -> Variable:
-        """The variable of this name, however it is spelt; S203 if there is none."""
+        """The variable of this name, or the element name[subscripts] of one, however it is spelt.
+
+        S203 if there is none.
+        """
         label = self._by_key.get(key(name))
-        if label is None:
+        found = self.variables[label] if label is not None else self._element(name)
+        if found is None:
             raise SimulationError("S203", f"{self.path.name} has no variable {name!r}")
-        return self.variables[label]
+        return found
+
+    def _element(self, name: str) -> Variable | None:
+        if not name.rstrip().endswith("]") or "[" not in name:
+            return None
+        array, _, subscripts = name.rstrip()[:-1].rpartition("[")
+        variable = self.variables.get(self._by_key.get(key(array), ""))
+        wanted = [key(part) for part in subscripts.split(",")]
+        if variable is None or len(wanted) != len(variable.axes):
+            return None
+        names = [[key(e) for e in elements] for _, elements in variable.axes]
+        if not all(one in found for one, found in zip(wanted, names, strict=True)):
+            return None
+        return variable.element(tuple(f.index(w) for f, w in zip(names, wanted, strict=True)))
+
+    def scalar(self, name: str) -> Variable:
+        """As `find`, but no array; S203 for one, whose elements are scalars."""
+        found = self.find(name)
+        if found.axes:
+            axes = ", ".join(label for label, _ in found.axes)
+            raise SimulationError(
+                "S203",
+                f"{self.path.name}: {found.name!r} is an array over {axes}; name one of its "
+                f"elements, such as {found.labels[0]}",
+            )
+        return found
+
+    @cached_property
+    def owners(self) -> dict[str, Variable]:
+        """For the label of each value the variable, perhaps an array, that it belongs to."""
+        return {label: v for v in self.variables.values() for label in v.labels}
 
     def has(self, name: str) -> bool:
-        return key(name) in self._by_key
+        return key(name) in self._by_key or self._element(name) is not None
 
-    @property
+    @cached_property
     def constants(self) -> tuple[str, ...]:
-        """Names of the constants, in the order of the file."""
-        return tuple(n for n, v in self.variables.items() if v.kind == "constant")
+        """Names of the constants, element by element, in the order of the file."""
+        found = (v.labels for v in self.variables.values() if v.kind == "constant")
+        return tuple(label for labels in found for label in labels)
 
 
 def is_model_file(path: PurePath) -> bool:
@@ -112,56 +134,103 @@ def find_model_file(path: str | Path) -> Path:
     return path
 
 
-def read_model(path: str | Path) -> Model:
+def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     """Read a model folder, a .mdl or an XMILE file. Raises ModelError (M1xx).
+
+    `data` are .csv or .tab files with the series of data variables that have no equation: a
+    column (or a row) each, times in the first. Without any, those beside the model that are
+    called after it are taken: model_data.csv, model_data.tab.
 
     What a text says is kept in the cache, so that a second start neither parses nor loads PySD.
     """
     path = find_model_file(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
-    reader = code_of("expressions", "functions", "literals", "model", "translate")
+    files = tuple(Path(name) for name in ([data] if isinstance(data, str | Path) else data))
+    beside = (path.with_name(f"{path.stem}_data{kind}") for kind in (".csv", ".tab"))
+    files = files or tuple(p for p in beside if p.is_file())
+    raw = _bytes(path)
+    named = _files_named(path, raw)
+    contents = [hashlib.sha256(_bytes(file)).hexdigest() for file in (*files, *named)]
+    reader = code_of(
+        "expressions", "functions", "literals", "mend", "model", "subscripts", "tables",
+        "translate", "variables", "vensim", "xmile",
+    )  # fmt: skip
     versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.
-    name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest())
+    name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *contents)
     read: list[tuple] = []
 
     def make() -> bytes:
-        read.append(_read(path, raw))
+        read.append(_read(path, raw, files, contents))
         return marshal.dumps(read[0])
 
     try:  # plain values by marshal, not objects by pickle, which could run what it reads
-        rows, said, rest = marshal.loads(cached(f"{name}.model", make))
+        rows, hidden, said, rest = marshal.loads(cached(f"{name}.model", make))
     except ValueError:  # a sum of some thousand terms is nested too deeply for marshal
-        rows, said, rest = read[0]
+        rows, hidden, said, rest = read[0]
     for message in said:
         warnings.warn(message, stacklevel=2)
-    return Model(path, variables={row[0]: Variable(*row) for row in rows}, **rest)
+    return Model(
+        path,
+        variables={row[0]: Variable(*row) for row in rows},
+        hidden={k: Variable(*row) for k, row in hidden},
+        data=files,
+        **rest,
+    )
 
 
-def _read(path: Path, raw: bytes) -> tuple[list[tuple], list[str], dict]:
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
+
+
+def _files_named(path: Path, raw: bytes) -> list[Path]:
+    """Files beside the model whose names stand in its text, quoted or behind a '?tag=' of its
+    settings: what GET DIRECT and GET XLS functions may read."""
+    found = re.findall(rb"'([^'\n]{1,250})'|^30:\?[^=\n]+=([^\n]{1,250})$", raw, re.M)
+    names = {name.decode("utf-8", "replace").strip() for pair in found for name in pair if name}
+    files = []
+    for name in sorted(names):
+        with suppress(OSError, ValueError):  # a quotation that is no name of a file
+            if (path.parent / name).is_file():
+                files.append(path.parent / name)
+    return files
+
+
+def reader_of(path: Path, text: str) -> Vensim | Xmile:
+    """The reader of a model's format."""
+    return (Vensim if path.suffix.lower() in VENSIM else Xmile)(path, text)
+
+
+def _read(path: Path, raw: bytes, files: tuple[Path, ...], contents: list[str]) -> tuple:
     """A model's text read by PySD: its variables, what there is to warn of, and the rest."""
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        reader = Vensim(path, text) if path.suffix.lower() in VENSIM else Xmile(path, text)
+        reader = reader_of(path, text)
         try:
-            elements = reader.elements()
-            variables = _variables(path, elements)
+            found = Reader(path, reader.sections(), isinstance(reader, Xmile), files)
+            variables = found.variables()
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
-        _resolve(path, variables)
         method = reader.method()
-    rows = [tuple(getattr(v, f.name) for f in fields(v)) for v in variables.values()]
+    everything = [*variables.values(), *found.hidden.values()]
     rest = {
-        "hash": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        "hash": hashlib.sha256(
+            text.encode("utf-8", "surrogatepass") + "".join(contents).encode()
+        ).hexdigest(),
         "method": method,
-        "missing_values": any(has_missing(v.expression) for v in variables.values()),
+        "missing_values": any(has_missing(v.expression) for v in everything),
         "text": text,
     }
-    return rows, [str(w.message) for w in said if w.category is UserWarning], rest
+
+    def row(variable: Variable) -> tuple:
+        return tuple(getattr(variable, f.name) for f in fields(variable))
+
+    hidden = [(k, row(v)) for k, v in found.hidden.items()]
+    told = [str(w.message) for w in said if w.category is UserWarning]
+    return [row(v) for v in variables.values()], hidden, told, rest
 
 
 def _decode(path: Path, raw: bytes) -> str:
@@ -185,54 +254,3 @@ def _decode(path: Path, raw: bytes) -> str:
     if re.search("[\x00\ud800-\udfff]", text):
         raise ModelError("M103", f"{path} holds NUL or half characters and is not text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _variables(path: Path, elements: list[Element]) -> dict[str, Variable]:
-    names = {key(element.name): element for element in elements}
-    lookups = {k for k, e in names.items() if type(e.abstract).__name__ == "AbstractLookup"}
-    variables = {}
-    for element in elements:
-        where = f"{path.name}, line {element.line}, {element.name!r}"
-        translate = Translator(path, where, lookups)
-        expression = translate(element.abstract.ast)
-        if nesting(expression) > DEEPEST:
-            raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
-        kind, value = "auxiliary", None
-        if type(element.abstract).__name__ == "AbstractData":
-            raise ModelError("M109", f"{where}: a data variable")
-        if key(element.name) in CONTROLS:
-            kind = "control"
-        elif expression[0] == "points":
-            kind = "lookup"
-        elif expression[0] == "number":
-            kind, value = "constant", expression[1]
-        elif expression[:2] == ("state", "stock"):
-            kind = "stock"
-        variables[element.name] = Variable(
-            element.name,
-            kind,
-            element.unit.strip(),
-            tuple(element.limits),
-            element.documentation.strip(),
-            element.line,
-            expression,
-            value,
-            element.text,
-        )
-    return variables
-
-
-def _resolve(path: Path, variables: dict[str, Variable]) -> None:
-    """Refuse names that nothing defines, and tables used as numbers (M105)."""
-    known = {key(name): variable for name, variable in variables.items()}
-    for variable in variables.values():
-        calls = [node[1] for node in walk(variable.expression) if node[0] == "call"]
-        for node in walk(variable.expression):
-            if node[0] != "name" or node[1] in ("time", "dt", "starttime", "stoptime"):
-                continue
-            where = f"{path.name}, line {variable.line}, {variable.name!r}"
-            if node[1] not in known:
-                raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
-            # A function that is not compiled (LOOKUP EXTRAPOLATE, say) may take a table.
-            if known[node[1]].kind == "lookup" and FUNCTIONS.keys() >= set(calls):
-                raise ModelError("M105", f"{where} uses the table {node[1]!r} without an argument")

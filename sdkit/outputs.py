@@ -49,7 +49,7 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
     for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
         one_of(path, "reduction", row["reduction"], REDUCTIONS)
         one_of(path, "better", row["better"], BETTER)
-        row["variable"] = model.find(row["variable"]).name
+        row["variable"] = model.scalar(row["variable"]).name
         outputs[row["name"]] = Output(
             **{"headline": False, "description": ""} | row,
         )

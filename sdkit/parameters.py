@@ -112,7 +112,7 @@ def read_parameters(model: Model, path: Path | None = None) -> Parameters:
     A model without that file has fixed constants only. Raises ParameterError P301 to P304
     and P308, or RunError where the file is no CSV.
     """
-    constants = [model.variables[name] for name in model.constants]
+    constants = [model.find(name) for name in model.constants]
     path = path or model.path.parent / "parameters.csv"
     if not path.exists():
         bare = (Parameter(v.name, "fixed", v.value, v.limits, v.unit) for v in constants)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .assembly import Array, Module, Value, literal
@@ -32,7 +34,7 @@ class Equations(Function):
     def __init__(self, module: Module, name: str):
         super().__init__(module, name)
         node = module.functions[name]
-        self.body = [s for s in node.body if isinstance(s, ast.Assign)]
+        self.body = [s for s in node.body if isinstance(s, ast.Assign | ast.For)]
         self.parameters = [a.arg for a in node.args.args]
         length = len(module.constants["DEFAULTS"])
         for parameter in self.parameters:
@@ -45,6 +47,7 @@ class Equations(Function):
         self.marked: set[str] = set()
         self.parts = self.used = 0
         self.freezes = name != "initial"
+        self.block, self.labels = "entry", 0
         self.origins: dict[str, tuple[str, int]] = {}
 
     def mark(self, condition: Value) -> None:
@@ -113,26 +116,126 @@ class Equations(Function):
     def write(self) -> None:
         last_read = {}
         for i, statement in enumerate(self.body):
-            for node in ast.walk(statement.value):
-                if isinstance(node, ast.Name):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                     last_read[node.id] = i
         for i, statement in enumerate(self.body):
-            target, value = statement.targets[0], statement.value
-            if isinstance(target, ast.Name) and self._is_parameter(value):
-                array = self.names[value.value.id]
-                self.names[target.id] = _Later(array, ast.literal_eval(value.slice))
-            else:
-                self.assign(target, self.value(value))
+            self._do(statement)
             if len(self.lines) > LONGEST and i + 1 < len(self.body):
                 self._cut({name for name, read in last_read.items() if read > i})
         self._end()
         self._whole()
 
+    def _do(self, statement: ast.Assign | ast.For) -> None:
+        if isinstance(statement, ast.For):
+            self._loop(statement.target.id, ast.literal_eval(statement.iter.args[0]),
+                       lambda: [self._do(inner) for inner in statement.body])  # fmt: skip
+            return
+        target, value = statement.targets[0], statement.value
+        if (
+            isinstance(target, ast.Name)
+            and isinstance(value, ast.BinOp)
+            and isinstance(value.left, ast.List)
+        ):
+            self.names[target.id] = self._made(ast.literal_eval(value.right))
+        elif isinstance(target, ast.Name) and self._is_parameter(value):
+            array = self.names[value.value.id]
+            if isinstance(value.slice, ast.Slice):
+                begin = ast.literal_eval(value.slice.lower)
+                self.names[target.id] = replace(array, offset=begin, length=None)
+            else:
+                self.names[target.id] = _Later(array, ast.literal_eval(value.slice))
+        else:
+            self.assign(target, self.value(value))
+
+    # -- arrays ----------------------------------------------------------------------
+
+    def _made(self, count: int) -> Array:
+        """An array of the equations, in the frame. Its zeros are not written: all are replaced."""
+        array = Array("%frame", "double", True, offset=self.used)
+        self.used += count
+        self.module.slots = max(self.module.slots, self.used)
+        return array
+
+    def _loop(self, name: str, count: int, body: Callable[[], object]) -> None:
+        """`body` once for each whole number below `count`, which is above zero, called `name`."""
+        self._turn(name, count, None, lambda _: body())
+
+    def _turn(self, name: str, count: int, carried: Value | None, body) -> Value | None:
+        """A loop that hands a number on from turn to turn: what its last turn has made of it."""
+        self._settle()
+        self.labels += 1
+        head, after, before = f"loop.{self.labels}", f"after.{self.labels}", self.block
+        index = Value(self.fresh(), "i64", False)
+        self.lines += [f"  br label %{head}", f"{head}:"]
+        place, self.block = len(self.lines), head
+        result = None
+        if carried is not None:
+            result = replace(carried, text=self.fresh(), literal=None)
+        outer, self.memo = self.memo, self._steady()
+        hidden = self.names.get(name)
+        self.names[name] = index
+        made = body(result)
+        self._settle()
+        following, more = self.fresh(), self.fresh()
+        self.lines += [
+            f"  {following} = add i64 {index.text}, 1",
+            f"  {more} = icmp slt i64 {following}, {count}",
+            f"  br i1 {more}, label %{head}, label %{after}", f"{after}:",
+        ]  # fmt: skip
+        heads = [f"  {index.text} = phi i64 [ 0, %{before} ], [ {following}, %{self.block} ]"]
+        if result is not None:
+            heads.append(
+                f"  {result.text} = phi {self.type(result)} [ {carried.text}, %{before} ], "
+                f"[ {made.text}, %{self.block} ]"
+            )
+        self.lines[place:place] = heads
+        self.block = after
+        self.memo = outer
+        self.memo = self._steady()
+        self.names.pop(name)
+        if hidden is not None:
+            self.names[name] = hidden
+        return made
+
+    def _steady(self) -> dict[str, str]:
+        """Known values but for those that stand in memory, which a loop may change."""
+        return {k: v for k, v in self.memo.items() if not k.startswith("load ")}
+
+    def reduction(self, name: str, generator: ast.GeneratorExp) -> Value:
+        """One of `runtime`'s total, product, least and most, of a generator over ranges."""
+        start = {"total": 0.0, "product": 1.0, "least": math.inf, "most": -math.inf}[name]
+        how = {"total": "add", "product": "mul", "least": "smaller", "most": "larger"}[name]
+
+        def turn(loops: list, result: Value) -> Value:
+            if not loops:
+                value = self.double(self.value(generator.elt))
+                if how in ("add", "mul"):
+                    return self.widen(self.arithmetic(how, result, value))
+                return self.widen(self.extreme(how, value, result))
+            count = ast.literal_eval(loops[0].iter.args[0])
+            return self._turn(loops[0].target.id, count, result, lambda r: turn(loops[1:], r))
+
+        return turn(generator.generators, self.widen(literal(start)))
+
+    def _settle(self) -> None:
+        """Write down which lanes have failed so far."""
+        if self.faults is None:
+            return
+        vector = self.module.vector("i64")
+        known = self.known_faults()
+        text = self.instruction(f"sext {self.type(known)} {known.text} to {vector}")
+        self.lines.append(f"  store {vector} {text}, ptr %fault, align 8")
+        self.memo = {k: v for k, v in self.memo.items() if "%fault" not in k}
+        self.faults, self.marked = None, set()
+
     def _is_parameter(self, node: ast.expr) -> bool:
         return (
             isinstance(node, ast.Subscript)
             and isinstance(node.value, ast.Name)
-            and node.value.id in ("p", "c", "x")
+            and node.value.id in ("p", "c", "x", "s")
+            # Of states only rows: single ones stand inside expressions.
+            and (isinstance(node.slice, ast.Slice) or node.value.id != "s")
         )
 
     def _cut(self, needed: set[str]) -> None:
@@ -154,18 +257,14 @@ class Equations(Function):
         return ", ".join([*given, "ptr %inverse", "ptr %frame", "ptr %fault"])
 
     def _end(self) -> None:
-        if self.faults is not None:
-            vector = self.module.vector("i64")
-            known = self.known_faults()
-            text = self.instruction(f"sext {self.type(known)} {known.text} to {vector}")
-            self.lines.append(f"  store {vector} {text}, ptr %fault, align 8")
+        self._settle()
         self.module.text += [
             f"define internal void @{self.name}.{self.parts}({self._signature()}) "
             f"noinline {self.module.attributes()} {{",
-            *self.lines, "  ret void", "}",
+            "entry:", *self.lines, "  ret void", "}",
         ]  # fmt: skip
         self.parts, self.lines, self.memo = self.parts + 1, [], {}
-        self.faults, self.marked = None, set()
+        self.block = "entry"
         self.origins, self.sizes, self.nonzero = {}, {}, frozenset()
 
     def _whole(self) -> None:

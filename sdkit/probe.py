@@ -23,7 +23,7 @@ from .measures import Measure
 from .model import Model, Variable
 from .observations import Series
 from .parameters import Parameters
-from .simulation import simulate
+from .simulation import by_label, simulate
 
 # Lanes that go through together. Of most only extremes are kept, which the kernel finds; the
 # default run, of which checks may read every variable over time, goes alone.
@@ -73,15 +73,24 @@ class Runs:
 
         The values over time of the variables in `keep` can be read afterwards.
         """
-        values = {self._labels[key(n)]: float(x) for layer in layers for n, x in layer.items()}
-        values = {n: x for n, x in values.items() if x != self._variables[n].value}
+        values = {self._label(n): float(x) for layer in layers for n, x in layer.items()}
+        values = {n: x for n, x in values.items() if x != self._value(n)}
         number = self._index.setdefault(frozenset(values.items()), len(self._lanes))
         if number == len(self._lanes):
             self._lanes.append(values)
             self._keep.append(set())
-        self._keep[number].update(self._labels[key(name)] for name in keep)
+        self._keep[number].update(map(self._label, keep))
         self._wanted |= self._keep[number]
         return number
+
+    def _label(self, name: str) -> str:
+        """The name of a variable, hidden ones too, or of an element as the model spells it."""
+        return self._labels.get(key(name)) or self.model.find(name).name
+
+    def _value(self, label: str) -> float | None:
+        """The number of a constant, hidden ones too, or of an element."""
+        found = self._variables.get(label) or self.model.find(label)
+        return found.value
 
     def draws(self, n: int, seed: int, *layers: Mapping[str, float]) -> list[int]:
         """The lanes of draws from the priors, with `layers` above each."""
@@ -168,14 +177,15 @@ class Runs:
         copy = replace(self.model, variables=self._variables, hash=f"{self.model.hash} {hidden}")
         skipped = {*AXES} if self.everything else {*self._variables}
         skipped |= {n for n, v in self._variables.items() if v.kind in ("lookup", "control")}
-        outputs = [n for n, v in self._variables.items()
-                   if v.kind != "constant" and (n in self._wanted or n not in skipped)]  # fmt: skip
+        outputs = [label for n, v in self._variables.items() if v.kind != "constant"
+                   for label in v.defined
+                   if label in self._wanted or n not in skipped]  # fmt: skip
         self.program = program = compile_model(copy, outputs)
         self.every = max(round(self._bare.saveper / program.saveper), 1)
         steps = int((program.final_time - program.initial_time) / program.saveper + 1e-6)
         self.times = program.initial_time + program.saveper * np.arange(steps + 1)
         self._place = {name: i for i, name in enumerate(program.outputs)}
-        limits = [copy.variables[n].limits for n in program.outputs]
+        limits = [copy.owners[n].limits for n in program.outputs]
         self._floor = np.array([-np.inf if low is None else low for low, _ in limits])
         self._ceiling = np.array([np.inf if high is None else high for _, high in limits])
         if not outputs or self.plain:
@@ -245,7 +255,8 @@ class Runs:
         except SimulationError as error:
             self.failed[lane] = error.message
             return
-        values = {name: result[name].to_numpy()[:, 0, 0, 0] for name in self.program.outputs}
+        found = by_label(self.program.model, result)
+        values = {name: found[name] for name in self.program.outputs}
         self._extremes[lane] = np.array([[f(v) for v in values.values()] for f in (np.min, np.max)])
         self._series[lane] = {n: values[n] for n in self._keep[lane] if n in values}
 
@@ -261,7 +272,7 @@ class Runs:
         """A variable at every step of a lane (S202 where the lane failed)."""
         name = self.model.find(name).name
         if name not in self._place:  # a constant is known without a run
-            value = self._lanes[lane].get(name, self._variables[name].value)
+            value = self._lanes[lane].get(name, self._value(name))
             return np.full(len(self.times), value)
         self.need(lane)
         return self._series[lane][name]

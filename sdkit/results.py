@@ -40,7 +40,7 @@ from .run import Prepared, prepare, read_run, task_of, work_name
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
 from .sensitivity_study import execute_sensitivity
-from .simulation import simulate
+from .simulation import by_label, simulate
 from .switches import tracked
 
 _STAGE = ".sdkit-new-"
@@ -293,13 +293,13 @@ def default_run(
     """
     model = read_model(path)
     result = simulate(compile_model(model), set=changed)
-    names = list(result.data_vars)
-    columns = np.column_stack([result[name].to_numpy()[:, 0, 0, 0] for name in names])
+    found = by_label(model, result)
+    names, columns = list(found), np.column_stack(list(found.values()))
     times = [exact(time) for time in result["time"].to_numpy()]
     rows = [[time, *row] for time, row in zip(times, columns.tolist(), strict=True)]
     out = out or Path(f"{model.name}-run")
     write_table(out / "variables.csv", ["Time", *names], rows)
-    stocks = [n for n in names if model.variables[n].kind == "stock"]
+    stocks = [n for n in names if model.owners[n].kind == "stock"]
     try:
         picture = plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
     except OSError as error:

@@ -1,8 +1,8 @@
 """The part of every generated program that does not depend on the model.
 
-Plain Python that `vector.py` compiles as it stands. `source.py` copies this text behind the
-model's own functions (constants, drivers, initial, evaluate, remember, clip), so that a
-program needs nothing but Python to run. Arrays are Python lists in a plain run and
+Plain Python that `vector.py` compiles as it stands. `source.py` copies this text and that of
+`numerics.py` behind the model's own functions (constants, drivers, initial, evaluate, remember,
+clip), so that a program needs nothing but Python to run. Arrays are Python lists in a plain run and
 NumPy arrays in a compiled one; only operations that both have are used.
 
 A division by zero, the logarithm of a negative number and an exponential that overflows
@@ -11,7 +11,7 @@ raise an exception in both; what becomes NaN or infinite otherwise is caught onc
 
 import math
 
-SMALL = 1e-6  # what Vensim takes for zero in ZIDZ, XIDZ, QUANTUM and in comparing times
+from .numerics import larger, smaller
 
 # What a gauge measures in a window, and the rows that say so (see `measure`).
 VALUE, MEAN, SUM, CHANGE, PEAK, TROUGH, PEAK_TIME, TROUGH_TIME = range(8)
@@ -19,159 +19,6 @@ NO_TERM, NORMAL, LOGNORMAL, STUDENT_T, NEGATIVE_BINOMIAL = range(5)
 OUTPUT, MANY, SUMS, KIND, TERM, SCALED, SCALE, START, FIRST, END, STRIDE = range(11)
 OPENS, CLOSES, COLUMN = range(3)
 OBSERVED, SPREAD, CONSTANT, FREEDOM = range(4)
-
-
-def smaller(a, b):
-    return a if a < b or a != a else b
-
-
-def larger(a, b):
-    return a if a > b or a != a else b
-
-
-def finite(x):
-    """`x`; compiled code goes on with infinity where plain Python raises this by itself."""
-    if math.isinf(x):
-        raise OverflowError("a number too large")
-    return x
-
-
-def exp(x):
-    return finite(math.exp(x))
-
-
-def ln(x):
-    if x <= 0.0:
-        raise ValueError("LN of zero or of a negative number")
-    return math.log(x)
-
-
-def log(x, base):
-    return ln(x) / ln(base)
-
-
-def sqrt(x):
-    if x < 0.0:
-        raise ValueError("SQRT of a negative number")
-    return math.sqrt(x)
-
-
-def arcsin(x):
-    if x < -1.0 or x > 1.0:
-        raise ValueError("ARCSIN of a number outside -1 to 1")
-    return math.asin(x)
-
-
-def arccos(x):
-    if x < -1.0 or x > 1.0:
-        raise ValueError("ARCCOS of a number outside -1 to 1")
-    return math.acos(x)
-
-
-def power(base, exponent):
-    if base < 0.0 and exponent != math.floor(exponent):
-        raise ValueError("a fractional power of a negative number")
-    if base == 0.0 and exponent < 0.0:
-        raise ZeroDivisionError("a negative power of zero")
-    return finite(base**exponent)
-
-
-def integer(x):
-    return x - x % 1.0 if x >= 0.0 else (-x) % 1.0 + x
-
-
-def quantum(x, size):
-    return x if size < SMALL else size * integer(x / size)
-
-
-def modulo(x, size):
-    return x - quantum(x, size)
-
-
-def zidz(a, b):
-    return 0.0 if abs(b) < SMALL else a / b
-
-
-def xidz(a, b, x):
-    return x if abs(b) < SMALL else a / b
-
-
-def step(t, dt, height, start):
-    return height if t + 0.5 * dt > start else 0.0
-
-
-def ramp(t, slope, start, end):
-    return slope * (smaller(end, t) - start) if t + SMALL > start else 0.0
-
-
-def ramp_on(t, slope, start):
-    return slope * (t - start) if t + SMALL > start else 0.0
-
-
-def pulse(t, dt, start, width):
-    """As Vensim's reference has it; half a step keeps rounding out of the comparisons."""
-    middle = t + 0.5 * dt
-    end = start + (width if width > 0.0 else dt)
-    return 1.0 if middle > start and middle < end else 0.0
-
-
-def pulse_train(t, dt, start, interval, width, end):
-    middle = t + 0.5 * dt
-    if interval <= 0.0:
-        return pulse(t, dt, start, width)
-    if middle > start and middle < end:
-        return 1.0 if (middle - start) % interval < larger(width, dt) else 0.0
-    return 0.0
-
-
-def lookup(x, xs, ys):
-    last = len(xs) - 1
-    if x <= xs[0]:
-        return ys[0]
-    if x >= xs[last]:
-        return ys[last]
-    low = 0
-    while last - low > 1:
-        middle = (low + last) // 2
-        if xs[middle] <= x:
-            low = middle
-        else:
-            last = middle
-    rise = ys[last] - ys[low]
-    width = xs[last] - xs[low]
-    slope = rise / width
-    steep = math.isinf(slope)
-    return ys[low] + (rise * ((x - xs[low]) / width) if steep else (x - xs[low]) * slope)
-
-
-def lookup_extrapolate(x, xs, ys):
-    last = len(xs) - 1
-    if x < xs[0]:
-        return ys[0] + (x - xs[0]) * ((ys[1] - ys[0]) / (xs[1] - xs[0]))
-    if x > xs[last]:
-        slope = (ys[last] - ys[last - 1]) / (xs[last] - xs[last - 1])
-        return ys[last] + (x - xs[last]) * slope
-    return lookup(x, xs, ys)
-
-
-def lookup_hold_backward(x, xs, ys):
-    last = len(xs) - 1
-    while last > 0 and xs[last] > x:
-        last -= 1
-    return ys[last]
-
-
-def delay_order(order, time, dt):
-    """PySD and Vensim drop stages of a delay that is shorter than order times the step."""
-    left = float(math.floor(smaller(float(order), time * (1.0 + SMALL) / dt)))
-    if left < 1.0:
-        raise ValueError("a delay time shorter than TIME STEP")
-    return left
-
-
-def fixed_steps(time, dt):
-    """Steps of a DELAY FIXED; half a step rounds up."""
-    return math.floor(larger(time / dt, 1.0) + 0.5 + SMALL)
 
 
 def refuse(values, count):
@@ -233,6 +80,7 @@ def advance(k, p, c, x, y, s, m, work, rk4, start, dt, at):
         for i in range(STATES):
             s[i] = s[i] + dt * d1[i]
     clip(s)
+    draw(m)
     at[0] = k + 1
     refuse(s, STATES)
 

@@ -1,15 +1,15 @@
 """Lanes in, a labelled result out: the one call that every question goes through.
 
-A result is an xarray.Dataset with dimensions (time, scenario, policy, draw), one data
-variable a model variable, its unit in attrs["units"]. A single run is plain Python; an
-ensemble runs the same text compiled by LLVM (`ensemble.py`).
+A result is an xarray.Dataset with dimensions (time, scenario, policy, draw), then the
+subscripts of an array; one data variable a model variable, its unit in attrs["units"]. A
+single run is plain Python; an ensemble runs the same text compiled by LLVM (`ensemble.py`).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,15 @@ from .compile import Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment
+from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
 from .layout import AXES
 from .measures import measure_unit
-from .model import Model
+from .model import Model, reader_of
+from .noise import beginnings
 from .store import Store, open_store
 from .translate import run_with_pysd
+from .variables import Variable
 
 METHODS = ("euler", "rk4")
 _MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single draws
@@ -34,18 +37,21 @@ def simulate(
     program: Program | Model,
     experiment: Experiment | None = None,
     *,
-    set: Mapping[str, float] | None = None,
+    set: Mapping[str, float | Sequence[float]] | None = None,
     method: str | None = None,
     time_step: float | None = None,
     engine: str = "compiled",
     progress: Progress | None = None,
     threads: int | None = None,
     store: str | Path | None = None,
+    seed: int = 0,
 ) -> xr.Dataset:
     """Run a model.
 
     Without an experiment: one run of every variable, saved at SAVEPER, with the constants
-    named in `set` changed. With one: every scenario, policy and draw of it, the outputs and
+    named in `set` changed; an array by its name (one number for all, or a list of all in the order
+    of `Variable.labels`) or element by element, and INITIAL TIME, FINAL TIME, TIME STEP and
+    SAVEPER too. With one: every scenario, policy and draw of it, the outputs and
     times that it names. `method` "euler" or "rk4" overrides the model's own, `time_step`
     its step. `engine="pysd"` runs the model through PySD, which integrates by Euler only.
     `store` names a folder for an ensemble that is larger than memory: its chunks are written
@@ -53,9 +59,13 @@ def simulate(
     from there when it is used (`quantiles` needs little memory). Chunks in which lanes fail are
     left out, and S202 is raised at the end: such a store is not finished until its draws are.
 
+    Random functions draw from streams that `seed`, the draw and the variable decide, the same in
+    all scenarios and policies. With PySD they come from NumPy's, seeded with it.
+
     `progress` is called with the work done and the whole of it, now and then, and may raise.
 
-    Returns a Dataset with dimensions (time, scenario, policy, draw); a measure without or with
+    Returns a Dataset with dimensions (time, scenario, policy, draw), and behind them one for each
+    subscript, named after its range; a measure without or with
     one window has no time, one with several a dimension "NAME window" (their ends). Outputs bear
     the model's own spelling. Raises SimulationError: S201 a value became NaN or infinite in a
     single run, S202 lanes of an ensemble failed (`failures` lists them), S203 to S209 bad names,
@@ -67,54 +77,73 @@ def simulate(
         raise SimulationError("S205", f"integration method {method!r}")
     if store is not None and experiment is None:
         raise SimulationError("S207", "a store is for ensembles")
+    values = dict(set or {})
     if engine == "pysd":
         model = program if isinstance(program, Model) else program.model
-        return _simulate_pysd(model, dict(set or {}), method, experiment, time_step)
+        return _simulate_pysd(model, values, method, experiment, time_step, seed)
     if engine != "compiled":
         raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
     if isinstance(program, Model):
         program = compile_model(program, experiment.outputs if experiment else None)
+    values = _by_label(program, values)
+    program = program.timed(
+        {n: v for n, v in values.items() if n in program.timing or key(n) in CONTROLS}
+    )
     rk4 = (method or program.model.method) == "rk4"
     dt = program.time_step if time_step is None else float(time_step)
     if not (math.isfinite(dt) and dt > 0):
         raise SimulationError("S204", f"a time step of {time_step}")
     if experiment is None:
-        return _single(program, dict(set or {}), rk4, dt)
-    names = [*experiment.outputs, *(m.variable for m in experiment.measures)]
+        return _single(program, values, rk4, dt, seed)
+    names = [*experiment.outputs, *(program.model.scalar(m.variable).name
+                                    for m in experiment.measures)]  # fmt: skip
     # What is not asked for need not be computed: a kernel of all variables is half as fast.
-    names = list(dict.fromkeys(program.model.find(name).name for name in names))
+    names = list(dict.fromkeys(n for name in names for n in program.model.find(name).defined))
     if {*names} != {*program.outputs}:
         program = program.with_outputs(names)
-    defaults = _vector(program, dict(set or {}), dt)
-    ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads)
+    defaults = _vector(program, values, dt)
+    ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads, seed)
     if store is not None:
         return _stream_ensemble(ensemble, Path(store), progress)
     return _simulate_ensemble(ensemble, progress)
 
 
-def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndarray:
-    """The constants of one run (shape: parameters), defaults overlaid with `values`."""
-    labels = {}
+def _by_label(program: Program, values: Mapping[str, float | Sequence[float]]) -> dict[str, float]:
+    """Values by the labels of constants and time settings, arrays element by element."""
+    found: dict[str, float] = {}
     for name, value in values.items():
         if not program.model.has(name):
             raise ParameterError("P305", f"{program.model.name} has no constant {name!r}")
         variable = program.model.find(name)
-        if variable.kind != "constant":
+        if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
-        if variable.name in program.frozen and value != variable.value:
-            raise ParameterError(
-                "P309", f"{variable.name!r} is the order of a delay, or sets the time"
-            )
-        if not math.isfinite(value):
-            raise ParameterError("P308", f"{variable.name} = {value}")
-        low, high = variable.limits
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise ParameterError("P308", f"{variable.name} = {value:g} is outside [{low}, {high}]")
-        labels[variable.name] = float(value)
+        try:
+            numbers = np.broadcast_to(np.asarray(value, dtype=float).ravel(), len(variable.labels))
+        except (TypeError, ValueError):
+            count = len(variable.labels)
+            raise ParameterError("P308", f"{variable.name} takes {count} number(s)") from None
+        for label, number in zip(variable.labels, numbers.tolist(), strict=True):
+            _check_value(program, variable, label, number)
+            found[label] = number
+    return found
+
+
+def _check_value(program: Program, variable: Variable, label: str, value: float) -> None:
+    if label in program.frozen and value != program.model.find(label).value:
+        raise ParameterError("P309", f"{label!r} is the order of a delay")
+    if not math.isfinite(value):
+        raise ParameterError("P308", f"{label} = {value}")
+    low, high = variable.limits
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ParameterError("P308", f"{label} = {value:g} is outside [{low}, {high}]")
+
+
+def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndarray:
+    """The constants of one run (shape: parameters), defaults overlaid with `values` by label."""
     p = np.array(program.defaults)
-    for i, name in enumerate(program.parameters):
-        if name in labels:
-            p[i] = labels[name]
+    for i, name in enumerate(program.parameters[:-4]):
+        if name in values:
+            p[i] = values[name]
     p[-2] = dt
     return p
 
@@ -122,7 +151,7 @@ def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndar
 # -- one run, in plain Python ------------------------------------------------------------
 
 
-def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
+def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> xr.Dataset:
     space = plain(program.source)
     p = _vector(program, values, dt).tolist()
     steps = steps_of(program, dt)
@@ -138,6 +167,8 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
     s = [0.0] * program.states
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
+    for place, six in zip(program.streams, _first_numbers(program, seed), strict=True):
+        m[place : place + 6] = six
     work, at = scratch(program), [-1]
     start = program.initial_time
     try:
@@ -153,9 +184,43 @@ def _single(program: Program, values: dict, rk4: bool, dt: float) -> xr.Dataset:
             "S201", _sentence(found, start + max(at[0], 0) * dt, values)
         ) from None
     times = start + dt * np.array(saves)
-    arrays = {name: np.array(row) for name, row in zip(program.outputs, out, strict=True)}
-    _warn_missing(program, arrays)
+    found = {name: np.array(row) for name, row in zip(program.outputs, out, strict=True)}
+    _warn_missing(program, found)
+    own = {v.name: v for v in map(program.model.owners.get, program.outputs)}
+    arrays = {name: _whole(variable, found) for name, variable in own.items()}
     return _dataset(program.model, arrays, times, rk4, dt)
+
+
+def _first_numbers(program: Program, seed: int) -> list[list[float]]:
+    """Where the streams of a single run begin: those of draw 0."""
+    return beginnings(seed, np.zeros(1), len(program.streams))[0].tolist()
+
+
+def _whole(variable: Variable, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """An array from its elements by label, whose own dimensions come first; NaN where none is."""
+    if not variable.axes:
+        return found[variable.name]
+    one = next(found[label] for label in variable.labels if label in found)
+    rows = [found.get(label, np.full(one.shape, np.nan)) for label in variable.labels]
+    return np.stack(rows, axis=-1).reshape(
+        *one.shape, *(len(elements) for _, elements in variable.axes)
+    )
+
+
+def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
+    """The values of a single run over time (shape: times), by label: arrays element by element."""
+    found = {}
+    for name in result:
+        variable = model.find(name)
+        rows = result[name].to_numpy()[:, 0, 0, 0].reshape(result.sizes["time"], -1).T
+        pairs = zip(variable.labels, rows, strict=True)
+        found |= {label: row for label, row in pairs if label in set(variable.defined)}
+    return found
+
+
+def _own_axes(variable: Variable) -> dict[str, tuple[str, ...]]:
+    """The dimensions of an array behind the four, by a name that none of those bears."""
+    return {f"{n} range" if n in AXES else n: elements for n, elements in variable.axes}
 
 
 def _sentence(found: tuple, time: float, values: Mapping[str, float]) -> str:
@@ -175,15 +240,15 @@ def _warn_missing(program: Program, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _dataset(model, arrays, times, rk4, dt) -> xr.Dataset:
-    """A single run: arrays of shape (time,) by name."""
-    return xr.Dataset(
-        {
-            name: (AXES, values[:, None, None, None], {"units": model.find(name).unit})
-            for name, values in arrays.items()
-        },
-        coords={"time": times, "scenario": ["default"], "policy": ["default"], "draw": [0]},
-        attrs=_attributes(model, rk4, dt),
-    )
+    """A single run: by name arrays of shape (time, subscripts)."""
+    data, axes = {}, {}
+    for name, values in arrays.items():
+        variable = model.find(name)
+        own = _own_axes(variable)
+        axes |= {dim: list(elements) for dim, elements in own.items()}
+        data[name] = ((*AXES, *own), values[:, None, None, None], {"units": variable.unit})
+    single = {"time": times, "scenario": ["default"], "policy": ["default"], "draw": [0]}
+    return xr.Dataset(data, coords=single | axes, attrs=_attributes(model, rk4, dt))
 
 
 def _attributes(model: Model, rk4: bool, dt: float) -> dict:
@@ -195,19 +260,20 @@ def _attributes(model: Model, rk4: bool, dt: float) -> dict:
     }
 
 
-def _simulate_pysd(model: Model, values, method, experiment, time_step) -> xr.Dataset:
+def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) -> xr.Dataset:
     if experiment is not None or time_step is not None:
         raise SimulationError("S207", 'engine="pysd" makes single runs at the model\'s own step')
     if (method or model.method) != "euler":
         raise SimulationError("S206", f"{model.name} asks for {(method or model.method).upper()}")
-    frame, columns = run_with_pysd(
-        model.path, model.text, {model.find(n).name: v for n, v in values.items()}
-    )
+    file, _ = reader_of(model.path, model.text).abstract()
+    given = {model.find(n).name: v for n, v in values.items()}
+    frame = run_with_pysd(model.path, file, given, model.data, seed)
     times = np.asarray(frame.index, dtype=float)
     arrays = {}
-    for label, column in columns.items():
-        if label in model.variables and model.variables[label].kind != "lookup":
-            arrays[label] = np.asarray(frame[column], dtype=float)
+    for variable in model.variables.values():
+        if variable.kind != "lookup" and all(label in frame for label in variable.labels):
+            rows = {label: np.asarray(frame[label], dtype=float) for label in variable.labels}
+            arrays[variable.name] = _whole(variable, rows)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
     return _dataset(model, arrays, times, False, dt)
 
@@ -264,28 +330,41 @@ def _stream_ensemble(ensemble: Ensemble, path: Path, progress: Progress | None) 
 
 def _by_name(ensemble: Ensemble, arrays: dict, values: np.ndarray) -> dict[str, np.ndarray]:
     """The values of each result: its columns, or the one column of what has no axis of its own."""
-    return {
-        name: values[columns] if len(arrays[name][0]) == len(AXES) else values[columns.start]
-        for name, columns in ensemble.plan.columns.items()
-    }
+    found, columns = {}, ensemble.plan.columns
+    for name, (dims, _) in arrays.items():
+        if name in columns:
+            own = columns[name]
+            several = len(dims) == len(AXES)
+            found[name] = values[own] if several else values[own.start]
+        else:
+            variable = ensemble.program.model.find(name)
+            own = {n: values[columns[n]] for n in variable.defined}
+            found[name] = _whole(variable, own)
+    return found
 
 
 def _described(ensemble: Ensemble) -> tuple[dict, dict]:
     """Of each result its dimensions and unit, and the coordinates of all dimensions."""
     experiment, model = ensemble.experiment, ensemble.program.model
-    arrays = {name: (AXES, model.find(name).unit) for name in ensemble.outputs}
     axes = {
         "time": np.asarray(experiment.times, dtype=float),
         "scenario": [s.name for s in experiment.scenarios],
         "policy": [s.name for s in experiment.policies],
         "draw": np.asarray(ensemble.draws.index),
     }
+    arrays, subscripts = {}, {}
+    for name in experiment.outputs:
+        variable = model.find(name)
+        own = _own_axes(variable)
+        subscripts |= {dim: list(elements) for dim, elements in own.items()}
+        arrays[variable.name] = ((*AXES, *own), variable.unit)
     if not len(experiment.times):
-        arrays, axes = {}, {n: a for n, a in axes.items() if n != "time"}
+        arrays, subscripts = {}, {}
+        axes = {n: a for n, a in axes.items() if n != "time"}
     for measure in experiment.measures:
         dims = AXES[1:]
         if measure.likelihood is None and len(measure.windows) > 1:
             dims = (f"{measure.name} window", *dims)
             axes[dims[0]] = [float(end) for _, end in measure.windows]
         arrays[measure.name] = (dims, measure_unit(model, measure))
-    return arrays, axes
+    return arrays, axes | subscripts

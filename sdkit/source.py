@@ -1,30 +1,21 @@
 """The text of a program: readable Python, written from a layout.
 
-Names of variables become identifiers of this module's own; labels stand in comments and
-strings only, escaped.
+Labels stand in comments and strings only, escaped.
 """
 
 from __future__ import annotations
 
 import inspect
-import keyword
 import re
 
-from . import runtime
-from .errors import ModelError
-from .expressions import key
-from .functions import FUNCTIONS, LOOKUPS
+from . import numerics, runtime
+from .expressions import CONTROLS, key
+from .formulas import Formulas, number_text, tuple_text
 from .hoist import owner
-from .layout import READS, REMEMBERS, Layout, State
+from .layout import Layout
+from .states import READS, REMEMBERS, Block
+from .subscripts import index_of
 
-_LOCALS = (
-    "k t begin dt p c x s m d o i at out work first last saves begun total column averaged rk4 "
-    "start constants drivers initial evaluate remember clip lane math "
-    "STATES OUTPUTS DERIVED DRIVERS MEMORY BUFFERS "
-    "MISSING_VALUES RK4 DEFAULTS NAMES abs float int range len list max min print round"
-)
-_RESERVED = set(keyword.kwlist) | set(keyword.softkwlist) | set(dir(runtime)) | set(_LOCALS.split())
-_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _MAIN = '''
 
 def lane(p, steps, every, rk4):
@@ -36,6 +27,8 @@ def lane(p, steps, every, rk4):
     s = [0.0] * STATES
     m = [0.0] * (MEMORY + BUFFERS * (steps + 1))
     m[0] = steps + 1.0
+    for i, place in enumerate(STREAMS):
+        m[place : place + 6] = [float(12345 + 7919 * i + j) for j in range(6)]
     work = [[0.0] * max(STATES, OUTPUTS) for _ in range(8)]
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in range(OUTPUTS)]
@@ -65,182 +58,16 @@ def write_source(layout: Layout) -> tuple[str, dict[int, str], tuple[float, ...]
     return _Writer(layout).write()
 
 
-class _Writer:
+class _Writer(Formulas):
     def __init__(self, layout: Layout):
-        self.layout = layout
-        self.model, self.by_key = layout.model, layout.by_key
-        self.states, self.expressions = layout.states, layout.expressions
-        self.memory, self.derived = layout.memory, layout.derived
+        super().__init__(layout)
         self.known = {*layout.derived, *layout.drivers}
-        self.tables: dict[tuple, str] = {}
-        self.identifiers: dict[str, str] = {}
-
-    def _identifier(self, k: str) -> str:
-        if k not in self.identifiers:
-            plain = re.sub(r"[^a-z0-9_]+", "_", k).strip("_") or "v"
-            plain = plain[:60]
-            if plain[0].isdigit() or plain in _RESERVED:
-                plain = f"v_{plain}"
-            taken = set(self.identifiers.values())
-            name, number = plain, 2
-            while name in taken:
-                name, number = f"{plain}_{number}", number + 1
-            self.identifiers[k] = name
-        return self.identifiers[k]
-
-    # -- text ------------------------------------------------------------------------
-
-    def _text(self, node: tuple, start: bool, level: int = 0) -> str:
-        """Python for an expression; parentheses where `level` asks for them."""
-        kind = node[0]
-        if kind == "number":
-            return _number(node[1], level)
-        if kind == "name":
-            return self._name(node[1])
-        if kind == "negative":
-            text = f"-{self._text(node[1], start, 3)}"
-            return f"({text})" if level > 0 else text
-        if kind == "arithmetic":
-            return self._arithmetic(node, start, level)
-        if kind in ("compare", "and", "or", "not"):
-            text = f"1.0 if {self._truth(node, start)} else 0.0"
-            return f"({text})"
-        if kind == "slot":
-            return self._value(self.states[node[1]], start, level)
-        if kind in ("lookup", "table"):
-            points = node[1] if kind == "table" else self.by_key[node[1]].expression[1]
-            table = self.tables.setdefault(points, f"TABLE_{len(self.tables) + 1}")
-            argument = self._text(node[2], start)
-            return f"{LOOKUPS[points[2]]}({argument}, {table}_X, {table}_Y)"
-        if kind != "call":
-            raise ModelError("M109", f"{self.model.path.name}: {kind!r} inside an expression")
-        name, arguments = node[1], node[2]
-        if name == "active_initial":
-            return self._text(arguments[1 if start else 0], start, level)
-        inner = [
-            self._truth(argument, start)
-            if name == "if_then_else" and i == 0
-            else self._text(argument, start)
-            for i, argument in enumerate(arguments)
-        ]
-        text = FUNCTIONS[name].text.format(*inner)
-        return f"({text})" if " * " in text and level > 0 else text
-
-    def _arithmetic(self, node: tuple, start: bool, level: int) -> str:
-        operator, a, b = node[1:]
-        if operator == "^":
-            return f"power({self._text(a, start)}, {self._text(b, start)})"
-        own = _PRECEDENCE.get(operator)
-        if own is None:
-            raise ModelError("M109", f"{self.model.path.name}: the operator {operator!r}")
-        text = f"{self._text(a, start, own)} {operator} {self._text(b, start, own + 1)}"
-        return f"({text})" if level > own else text
-
-    def _truth(self, node: tuple, start: bool) -> str:
-        kind = node[0]
-        if kind == "compare":
-            operator = {"=": "==", "<>": "!="}.get(node[1], node[1])
-            return f"{self._text(node[2], start, 1)} {operator} {self._text(node[3], start, 1)}"
-        if kind in ("and", "or"):
-            return f"({self._truth(node[1], start)} {kind} {self._truth(node[2], start)})"
-        if kind == "not":
-            return f"not ({self._truth(node[1], start)})"
-        return f"{self._text(node, start, 1)} != 0.0"
-
-    def _name(self, k: str) -> str:
-        if k == "time":
-            return "t"
-        if k == "dt" and k not in self.by_key:
-            return "dt"
-        if k in ("starttime", "stoptime") and k not in self.by_key:
-            return self._identifier("initial_time" if k == "starttime" else "final_time")
-        return "dt" if k == "time_step" else self._identifier(k)
-
-    def _value(self, state: State, start: bool, level: int = 0) -> str:
-        s, m = state.slot, state.memory
-        part = [self._text(p, start) for p in state.parts]
-        if state.kind in ("stock", "non-negative stock"):
-            return f"s[{s}]"
-        if state.kind == "smooth":
-            return f"s[{s + state.order - 1}]"
-        if state.kind == "delay":
-            text = f"s[{s - 1} + int(m[{m}])] / ({part[1]})"
-            return f"({text})" if level > 1 else text
-        if state.kind == "delay n":
-            text = f"s[{s - 1} + int(m[{m}])] / m[{m + 1}]"
-            return f"({text})" if level > 1 else text
-        if state.kind == "trend":
-            return f"zidz({part[0]} - s[{s}], ({part[1]}) * abs(s[{s}]))"
-        if state.kind == "sample if true":
-            return f"({part[1]} if {self._truth(state.parts[0], start)} else m[{m}])"
-        if state.kind == "delay fixed":
-            base = f"{self.memory} + {state.buffer} * int(m[0])"
-            if start:
-                return f"m[{m + 1}]"
-            return f"(m[{base} + k - int(m[{m}])] if k >= m[{m}] else m[{m + 1}])"
-        return f"m[{m}]"
-
-    def _starts(self, state: State) -> list[str]:
-        s, m, order = state.slot, state.memory, state.order
-        part = [self._text(p, True) for p in state.parts]
-        if state.kind in ("stock", "non-negative stock"):
-            return [f"s[{s}] = {part[1]}"]
-        if state.kind == "smooth":
-            return [f"s[{s}] = {part[2]}"] + [f"s[{s + i}] = s[{s}]" for i in range(1, order)]
-        if state.kind in ("delay", "delay n"):
-            lines = [
-                f"m[{m}] = delay_order({order}.0, {part[1]}, dt)",
-                f"s[{s}] = ({part[2]}) * ({part[1]})",
-            ]
-            lines += [f"s[{s + i}] = s[{s}]" for i in range(1, order)]
-            if state.kind == "delay n":
-                lines += [f"m[{m + 1 + i}] = {part[1]}" for i in range(order)]
-            return lines
-        if state.kind == "trend":
-            return [f"s[{s}] = ({part[0]}) / (1.0 + ({part[2]}) * ({part[1]}))"]
-        if state.kind == "delay fixed":
-            return [f"m[{m}] = fixed_steps({part[1]}, dt)", f"m[{m + 1}] = {part[2]}"]
-        return [f"m[{m}] = {part[0 if state.kind == 'initial' else 2]}"]
-
-    def _rates(self, state: State) -> list[str]:
-        s, m, order = state.slot, state.memory, state.order
-        part = [self._text(p, False) for p in state.parts]
-        if state.kind in ("stock", "non-negative stock"):
-            return [f"d[{s}] = {part[0]}"]
-        if state.kind == "trend":
-            return [f"d[{s}] = ({part[0]} - s[{s}]) / ({part[1]})"]
-        if state.kind == "smooth":
-            factor = f" * {order}.0" if order > 1 else ""
-            lines = [f"d[{s}] = ({part[0]} - s[{s}]){factor} / ({part[1]})"]
-            for i in range(s + 1, s + order):
-                lines.append(f"d[{i}] = (s[{i - 1}] - s[{i}]){factor} / ({part[1]})")
-            return lines
-        if state.kind in ("delay", "delay n"):
-            lines = []
-            for i in range(order):
-                times = [f"({part[1]})"] * 2
-                if state.kind == "delay n":  # each stage empties at the delay time it was filled at
-                    times = [f"m[{m + i - 1}]", f"m[{m + i}]"]
-                    times = [
-                        t if j > 0 else f"({part[1]})"
-                        for t, j in zip(times, (i - 1, i), strict=True)
-                    ]
-                inflow = f"({part[0]})" if i == 0 else f"s[{s + i - 1}] / {times[0]}"
-                lines.append(f"d[{s + i}] = ({inflow} - s[{s + i}] / {times[1]}) * m[{m}]")
-            return lines
-        return []
-
-    def _remembers(self, state: State) -> list[str]:
-        m = state.memory
-        part = [self._text(p, False) for p in state.parts]
-        if state.kind == "sample if true":
-            return [f"m[{m}] = {self._value(state, False)}"]
-        if state.kind == "delay fixed":
-            return [f"m[{self.memory} + {state.buffer} * int(m[0]) + k] = {part[0]}"]
-        if state.kind == "delay n":
-            lines = [f"m[{m + 1 + i}] = m[{m + i}]" for i in range(state.order - 1, 0, -1)]
-            return [*lines, f"m[{m + 1}] = {part[1]}"]
-        return []
+        first = 0
+        self.parameter_at: dict[str, int] = {}
+        for k, variable in self.by_key.items():
+            if variable.kind == "constant":
+                self.parameter_at[k] = first
+                first += layout.size(k)
 
     # -- functions of the program ----------------------------------------------------
 
@@ -251,30 +78,69 @@ class _Writer:
         """
         words = set(re.findall(r"[A-Za-z_]\w*", " ".join(line for line, _ in text)))
         lines = []
-        places = {key(n): f"p[{i}]" for i, n in enumerate(self.layout.parameters)}
-        places |= {k: f"c[{i}]" for k, i in self.derived.items()}
-        places |= {k: f"x[{i}]" for k, i in self.layout.drivers.items()}
-        for k, place in places.items():
+        places = {k: ("p", i) for k, i in self.parameter_at.items()}
+        first = len(self.layout.parameters) - len(CONTROLS)
+        places |= {k: ("p", first + i) for i, k in enumerate(CONTROLS)}
+        places |= {k: ("c", i) for k, i in self.layout.derived_at.items()}
+        places |= {k: ("x", i) for k, i in self.layout.drivers_at.items()}
+        for k, (array, i) in places.items():
             if k in self.identifiers and self.identifiers[k] in words:
-                lines.append((f"{self.identifiers[k]} = {place}", k))
+                at = f"{i}:{i + self.layout.size(k)}" if self._is_array(k) else i
+                lines.append((f"{self.identifiers[k]} = {array}[{at}]", k))
         if "begin" in words:
             lines.append((f"begin = {begin}", ""))
         return lines
 
-    def _assign(self, node: tuple, start: bool) -> list[tuple[str, str]]:
-        if node[0] == "slot":
-            owner = self.layout.owner(node)
-            return [(line, owner) for line in self._starts(self.states[node[1]])]
-        k = node[1]
-        if k not in self.expressions or k in self.known:
-            return []
-        return [(f"{self._name(k)} = {self._text(self.expressions[k], start)}", k)]
+    def _is_array(self, k: str) -> bool:
+        return k in self.by_key and bool(self.by_key[k].axes)
+
+    def _assign(self, nodes: list[tuple], start: bool) -> list[tuple[str, str]]:
+        """Statements that compute what these nodes stand for, in their order."""
+        body: list[tuple[str, str]] = []
+        begun: set[str] = set()
+        for node in nodes:
+            if node[0] == "slot":
+                state = self.states[node[1]]
+                lines, k = self._looped(state.loops, self._starts(state)), self.layout.owner(node)
+            elif node[1] not in self.expressions or node[1] in self.known:
+                continue
+            else:
+                lines, k = self._equation(node[1], start, begun), node[1]
+            body += [(line, k) for line in lines]
+        return body
+
+    def _equation(self, k: str, start: bool, begun: set[str]) -> list[str]:
+        """The statements of one equation; an array is made before the first of its elements."""
+        expression = self.expressions[k]
+        text = self._text(expression, start)
+        part = self.layout.parts.get(k)
+        if part is None:
+            return [f"{self._name(k)} = {text}"]
+        if (
+            expression[0] == "slot"
+            and not start
+            and self._is_row(part)
+            and ("stock" in self.states[expression[1]].kind)
+        ):
+            first = self.states[expression[1]].slot
+            return [f"{self._name(k)} = s[{first}:{first + self.layout.size(k)}]"]
+        variable, shape = part.variable, self.layout.shape(part.variable)
+        name, size = self._name(variable), self.layout.size(variable)
+        lines = []
+        if variable not in begun:
+            begun.add(variable)
+            lines.append(f"{name} = [0.0] * {size}")
+        assignment = f"{name}[{self._place(shape, index_of(part.box))}] = {text}"
+        return [*lines, *self._looped(part.loops, [assignment])]
+
+    def _is_row(self, part: Block) -> bool:
+        """Whether an equation gives all elements of its array in their order."""
+        whole = [tuple(range(n)) for n in self.layout.shape(part.variable)]
+        return len(self.layout.blocks[part.variable]) == 1 and list(part.box) == whole
 
     def _initial(self) -> list[tuple[str, str]]:
         slots = [("slot", i) for i in range(len(self.states))]
-        body = []
-        for node in self.layout.order(slots, True, self.known):
-            body += self._assign(node, True)
+        body = self._assign(self.layout.order(slots, True, self.known), True)
         return self._loads(body) + body
 
     def _evaluate(self) -> list[tuple[str, str]]:
@@ -282,42 +148,72 @@ class _Writer:
         for i, state in enumerate(self.states):
             for part in READS[state.kind][2]:
                 wanted += self.layout.needs(state.parts[part], False)
-            rates += [(line, self.layout.owner(("slot", i))) for line in self._rates(state)]
-        wanted += [("name", key(name)) for name in self.layout.outputs]
-        body = []
-        for node in self.layout.order(wanted, False, self.known):
-            body += self._assign(node, False)
-        body += rates
-        body += [
-            (f"o[{i}] = {self._name(key(name))}", key(name))
-            for i, name in enumerate(self.layout.outputs)
-        ]
+            lines = self._looped(state.loops, self._rates(state))
+            rates += [(line, self.layout.owner(("slot", i))) for line in lines]
+        outputs = self._outputs()
+        wanted += [("name", b) for k, _, _ in outputs for b in self.layout.blocks.get(k, (k,))]
+        body = self._assign(self.layout.order(wanted, False, self.known), False) + rates
+        for k, first, count in outputs:
+            body += [(line, k) for line in self._stored("o", first, k, count)]
         return self._loads(body, "p[-4] + k * dt") + body
 
+    def _outputs(self) -> list[tuple[str, int, int | tuple[int, ...]]]:
+        """What goes into o: a variable, its first place there, and whether all of it or which."""
+        found, labels, at = [], self.layout.outputs, 0
+        while at < len(labels):
+            variable = self.model.owners[labels[at]]
+            own, k = variable.labels, key(variable.name)
+            if labels[at : at + len(own)] == own:
+                found.append((k, at, len(own)))
+                at += len(own)
+            else:
+                found.append((k, at, -own.index(labels[at]) - 1))
+                at += 1
+        return found
+
+    def _stored(self, array: str, first: int, k: str, count: int = 1) -> list[str]:
+        """Statements that put a variable into an array; where count < 0, one element of it."""
+        name = self._name(k)
+        if not self._is_array(k):
+            return [f"{array}[{first}] = {name}"]
+        if count < 0:
+            return [f"{array}[{first}] = {name}[{-count - 1}]"]
+        at = f"{first} + i1" if first else "i1"
+        return self._looped((("i1", count),), [f"{array}[{at}] = {name}[i1]"])
+
     def _remember(self) -> list[tuple[str, str]]:
-        wanted, body, lines = [], [], []
+        wanted, lines = [], []
         for i, state in enumerate(self.states):
             for part in REMEMBERS.get(state.kind, ()):
                 wanted += self.layout.needs(state.parts[part], False)
-            lines += [(line, self.layout.owner(("slot", i))) for line in self._remembers(state)]
-        for node in self.layout.order(wanted, False, self.known):
-            body += self._assign(node, False)
-        body += lines
+            own = self._looped(state.loops, self._remembers(state))
+            lines += [(line, self.layout.owner(("slot", i))) for line in own]
+        body = self._assign(self.layout.order(wanted, False, self.known), False) + lines
         return self._loads(body) + body
 
-    def _block(self, keys: dict[str, int], array: str) -> list[tuple[str, str]]:
+    def _block(self, keys: list[str], places: dict[str, int], array: str) -> list[tuple[str, str]]:
         """Assignments that compute some variables and store them in an array."""
-        body = [(f"{self._name(k)} = {self._text(self.expressions[k], False)}", k) for k in keys]
-        body += [(f"{array}[{i}] = {self._name(k)}", k) for k, i in keys.items()]
-        return [line for line in self._loads(body) if line[1] not in keys] + body
+        begun: set[str] = set()
+        body = [(line, k) for k in keys for line in self._equation(k, False, begun)]
+        for k, i in places.items():
+            body += [(line, k) for line in self._stored(array, i, k, self.layout.size(k))]
+        return [line for line in self._loads(body) if line[1] not in places] + body
 
     def write(self) -> tuple[str, dict[int, str], tuple[float, ...]]:
-        constants = self._block(self.derived, "c")
-        drivers = self._block(self.layout.drivers, "x")
-        clip = [
-            (f"s[{state.slot}] = larger(s[{state.slot}], 0.0)", self.layout.owner(("slot", i)))
+        layout = self.layout
+        constants = self._block(layout.derived, layout.derived_at, "c")
+        drivers = self._block(layout.drivers, layout.drivers_at, "x")
+        clip = []
+        for i, state in enumerate(self.states):
+            if state.kind == "non-negative stock":
+                s = self._slot("s", state.slot, 1, state)
+                lines = self._looped(state.loops, [f"{s} = larger({s}, 0.0)"])
+                clip += [(line, layout.owner(("slot", i))) for line in lines]
+        drawn = [
+            (line, layout.owner(("slot", i)))
             for i, state in enumerate(self.states)
-            if state.kind == "non-negative stock"
+            if state.kind == "noise"
+            for line in self._looped(state.loops, self._drawn(state))
         ]
         functions = [
             ("constants(p, c, t, dt)", "Values that never change in a run.", constants),
@@ -334,29 +230,35 @@ class _Writer:
                 self._remember(),
             ),
             ("clip(s)", "Stocks that may not fall below zero.", clip),
+            ("draw(m)", "The random numbers of the next step.", drawn),
         ]
         return self._assemble(functions)
 
     def _assemble(self, functions) -> tuple[str, dict[int, str], tuple[float, ...]]:
-        values = {key(n): v.value for n, v in self.model.variables.items()} | self.layout.controls
-        defaults = tuple(values[key(n)] for n in self.layout.parameters)
+        defaults: list[float] = []
+        for variable in self.by_key.values():
+            if variable.kind == "constant":
+                own = variable.value
+                defaults += own if isinstance(own, tuple) else [own]
+        defaults += [self.layout.controls[k] for k in CONTROLS]
         lines: list[str] = [
             f"# Generated by sdkit from {_comment(self.model.path.name)}.",
             "# Plain Python: run it as it stands for one default run, printed as CSV.",
             "",
             f"STATES = {self.layout.slots}",
             f"OUTPUTS = {len(self.layout.outputs)}",
-            f"DERIVED = {len(self.derived)}",
-            f"DRIVERS = {len(self.layout.drivers)}",
+            f"DERIVED = {self.layout.derived_size}",
+            f"DRIVERS = {self.layout.drivers_size}",
             f"MEMORY = {self.memory}",
             f"BUFFERS = {self.layout.buffers}",
             f"MISSING_VALUES = {self.model.missing_values}",
             f"RK4 = {self.model.method == 'rk4'}",
+            f"STREAMS = {tuple_text(self.layout.streams) if self.layout.streams else '()'}",
             "",
             "DEFAULTS = (",
         ]
         for i, (name, value) in enumerate(zip(self.layout.parameters, defaults, strict=True)):
-            lines.append(f"    {_number(value)},  # p[{i}] {_comment(name)}")
+            lines.append(f"    {number_text(value)},  # p[{i}] {_comment(name)}")
         lines += [")", "", "NAMES = ("]
         lines += [f"    {name!a}," for name in self.layout.outputs]
         lines += [")", ""]
@@ -367,7 +269,7 @@ class _Writer:
             labelled = set()
             for statement, k in statements:
                 variable = self.by_key.get(owner(k))
-                note = ""
+                note, k = "", self.layout.variable_of(k)
                 if k in self.by_key and k not in labelled:
                     unit = f" [{variable.unit}]" if variable.unit else ""
                     note = f"  # {_comment(variable.name + unit)}"
@@ -377,21 +279,25 @@ class _Writer:
                     owners[len(body)] = variable.name
         # Tables are known only once every expression has been written.
         for points, name in self.tables.items():
-            lines.append(f"{name}_X = ({', '.join(map(repr, points[0]))})")
-            lines.append(f"{name}_Y = ({', '.join(map(repr, points[1]))})")
+            for end, i in (("X", 0), ("Y", 1)):
+                one = isinstance(points[-1], str)  # a table is (x, y, mode), a list holds tables
+                text = (
+                    tuple_text(points[i])
+                    if one
+                    else f"({', '.join(tuple_text(p[i]) for p in points)})"
+                )
+                lines.append(f"{name}_{end} = {text}")
+        lines += [f"{name} = {tuple_text(numbers)}" for (_, numbers), name in self.lists.items()]
         offset = len(lines)
         owners = {line + offset: name for line, name in owners.items()}
-        text = inspect.getsource(runtime)
-        tail = text[text.index("import math") :]
+        functions_text, run_text = inspect.getsource(numerics), inspect.getsource(runtime)
+        tail = (
+            functions_text[functions_text.index("import math") :].rstrip("\n")
+            + "\n\n\n"
+            + run_text[run_text.index("# What a gauge measures") :]
+        )
         source = "\n".join([*lines, *body, "", "", tail.rstrip("\n")]) + "\n" + _MAIN
-        return source, owners, defaults
-
-
-def _number(value: float, level: int = 0) -> str:
-    if value != value:
-        return "math.nan"
-    text = repr(float(value))
-    return f"({text})" if value < 0 and level > 0 else text
+        return source, owners, tuple(defaults)
 
 
 def _comment(text: str) -> str:

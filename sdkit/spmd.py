@@ -20,7 +20,10 @@ _ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARISONS = {
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
 }  # fmt: skip
-_LOOKUPS = ("lookup", "lookup_extrapolate", "lookup_hold_backward")
+_LOOKUPS = (
+    "lookup", "lookup_extrapolate", "lookup_hold_backward", "lookup_look_forward", "lookup_raw",
+)  # fmt: skip
+_REDUCTIONS = ("total", "product", "least", "most")
 
 
 class Function(Assembler):
@@ -37,7 +40,10 @@ class Function(Assembler):
             return self.names[node.id]
         constant = self.module.constants[node.id]
         if isinstance(constant, tuple):
-            return Array(self.module.table(constant), "double", False,
+            if isinstance(constant[0], tuple):
+                return Array("", "double", False, points=constant)
+            kind = "i64" if all(isinstance(v, int) for v in constant) else "double"
+            return Array(self.module.table(constant), kind, False,
                          length=len(constant), points=constant)  # fmt: skip
         return literal(constant)
 
@@ -160,7 +166,10 @@ class Function(Assembler):
     def _Call(self, node):
         if isinstance(node.func, ast.Attribute):
             return self.mathematics(node.func.attr, [self.value(a) for a in node.args])
-        name, values = node.func.id, [self.value(argument) for argument in node.args]
+        name = node.func.id
+        if name in _REDUCTIONS:
+            return self.reduction(name, node.args[0])
+        values = [self.value(argument) for argument in node.args]
         if name in _LOOKUPS:
             return self.lookup(name, *values)
         if name == "abs":
@@ -186,6 +195,9 @@ class Function(Assembler):
             text = self.instruction(f"bitcast {self.type(value)} {value.text} to {into}")
             return Value(text, wanted, value.varying)
         return self.inline(self.function(name), values)
+
+    def reduction(self, name: str, generator: ast.GeneratorExp) -> Value:
+        raise TypeError("a generator outside of equations")
 
     def function(self, name: str) -> ast.FunctionDef:
         prefix = "elementary." if self.unchecked else ""
@@ -281,6 +293,8 @@ class Function(Assembler):
             given = f"double {x.text}, ptr {xs.text}, ptr {ys.text}, i64 {self.length(xs)}"
             return Value(self.instruction(f"call double @{how}({given})"), "double", False)
         a, b = xs.points, ys.points
+        if a is None or how in ("lookup_look_forward", "lookup_raw"):
+            return self.shared_lookup(how, x, xs, ys)
         slopes = [(b[i + 1] - b[i]) / (a[i + 1] - a[i]) for i in range(len(a) - 1)]
         if (self.seldom and xs.length > 2) or not all(map(math.isfinite, slopes)):
             return self.shared_lookup(how, x, xs, ys)

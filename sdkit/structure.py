@@ -95,7 +95,7 @@ def run_with_simlin(model: Model, method: str) -> tuple[np.ndarray, dict[str, np
             found = {key(name): name for name in run.get_var_names()}
             values = {
                 label: run.get_series(found[key(label)])
-                for label in model.variables
+                for label in model.owners
                 if key(label) in found
             }
             return run.get_series("time"), values
@@ -193,7 +193,7 @@ def _measure(node: tuple, units: dict[str, Dimension]) -> Dimension:
     kind = node[0]
     if kind == "number":
         return {}
-    if kind == "name":
+    if kind in ("name", "item"):
         return units.get(node[1])
     if kind in ("negative",):
         return _measure(node[1], units)

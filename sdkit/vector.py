@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from .assembly import LIBRARY, Array, Module, Value, literal, number
+from .assembly import LIBRARY, Array, Module, Value, literal
 from .parts import NUMBERS, Equations
 from .spmd import Function
 
@@ -40,9 +40,7 @@ class _Program(Module):
             head.append(f"declare {type_} @llvm.fma.{suffix}({type_}, {type_}, {type_})")
         mask = f"<{self.lanes} x i1>"
         head.append(f"declare i1 @llvm.vector.reduce.and.v{self.lanes}i1({mask})")
-        for values, name in self.tables.items():
-            body = ", ".join(f"double {number(float(v))}" for v in values)
-            head.append(f"{name} = internal constant [{len(values)} x double] [{body}], align 8")
+        head += self.write_tables()
         return "\n".join([*head, *self.text]) + "\n"
 
     def write_search(self, name: str) -> None:

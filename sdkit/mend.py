@@ -1,0 +1,171 @@
+"""What models hold and PySD's grammar does not take, rewritten before it is read.
+
+Every character stays on its line, so that errors still name lines of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+# A name alone, perhaps with subscripts: no = : ( or <-> that would make it a definition.
+_BARE = re.compile(
+    r'("(?:[^"\\]|\\.)*"|[^\W\d][\w\s\'$.%&-]*)(\s*\[[^\]]*\](\s*:EXCEPT:[\s\w\[\],"]*)?)?', re.I
+)
+_MARKS = (
+    (re.compile(r":[ \t]*MACRO[ \t]*:", re.I), ":MACRO:"),
+    (re.compile(r":[ \t]*END[ \t_]+OF[ \t_]+MACRO[ \t]*:", re.I), ":END OF MACRO:"),
+)
+_HEADER = re.compile(r":MACRO:([^()]*)\(([^()]*)\)")
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_NUMBER = r"[+-]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_UNPAIRED = re.compile(rf"([^=(]*)\(\s*({_NUMBER}(?:\s*,\s*{_NUMBER})+)\s*\)", re.S)
+
+
+def mend_vensim(text: str, settings: str = "") -> str:
+    """The equations of a .mdl, in which PySD's grammar finds
+
+    - no comment in braces inside an equation (the file's encoding stays);
+    - a keyword behind the name of a data variable, which is interpolated without one;
+    - the marks of macros in capitals, and their headers in one form;
+    - the outputs that a call of a macro names behind a colon as further arguments;
+    - tables as pairs, where an old model lists all x and then all y;
+    - files by their names, where `settings` say what a '?tag' stands for.
+    """
+    encoding = re.match(r"\s*\{[^{}\n]*\}", text)
+    begin = encoding.end() if encoding else 0
+    tags = dict(re.findall(r"^30:(\?[^=\n]+)=([^\n]*)$", settings, re.M))
+    pieces, macros = [text[:begin]], _with_outputs(text)
+    for fields, end in _entries(text, begin):
+        equation = _without_comments(fields[0])
+        for mark, written in _MARKS:
+            equation = mark.sub(lambda m, w=written: w + " " * (len(m[0]) - len(w)), equation)
+        head, body = _headers(equation)
+        if len(fields) > 2 and _BARE.fullmatch(body.strip()):
+            body = body.rstrip() + " :INTERPOLATE:" + body[len(body.rstrip()) :]
+        pieces.append("~".join([head + _calls(_paired(body), macros), *fields[1:]]) + end)
+    found = "".join(pieces)
+    for tag, name in tags.items():
+        found = found.replace(f"'{tag}'", f"'{name.strip()}'")
+    return found
+
+
+def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
+    """Each entry as its fields, which ~ separates, and the | that ends it ("" at the end)."""
+    fields, start, depth = [], begin, 0
+    for found in re.finditer(rf"{_QUOTED}|[{{}}~|]", text[begin:], re.S):
+        mark, at = found[0], begin + found.start()
+        if at < start:  # inside what was taken as a quotation, in a comment
+            continue
+        if fields and mark[0] == '"':  # in comments quotes stand alone
+            for inner in re.finditer(r"[~|]", mark):
+                fields.append(text[start : at + inner.start()])
+                start = at + inner.end()
+                if inner[0] == "|":
+                    yield fields, "|"
+                    fields = []
+                    break
+            continue
+        if mark in "{}" and not fields:
+            depth = max(depth + (1 if mark == "{" else -1), 0)
+        elif mark in "~|" and not depth:
+            fields.append(text[start:at])
+            start = at + 1
+            if mark == "|":
+                yield fields, "|"
+                fields = []
+    yield [*fields, text[start:]], ""
+
+
+def _without_comments(equation: str) -> str:
+    """Braces and what stands in them (other braces too) as blanks."""
+    pieces, depth, at = [], 0, 0
+    for found in re.finditer(rf"{_QUOTED}|[{{}}]", equation, re.S):
+        if found[0] not in "{}":
+            continue
+        if found[0] == "{":
+            if depth == 0:
+                pieces.append(equation[at : found.start()])
+                at = found.start()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                pieces.append(re.sub(r"[^\n]", " ", equation[at : found.end()]))
+                at = found.end()
+    return "".join([*pieces, equation[at:]])
+
+
+def _headers(equation: str) -> tuple[str, str]:
+    """What stands before an equation (the end of a macro, the header of another), and itself."""
+    end = equation.rfind(":END OF MACRO:")
+    end = end + len(":END OF MACRO:") if end >= 0 else 0
+    header = _HEADER.search(equation, end)
+    if header is None:
+        return equation[:end], equation[end:]
+    return equation[: header.end()], equation[header.end() :]
+
+
+def _with_outputs(text: str) -> list[str]:
+    """The names of macros whose headers list outputs behind a colon."""
+    headers = re.findall(r":[ \t]*MACRO[ \t]*:([^()]*)\(([^()]*)\)", text, re.I)
+    return [name.strip() for name, arguments in headers if ":" in arguments]
+
+
+def _calls(equation: str, macros: Collection[str]) -> str:
+    """Calls of macros with a comma for the colon before their outputs."""
+    for name in macros:
+        words = r"[\s_]+".join(map(re.escape, name.split()))
+        for call in re.finditer(rf"\b{words}\s*\(", equation, re.I):
+            depth = 1
+            for at in range(call.end(), len(equation)):
+                depth += {"(": 1, ")": -1}.get(equation[at], 0)
+                if depth == 0:
+                    break
+                if depth == 1 and equation[at] == ":":
+                    equation = equation[:at] + "," + equation[at + 1 :]
+                    break
+    return equation
+
+
+def _paired(equation: str) -> str:
+    """A table of all x and then all y as a table of pairs."""
+    found = _UNPAIRED.fullmatch(equation.strip())
+    if found is None:
+        return equation
+    numbers = [part.strip() for part in found[2].split(",")]
+    half = len(numbers) // 2
+    if len(numbers) % 2 or half < 2:
+        return equation
+    pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[:half], numbers[half:], strict=True))
+    lines = "\n" * equation.rstrip().count("\n")  # behind it, so that the next entry keeps its line
+    return f"{equation[: len(equation) - len(equation.lstrip())]}{found[1]}({pairs}){lines}"
+
+
+def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:
+    """An XMILE text in which `x[*]` is `x[Range!]`, as PySD writes what is summed over.
+
+    `dimensions` gives the ranges of each variable, by its name in lower case with underscores.
+    """
+
+    def replace(found: re.Match) -> str:
+        name = re.sub(r"[\s_]+", "_", found[1].strip().strip('"')).lower()
+        subscripts = [part.strip() for part in found[2].split(",")]
+        known = dimensions.get(name, ())
+        if len(known) != len(subscripts):
+            return found[0]
+        for n, subscript in enumerate(subscripts):
+            if subscript.startswith("*"):
+                subscripts[n] = (subscript[1:].strip(" :") or known[n]) + "!"
+        return f"{found[1]}[{', '.join(subscripts)}]"
+
+    pattern = re.compile(r'("(?:[^"\\<>]|\\.)*"|[^\W\d][\w$\']*)\s*\[([^\[\]<>]*\*[^\[\]<>]*)\]')
+    return re.sub(r"<eqn>.*?</eqn>", lambda eqn: pattern.sub(replace, eqn[0]), text, flags=re.S)
+
+
+def declared(text: str) -> str:
+    """An XMILE text whose root declares every prefix that it uses, as some programs forget."""
+    used = set(re.findall(r"[<\s/]([A-Za-z_][\w.-]*):[A-Za-z_][\w.-]*(?=[\s=/>])", text))
+    known = set(re.findall(r"\bxmlns:([A-Za-z_][\w.-]*)\s*=", text)) | {"xml", "xmlns"}
+    missing = "".join(f' xmlns:{name}="urn:undeclared:{name}"' for name in sorted(used - known))
+    return re.sub(r"(<xmile\b)", lambda m: m[0] + missing, text, count=1) if missing else text

@@ -1,0 +1,402 @@
+"""Subscripts, resolved: which elements an equation defines, and which each reference means.
+
+Knows nothing of functions but which of them take many elements to one (`reducing`). What comes
+out holds numbers only: ("item", variable, index) has one part an axis, ("at", position) or
+("over", loop, positions), where the loop counts from 0; ("part", box, expression) defines the
+elements of a box (positions on each axis), in which axis n is gone through by loop i<n>;
+("reduce", function, loops, arguments) has loops of its own, j<n>; ("position", index) is the
+number of a subscript, ("values", numbers, shape, index) one of the numbers of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from .errors import ModelError
+from .expressions import children, key, rebuilt
+from .translate import Definition, Range
+
+# An axis of a variable: the name of its range, and its elements as written.
+Axis = tuple[str, tuple[str, ...]]
+Box = tuple[tuple[int, ...], ...]
+
+
+class Ranges:
+    """The subscript ranges of a model, down to elements; all names are keys."""
+
+    def __init__(self, ranges: Sequence[Range], path_name: str):
+        self.path_name = path_name
+        self.labels: dict[str, str] = {}
+        self.members: dict[str, tuple[str, ...]] = {}
+        self._mappings: dict[str, list[tuple[str, list[str] | None]]] = {}
+        given = {key(r.name): r for r in ranges}
+        for k, row in given.items():
+            self.labels.setdefault(k, row.name.strip().strip('"'))
+            self._expand(k, given, ())
+        for k, row in given.items():
+            pairs = [(key(n), None if m is None else [key(x) for x in m]) for n, m in row.mappings]
+            if isinstance(row.members, str):  # a copy stands for its original too
+                pairs.append((key(row.members), None))
+            self._mappings[k] = pairs
+        self.elements = {e for members in self.members.values() for e in members}
+
+    def wrong(self, text: str) -> ModelError:
+        return ModelError("M120", f"{self.path_name}: {text}")
+
+    def _expand(self, k: str, given: Mapping[str, Range], path: tuple[str, ...]) -> tuple:
+        """The elements of a range, whose text may name other ranges among them."""
+        if k in self.members:
+            return self.members[k]
+        if k in path:
+            raise self.wrong(f"the subscript range {given[k].name!r} holds itself")
+        row = given[k]
+        found: list[str] = []
+        for name in [row.members] if isinstance(row.members, str) else row.members:
+            if key(name) in given and key(name) != k:
+                found += self._expand(key(name), given, (*path, k))
+            elif isinstance(row.members, str):
+                raise self.wrong(f"{row.name!r} is a copy of {name!r}, which is no range")
+            else:
+                self.labels.setdefault(key(name), name.strip().strip('"'))
+                found.append(key(name))
+        if not found:
+            raise self.wrong(f"the subscript range {row.name!r} is empty")
+        self.members[k] = tuple(dict.fromkeys(found))
+        return self.members[k]
+
+    def is_range(self, name: str) -> bool:
+        return key(name) in self.members
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The elements that a subscript on a left side stands for."""
+        k = key(name)
+        if k in self.members:
+            return self.members[k]
+        if k in self.elements:
+            return (k,)
+        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one")
+
+    def mapped(self, source: str, target: str) -> dict[str, str] | None:
+        """For each element of `target` the one of `source` that stands for it; None without."""
+        for name, groups in self._mappings.get(source, ()):
+            if name != target:
+                continue
+            own = self.members[source]
+            if groups is None:
+                groups = list(self.members.get(name, ()))
+            if len(groups) != len(own):
+                raise self.wrong(
+                    f"{self.labels[source]!r} has {len(own)} elements, "
+                    f"{self.labels.get(name, name)!r} has {len(groups)} for them"
+                )
+            return {e: k for k, g in zip(own, groups, strict=True) for e in self.of(g)}
+        return None
+
+    def number(self, k: str) -> dict[str, int]:
+        """The numbers, from 1, of the elements of a range: those in the largest range around it."""
+        around = [m for m in self.members.values() if set(self.members[k]) <= set(m)]
+        return {e: i for i, e in enumerate(max(around, key=len), 1)}
+
+    def axis(self, subscripts: Sequence[str], taken: Collection[str]) -> Axis:
+        """The axis of a variable that is defined under these subscripts on that place."""
+        wanted = {e for name in subscripts for e in self.of(name)}
+        candidates = [k for k in dict.fromkeys(map(key, subscripts)) if k in self.members]
+        candidates += [k for k in self.members if k not in candidates]
+        free = [k for k in candidates if self.labels[k] not in taken]
+        for fits in (lambda m: set(m) == wanted, lambda m: set(m) >= wanted):
+            for k in free:
+                if fits(self.members[k]):
+                    return self.labels[k], tuple(self.labels[e] for e in self.members[k])
+        k = next((k for k in candidates if set(self.members[k]) >= wanted), None)
+        if k is None:
+            names = ", ".join(dict.fromkeys(subscripts))
+            raise self.wrong(f"no subscript range holds all of {names}")
+        label = next(f"{self.labels[k]}{i}" for i in range(1, 99)
+                     if f"{self.labels[k]}{i}" not in taken)  # fmt: skip
+        return label, tuple(self.labels[e] for e in self.members[k])
+
+
+def axes_of(ranges: Ranges, definitions: Sequence[Definition], where: str) -> tuple[Axis, ...]:
+    """The axes of a variable, from all its definitions; `where` names it."""
+    if len({len(d.subscripts) for d in definitions}) > 1:
+        raise ranges.wrong(f"{where}, is defined with different numbers of subscripts")
+    found: list[Axis] = []
+    for place in zip(*(d.subscripts for d in definitions), strict=True):
+        found.append(ranges.axis(place, {label for label, _ in found}))
+    return tuple(found)
+
+
+def boxes(ranges: Ranges, axes: Sequence[Axis], definition: Definition) -> list[Box]:
+    """The elements that a definition gives: a box, or several around its exceptions."""
+    left = [_positions(ranges, axis, name)
+            for axis, name in zip(axes, definition.subscripts, strict=True)]  # fmt: skip
+    found = [tuple(left)]
+    for group in definition.exceptions:
+        if len(group) != len(axes):
+            raise ranges.wrong(f":EXCEPT: [{', '.join(group)}] has not the subscripts of its left")
+        hole = [set(_positions(ranges, axis, name))
+                for axis, name in zip(axes, group, strict=True)]  # fmt: skip
+        found = [rest for box in found for rest in _without(box, hole)]
+    return found
+
+
+def _positions(ranges: Ranges, axis: Axis, name: str) -> tuple[int, ...]:
+    place = {key(e): i for i, e in enumerate(axis[1])}
+    return tuple(place[e] for e in ranges.of(name) if e in place)
+
+
+def _without(box: Box, hole: Sequence[set[int]]) -> Iterator[Box]:
+    """Boxes that make up `box` without `hole`."""
+    for n, positions in enumerate(box):
+        outside = tuple(p for p in positions if p not in hole[n])
+        if outside:
+            yield (*box[:n], outside, *box[n + 1 :])
+        box = (*box[:n], tuple(p for p in positions if p in hole[n]), *box[n + 1 :])
+        if not box[n]:
+            return
+
+
+def cut_out(box: Box, taken: np.ndarray) -> Iterator[Box]:
+    """Boxes that make up what `taken` (an array of truths, an axis each) leaves of `box`."""
+    own = taken[np.ix_(*box)]
+    if not own.any():
+        yield box
+        return
+    if own.all():
+        return
+    free = [~own.any(axis=tuple(m for m in range(len(box)) if m != n)) for n in range(len(box))]
+    n = max(range(len(box)), key=lambda n: (free[n].sum(), len(box[n])))
+    whole = tuple(p for p, f in zip(box[n], free[n], strict=True) if f)
+    if whole:
+        yield (*box[:n], whole, *box[n + 1 :])
+    for position, f in zip(box[n], free[n], strict=True):
+        if not f:
+            yield from cut_out((*box[:n], (position,), *box[n + 1 :]), taken)
+
+
+@dataclass
+class Resolver:
+    """Resolves the references of one definition.
+
+    `left` has for each axis its loop, the range written there ("" for an element) and the
+    elements that the box goes through; `axes` gives the axes of other variables; `reducing`
+    the functions that take many elements to one.
+    """
+
+    ranges: Ranges
+    where: str
+    left: Sequence[tuple[str, str, tuple[str, ...]]]
+    axes: Callable[[str], tuple[Axis, ...] | None]
+    reducing: Collection[str]
+    loose: bool = False  # a bare name of an array means its elements, as in XMILE
+    bound: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    loops: int = 0
+
+    def refuse(self, what: str) -> ModelError:
+        return ModelError("M109", f"{self.where}: {what}")
+
+    def wrong(self, what: str) -> ModelError:
+        return ModelError("M120", f"{self.where}: {what}")
+
+    def __call__(self, node: tuple) -> tuple:
+        kind = node[0]
+        if kind == "name":
+            return self._name(node[1])
+        if kind == "reference":
+            return self._name(*node[1:])
+        if kind == "array":
+            return self._array(*node[1:])
+        if kind == "table array":
+            return self._tables(*node)
+        if kind == "lookup":
+            name, argument, subscripts, mode = node[1:]
+            index = self._index(name, subscripts) if self.axes(name) else ()
+            return ("lookup", name, self(argument), index, mode)
+        if kind == "call" and node[1] == "elmcount":
+            return self._count(node[2])
+        if kind == "call" and node[1] in self.reducing:
+            return self._reduce(node[1], node[2])
+        return rebuilt(node, self)
+
+    def _name(self, name: str, subscripts: Sequence[str] = ()) -> tuple:
+        axes = self.axes(name)
+        if axes is None and not subscripts:
+            if name in self.ranges.members:
+                return ("position", (self._numbers(name),))
+            if name in self.ranges.elements:
+                return ("number", float(self.ranges.number(self._family(name))[name]))
+        if not axes:
+            if subscripts:
+                raise self.wrong(f"{name!r} has no subscripts")
+            return ("name", name)
+        return ("item", name, self._index(name, subscripts))
+
+    def _family(self, element: str) -> str:
+        return max((k for k, m in self.ranges.members.items() if element in m),
+                   key=lambda k: len(self.ranges.members[k]))  # fmt: skip
+
+    def _numbers(self, name: str) -> tuple:
+        number = self.ranges.number(name)
+        elements, loop = self._elements(name, None)
+        positions = tuple(number[e] for e in elements)
+        return ("at", positions[0]) if len(positions) == 1 else ("over", loop, positions)
+
+    def _index(self, name: str, subscripts: Sequence[str]) -> tuple:
+        axes = self.axes(name)
+        if not subscripts and self.loose:
+            subscripts = tuple(self._meant(axis) for axis in axes)
+        if len(subscripts) != len(axes):
+            wanted = ", ".join(label for label, _ in axes)
+            raise self.wrong(f"{name!r} takes the subscripts [{wanted}]")
+        return tuple(self._place(name, *pair) for pair in zip(subscripts, axes, strict=True))
+
+    def _meant(self, axis: Axis) -> str:
+        """The subscript that XMILE leaves out: the one on the left, or all that is summed."""
+        label = axis[0]
+        on_left = any(written == key(label) for _, written, _ in self.left)
+        return label if on_left else f"{label}!"
+
+    def _place(self, name: str, subscript: str, axis: Axis) -> tuple:
+        place = {key(e): i for i, e in enumerate(axis[1])}
+        k = key(subscript)
+        if not subscript.endswith("!") and k not in self.ranges.members:
+            if k not in place:
+                raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}")
+            return ("at", place[k])
+        elements, loop = self._elements(k, axis)
+        absent = next((e for e in elements if e not in place), None)
+        if absent is not None:
+            raise self.wrong(
+                f"{name!r} has no element {self.ranges.labels[absent]!r} in {axis[0]!r}"
+            )
+        positions = tuple(place[e] for e in elements)
+        return ("at", positions[0]) if len(positions) == 1 else ("over", loop, positions)
+
+    def _elements(self, k: str, axis: Axis | None) -> tuple[tuple[str, ...], str]:
+        """The elements that a range goes through here, and the loop that does."""
+        if k.endswith("!"):
+            bang = k.removesuffix("!").rstrip("_")
+            if bang not in self.bound:
+                raise self.refuse(f"{self.ranges.labels.get(bang, bang)}! outside of SUM and its "
+                                  "like")  # fmt: skip
+            loop, elements = self.bound[bang]
+            return elements, loop
+        for loop, written, elements in self.left:
+            if written == k:
+                return elements, loop
+        for loop, written, elements in self.left:
+            mapped = self.ranges.mapped(k, written) if written else None
+            if mapped is not None and all(e in mapped for e in elements):
+                return tuple(mapped[e] for e in elements), loop
+        label = self.ranges.labels[k]
+        raise self.wrong(f"the subscript {label!r} is not on the left side, nor mapped to it")
+
+    def _array(self, numbers: tuple, shape: tuple[int, ...]) -> tuple:
+        """A list of numbers, one for each element of the ranges on the left."""
+        sizes, index = self._listed(len(numbers))
+        return ("values", numbers, sizes, index) if sizes else ("number", numbers[0])
+
+    def _tables(self, kind: str, tables: tuple, argument: tuple | None) -> tuple:
+        """A list of tables, likewise: "points of each", or "tables" read at an argument."""
+        sizes, index = self._listed(len(tables))
+        if argument is None:
+            return ("points of each", tables, sizes, index) if sizes else ("points", tables[0])
+        if not sizes:
+            return ("table", tables[0], argument)
+        return ("tables", tables, sizes, index, argument)
+
+    def _listed(self, count: int) -> tuple[tuple[int, ...], tuple]:
+        """The shape of a list for the ranges on the left, and where a loop is in it."""
+        over = [(loop, written, elements) for loop, written, elements in self.left if written]
+        sizes = tuple(len(self.ranges.members[written]) for _, written, _ in over)
+        if prod(sizes) != count:
+            wanted = " x ".join(map(str, sizes)) or "1"
+            raise self.wrong(f"{count} values for {wanted} elements")
+        index = []
+        for loop, written, elements in over:
+            place = {e: i for i, e in enumerate(self.ranges.members[written])}
+            positions = tuple(place[e] for e in elements)
+            index.append(("at", positions[0]) if len(positions) == 1
+                         else ("over", loop, positions))  # fmt: skip
+        return sizes, tuple(index)
+
+    def _count(self, arguments: tuple) -> tuple:
+        name = arguments[0][1] if len(arguments) == 1 and arguments[0][0] == "name" else ""
+        if name not in self.ranges.members:
+            raise self.wrong("ELMCOUNT takes the name of a subscript range")
+        return ("position", (("at", len(self.ranges.members[name])),))
+
+    def _reduce(self, function: str, arguments: tuple) -> tuple:
+        names = dict.fromkeys(n for a in arguments for n in self._marked(a))
+        outer, loops = self.bound, []
+        self.bound = dict(outer)
+        for name in names:
+            self.loops += 1
+            loop, elements = f"j{self.loops}", self.ranges.members.get(name)
+            if elements is None:
+                raise self.wrong(f"{name!r} is no subscript range")
+            self.bound[name] = (loop, elements)
+            loops.append((loop, len(elements)))
+        inner = tuple(self(argument) for argument in arguments)
+        self.bound = outer
+        return ("reduce", function, tuple(loops), inner)
+
+    def _marked(self, node: tuple) -> Iterator[str]:
+        """The ranges that are summed over: marked with !, or left out where that is allowed."""
+        if node[0] == "call" and node[1] in self.reducing:
+            return
+        subscripts: Sequence[str] = ()
+        if node[0] in ("reference", "lookup"):
+            subscripts = node[2] if node[0] == "reference" else node[3]
+        elif node[0] == "name" and self.loose:
+            subscripts = tuple(self._meant(axis) for axis in self.axes(node[1]) or ())
+        for subscript in subscripts:
+            if subscript.endswith("!"):
+                yield key(subscript[:-1])
+        for part in children(node):
+            yield from self._marked(part)
+
+
+def fixed(node, values: Mapping[str, int]):
+    """An expression in which loops have come to these values."""
+    if isinstance(node, tuple):
+        if len(node) == 3 and node[0] == "over" and node[1] in values:
+            return ("at", node[2][values[node[1]]])
+        return tuple(fixed(part, values) for part in node)
+    return node
+
+
+def loops_of(box: Box) -> tuple[tuple[str, int], ...]:
+    """The loops that go through a box: those of axes with more than one position."""
+    return tuple((f"i{n}", len(p)) for n, p in enumerate(box, 1) if len(p) > 1)
+
+
+def index_of(box: Box) -> tuple:
+    """The index of the very elements that an equation for `box` defines."""
+    return tuple(
+        ("over", f"i{n}", at) if len(at) > 1 else ("at", at[0]) for n, at in enumerate(box, 1)
+    )
+
+
+def split(part: tuple) -> list[tuple]:
+    """A part as one for each element of its box."""
+    _, box, expression = part
+    found = []
+    for picked in product(*(range(len(p)) for p in box)):
+        values = {f"i{n}": i for n, i in enumerate(picked, 1)}
+        single = tuple((p[i],) for p, i in zip(box, picked, strict=True))
+        found.append(("part", single, fixed(expression, values)))
+    return found
+
+
+def left_of(ranges: Ranges, axes: Sequence[Axis], definition: Definition, box: Box) -> list[tuple]:
+    """What `Resolver.left` takes, for one box of a definition."""
+    return [
+        (f"i{n}", key(name) if ranges.is_range(name) else "", tuple(key(axis[1][p]) for p in at))
+        for n, (name, axis, at) in enumerate(zip(definition.subscripts, axes, box, strict=True), 1)
+    ]

@@ -1,0 +1,257 @@
+"""A Vensim file taken apart with PySD's own grammar, entry by entry."""
+
+from __future__ import annotations
+
+import bisect
+import re
+import warnings
+from pathlib import Path
+
+from .errors import ModelError
+from .expressions import CONTROLS, key
+from .literals import limits, refuse_power, right_side
+from .mend import mend_vensim
+from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
+
+# The fourth number of Vensim's settings line 15.
+_METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
+_END_OF_EQUATIONS = "\\\\\\---///"
+_END_OF_SKETCH = "///---\\\\\\"
+
+
+class Vensim:
+    """A Vensim file taken apart with PySD's own grammar, entry by entry."""
+
+    def __init__(self, path: Path, text: str):
+        self.path, self.text = path, text
+        equations, mark, rest = text.partition(_END_OF_EQUATIONS)
+        if mark and _END_OF_SKETCH not in rest:
+            raise ModelError("M108", f"{path.name} ends inside its sketch")
+        self.has_sketch = bool(mark)
+        self.settings = rest.partition(_END_OF_SKETCH)[2]
+        self.equations = mend_vensim(equations, self.settings)
+
+    def method(self) -> str:
+        found = re.search(r"^15:\s*([^\n]*)$", self.settings, re.M)
+        if not found:
+            if re.search(r"^:L", self.settings, re.M) and not self.text.endswith("\n"):
+                raise ModelError("M108", f"{self.path.name} ends inside its settings")
+            # Equations alone are a whole model to PySD, and how small models are written by
+            # hand; but a file that lost its end would lose its method with it, so say so.
+            warnings.warn(
+                f"{self.path.name} has no settings (line 15); it is integrated by Euler",
+                stacklevel=3,
+            )
+            return "euler"
+        numbers = [part.strip() for part in found[1].split(",")]
+        if len(numbers) < 6:
+            raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
+        # isdigit is true of a superscript too, which int refuses, as it does 5,000 digits.
+        method = _METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
+        if method is None:
+            raise ModelError("M115", f"{self.path.name}: integration type {numbers[3][:40]!r}")
+        return method
+
+    def _clean(self) -> tuple[str, list[int], list[int]]:
+        """The text as PySD cleans it, and from cleaned offsets to lines of the file."""
+        pieces, starts, lines = [], [], []
+        position = offset = 0
+        line = 1
+        for gap in re.finditer(r"(?:\\\n\t|\s)+", self.equations):
+            piece = self.equations[position : gap.start()]
+            starts.append(offset)
+            lines.append(line)
+            pieces += [piece, " "]
+            offset += len(piece) + 1
+            line += gap[0].count("\n")
+            position = gap.end()
+        starts.append(offset)
+        lines.append(line)
+        pieces.append(self.equations[position:])
+        return "".join(pieces), starts, lines
+
+    def abstract(self):
+        """PySD's file object with its sections and components parsed, and their lines."""
+        vensim_file, vensim_section = vensim_modules()
+        cleaned, starts, lines = self._clean()
+        path = self.path
+
+        class File(vensim_file.VensimFile):
+            def __init__(self):
+                self.mdl_path, self.root_path = path, path.parent
+                self.model_text, self.sketch, self.view_elements = cleaned, "", None
+
+        def line_at(offset: int) -> int:
+            return lines[max(bisect.bisect_right(starts, offset) - 1, 0)]
+
+        class Visitor(vensim_section.SectionElementsVisitor):
+            """PySD's visitor, which also keeps where each entry begins and the text ends."""
+
+            def __init__(self, tree):
+                self.places, self.end, self.dropped, self.bounds = [], 0, [], []
+                super().__init__(tree)
+
+            def visit_entry(self, node, children):
+                text = node.text
+                self.places.append(node.start + len(text) - len(text.lstrip()))
+                self.end = max(self.end, node.end)
+                try:
+                    return super().visit_entry(node, children)
+                except ValueError:
+                    self.bounds.append((self.places[-1], children[2].strip()))
+                    return ""
+
+            def visit_section(self, node, children):
+                text = node.text.strip()
+                self.end = max(self.end, node.end)
+                if not text.startswith("*"):
+                    start = node.start + len(node.text) - len(node.text.lstrip())
+                    self.dropped.append((start, text))
+                return ""
+
+        file = File()
+        quietly(path, "the file", 1, file.parse, False)
+        placed = []
+        for section in file.sections:
+            base = max(cleaned.find(section.content[:200]), 0)
+            grammar = vensim_section.vu.Grammar.get("section_elements")
+            first = line_at(base)
+            tree = quietly(path, "the equations", first, grammar.parse, section.content)
+            visitor = quietly(path, "the equations", first, Visitor, tree)
+            rest = section.content[visitor.end :].strip()
+            if visitor.dropped:
+                start, text = visitor.dropped[0]
+                raise ModelError(
+                    "M104",
+                    f"{path.name}, line {line_at(base + start)}: {text[:40]!r} has no second '~' "
+                    "(equation ~ unit ~ comment |)",
+                )
+            if visitor.bounds:
+                start, unit = visitor.bounds[0]
+                raise ModelError(
+                    "M111",
+                    f"{path.name}, line {line_at(base + start)}: the bounds in {unit[-60:]!r}",
+                )
+            if rest and "|" in rest:
+                line = line_at(base + visitor.end + 1)
+                raise ModelError(
+                    "M104", f"{path.name}, line {line}: cannot be parsed near {rest[:40]!r}"
+                )
+            if rest:
+                raise ModelError(
+                    "M108", f"{path.name} ends inside the equation that begins {rest[:40]!r}"
+                )
+            parsed = []
+            for element, place in zip(visitor.entries, visitor.places, strict=True):
+                line = line_at(base + place)
+                label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
+                refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
+                part = quietly(path, f"{label!r}", line, element.parse)
+                if hasattr(part, "parse"):
+                    quietly(path, f"{part.name!r}", line, part.parse)
+                parsed.append((part, line))
+            kinds = {"SubscriptRange": [], "Constraint": [], "TestInput": []}
+            components = []
+            for (part, line), element in zip(parsed, visitor.entries, strict=True):
+                kinds.get(type(part).__name__, components).append(part)
+                placed.append((section, part, line, element.equation))
+            section.subscripts = kinds["SubscriptRange"]
+            section.components = components
+            section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
+        return file, placed
+
+    def sections(self) -> list[Section]:
+        """The model, then its macros."""
+        file, placed = self.abstract()
+        sections = [
+            Section(
+                "" if s.type == "main" else s.name,
+                [name.strip() for name in s.params],
+                [name.strip() for name in s.returns],
+            )
+            for s in file.sections
+        ]
+        of = dict(zip(map(id, file.sections), sections, strict=True))
+        begun: dict[tuple[int, str], Element] = {}
+        last = ""
+        for section, part, line, equation in placed:
+            kind = type(part).__name__
+            if kind == "SubscriptRange":
+                of[id(section)].ranges.append(self._range(part, line, equation))
+            elif kind not in ("Constraint", "TestInput"):
+                element = begun.get((id(section), key(part.name)))
+                own = self._element(part, line, equation, element)
+                if element is None:
+                    begun[id(section), key(part.name)] = own
+                    of[id(section)].elements.append(own)
+                if section.type == "main":
+                    last = part.name
+        known = {key(element.name) for element in sections[0].elements}
+        missing = [name for k, name in CONTROLS.items() if k not in known]
+        if missing:
+            raise ModelError("M108", f"{self.path.name} has no {', '.join(missing)}")
+        whole = key(last) in CONTROLS and len(known) > len(CONTROLS)
+        if not self.has_sketch and not whole:
+            # Cut at a |, the file would be whole to PySD. Without a sketch to end the
+            # equations, the time settings have to: Vensim writes them last.
+            raise ModelError(
+                "M108",
+                f"{self.path.name} ends with {last!r}, neither with a sketch nor with its time "
+                "settings",
+            )
+        return sections
+
+    def _range(self, part, line: int, equation: str) -> Range:
+        members = part.definition
+        if isinstance(members, dict):
+            where = f"{self.path.name}, line {line}, {part.name!r}"
+            names = ("file", "tab", "firstcell", "lastcell", "prefix")
+            members = external("subscript", where, *(members[n] for n in names), self.path.parent)
+        mappings = []
+        # PySD keeps of (range: members) the range alone.
+        for name, listed, plain in re.findall(
+            r'\(\s*("(?:[^"\\]|\\.)*"|[^:(),"]+):([^)]*)\)|("(?:[^"\\]|\\.)*"|[^,()]+)',
+            equation.partition("->")[2] if "<->" not in equation else "",
+        ):
+            if name:
+                mappings.append((name.strip(), [n.strip() for n in listed.split(",")]))
+            elif plain.strip():
+                mappings.append((plain.strip(), None))
+        if isinstance(members, list):  # PySD puts the members of mappings behind a range's own
+            listed = sum(len(names or ()) for _, names in mappings)
+            members = members[: len(members) - listed]
+        return Range(part.name, members, mappings, line)
+
+    def _element(self, part, line: int, equation: str, begun: Element | None) -> Element:
+        """The element of a definition: a new one, or the one that others have begun."""
+        abstract = part.get_abstract_component()
+        kind = {"AbstractLookup": "lookup", "AbstractData": "data"}
+        subscripts, exceptions = part.subscripts or ([], [])
+        definition = Definition(
+            tuple(subscripts),
+            tuple(map(tuple, exceptions)),
+            abstract.ast,
+            line,
+            right_side(equation),
+            kind.get(type(abstract).__name__, ""),
+            getattr(abstract, "keyword", None),
+        )
+        own = Element(
+            part.name, part.units or "", limits(part.limits), part.documentation or "", [definition]
+        )
+        if key(part.name) == "time":
+            begun = Element("Time", "", (), "", [Definition((), (), None, 0)])
+        if begun is None:
+            return own
+        first = begun.definitions[0]
+        if not subscripts or not first.subscripts:
+            raise ModelError(
+                "M107",
+                f"{self.path.name}: {part.name!r} (line {line}) is defined already "
+                f"as {begun.name!r} (line {first.line})",
+            )
+        begun.definitions.append(definition)
+        begun.unit = own.unit or begun.unit
+        begun.limits = own.limits if part.limits else begun.limits
+        begun.documentation = own.documentation or begun.documentation
+        return begun
