@@ -106,3 +106,9 @@ LOOKUP_FUNCTIONS = {
     "lookup_forward": "look_forward",
     "lookup_backward": "hold_backward",
 }
+
+# What PySD runs and is not compiled, as it is written: simulate(model, engine="pysd").
+LEFT_TO_PYSD = (
+    "ALLOCATE AVAILABLE", "ALLOCATE BY PRIORITY", "INVERT MATRIX", "VECTOR RANK",
+    "VECTOR REORDER", "VECTOR SELECT", "VECTOR SORT ORDER",
+)  # fmt: skip

@@ -138,8 +138,9 @@ def _paired(equation: str) -> str:
     if len(numbers) % 2 or half < 2:
         return equation
     pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[:half], numbers[half:], strict=True))
-    lines = "\n" * equation.rstrip().count("\n")  # behind it, so that the next entry keeps its line
-    return f"{equation[: len(equation) - len(equation.lstrip())]}{found[1]}({pairs}){lines}"
+    before = equation[: len(equation) - len(equation.lstrip())]
+    behind = equation[len(equation.rstrip()) :] + "\n" * equation.strip().count("\n")
+    return f"{before}{found[1].strip()}({pairs}){behind}"
 
 
 def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:

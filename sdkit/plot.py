@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from .compare import Comparison, History
 from .findings import effects, headline, percent, ranked, short, spell, verdict
@@ -414,32 +413,3 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     save(figure, folder, "claims")
     words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
     return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
-
-
-@styled
-def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> Path:
-    """One picture of a single run: a panel for each of `names` over time."""
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    wide, high = 2.6 * columns + 0.4, 1.5 * rows + 0.6
-    figure = new_figure(wide, high)
-    axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    # Fixed margins, in inches: an automatic layout of forty panels takes seconds.
-    figure.subplots_adjust(
-        left=0.6 / wide, right=1 - 0.1 / wide, bottom=0.3 / high, top=1 - 0.65 / high,
-        wspace=0.36, hspace=0.52,
-    )  # fmt: skip
-    for panel, name in zip(axes.flat, names, strict=False):
-        values = result[name].to_numpy()[:, 0, 0, 0]
-        panel.plot(result["time"], values, color=BLUE, linewidth=1.4)
-        unit = result[name].attrs.get("units", "")
-        label = f"{name} ({unit})" if unit else name
-        panel.set_title("\n".join(textwrap.wrap(label, 34)), fontsize=8)
-        panel.yaxis.set_major_formatter(tick)
-        panel.yaxis.set_major_locator(locator(4))
-    for panel in list(axes.flat)[len(names) :]:
-        panel.set_visible(False)
-    figure.suptitle(f"{model}: one run", fontsize=10, x=0.01, y=1 - 0.12 / high, ha="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, metadata={"Software": "sdkit"})
-    return path

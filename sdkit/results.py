@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import plot, report
+from . import report, run_plot
 from .compare import Comparison
 from .comparing import execute
 from .compile import compile_model
@@ -299,9 +299,10 @@ def default_run(
     rows = [[time, *row] for time, row in zip(times, columns.tolist(), strict=True)]
     out = out or Path(f"{model.name}-run")
     write_table(out / "variables.csv", ["Time", *names], rows)
-    stocks = [n for n in names if model.owners[n].kind == "stock"]
+    stocks = [name for name in result if model.variables[name].kind == "stock"]
+    shown = stocks or list(result)[:9]
     try:
-        picture = plot.stocks(result, stocks or names[:9], model.name, out / "stocks.png")
+        picture = run_plot.stocks(result, shown, model.name, out / "stocks.png")
     except OSError as error:
         raise RunError("U603", f"{out}: {error.strerror or error}") from None
     return out / "variables.csv", picture

@@ -11,6 +11,7 @@ number of a subscript, ("values", numbers, shape, index) one of the numbers of a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -27,10 +28,13 @@ Box = tuple[tuple[int, ...], ...]
 
 
 class Ranges:
-    """The subscript ranges of a model, down to elements; all names are keys."""
+    """The subscript ranges of a model, down to elements; all names are keys.
 
-    def __init__(self, ranges: Sequence[Range], path_name: str):
-        self.path_name = path_name
+    `where` stands before the text of errors, M120.
+    """
+
+    def __init__(self, ranges: Sequence[Range], where: str):
+        self.where = where
         self.labels: dict[str, str] = {}
         self.members: dict[str, tuple[str, ...]] = {}
         self._mappings: dict[str, list[tuple[str, list[str] | None]]] = {}
@@ -46,7 +50,13 @@ class Ranges:
         self.elements = {e for members in self.members.values() for e in members}
 
     def wrong(self, text: str) -> ModelError:
-        return ModelError("M120", f"{self.path_name}: {text}")
+        return ModelError("M120", f"{self.where}: {text}")
+
+    def at(self, where: str) -> Ranges:
+        """The same ranges, whose errors name another place."""
+        other = copy(self)
+        other.where = where
+        return other
 
     def _expand(self, k: str, given: Mapping[str, Range], path: tuple[str, ...]) -> tuple:
         """The elements of a range, whose text may name other ranges among them."""
@@ -121,10 +131,10 @@ class Ranges:
         return label, tuple(self.labels[e] for e in self.members[k])
 
 
-def axes_of(ranges: Ranges, definitions: Sequence[Definition], where: str) -> tuple[Axis, ...]:
-    """The axes of a variable, from all its definitions; `where` names it."""
+def axes_of(ranges: Ranges, definitions: Sequence[Definition]) -> tuple[Axis, ...]:
+    """The axes of a variable, from all its definitions."""
     if len({len(d.subscripts) for d in definitions}) > 1:
-        raise ranges.wrong(f"{where}, is defined with different numbers of subscripts")
+        raise ranges.wrong("defined with different numbers of subscripts")
     found: list[Axis] = []
     for place in zip(*(d.subscripts for d in definitions), strict=True):
         found.append(ranges.axis(place, {label for label, _ in found}))

@@ -92,8 +92,8 @@ class Reader:
         self.axes: dict[str, tuple[Axis, ...]] = dict.fromkeys(self.elements, ())
         for k, element in self.elements.items():
             if element.definitions[0].subscripts:
-                where = f"line {element.definitions[0].line}, {element.name!r}"
-                self.axes[k] = axes_of(self.ranges, element.definitions, where)
+                where = f"{path.name}, line {element.definitions[0].line}, {element.name!r}"
+                self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
         self.lookups = _lookups(main)
         self.hidden: dict[str, Variable] = {}
         self.outputs: dict[str, Variable] = {}  # of macros, which their calls name
@@ -160,7 +160,7 @@ class Reader:
         taken = np.zeros([len(e) for _, e in axes], dtype=bool)
         found = []
         for definition in reversed(element.definitions):
-            own = boxes(self.ranges, axes, definition)
+            own = boxes(self.ranges.at(self._place(element, definition)), axes, definition)
             parts = []
             for box in (b for whole in own for b in cut_out(whole, taken)):
                 expression = self._expression(k, element, definition, axes, box)
@@ -178,16 +178,19 @@ class Reader:
         axes: tuple[Axis, ...],
         box: Box = (),
     ) -> tuple:
-        where = f"{self.path.name}, line {definition.line}, {element.name!r}"
+        where = self._place(element, definition)
         raw = read_table(definition, where, self.ranges, self.path, self.data, element.name)
         if raw is None:
             raw = Translator(where, self.lookups)(definition.abstract)
         left = left_of(self.ranges, axes, definition, box)
-        resolve = Resolver(self.ranges, where, left, self.axes.get, REDUCING, self.loose)
+        resolve = Resolver(self.ranges.at(where), where, left, self.axes.get, REDUCING, self.loose)
         found = self._written_out(resolve(raw), _Caller(k, element.name, definition, axes, box))
         if nesting(found) > DEEPEST:
             raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
         return found
+
+    def _place(self, element: Element, definition: Definition) -> str:
+        return f"{self.path.name}, line {definition.line}, {element.name!r}"
 
     # -- macros ----------------------------------------------------------------------
 
@@ -217,7 +220,7 @@ class Reader:
             raise ModelError(
                 "M114",
                 f"{where}: the macro {macro.name.upper()!r} takes {len(macro.parameters)} "
-                f"argument(s), not {len(arguments)}",
+                f"argument(s), not {len(arguments) + len(results)}",
             )
         self._instances[caller.k] = self._instances.get(caller.k, 0) + 1
         # No key of the model's own holds a blank; what stands before it is the owner.

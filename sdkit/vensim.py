@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import ModelError
@@ -15,6 +16,9 @@ from .translate import Definition, Element, Range, Section, external, quietly, v
 
 # The fourth number of Vensim's settings line 15.
 _METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
+_MACRO = re.compile(
+    r":MACRO:(?P<macro>[^()]*)\((?P<names>[^()]*)\)(?P<content>.*?):END OF MACRO:", re.S
+)
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
 
@@ -109,11 +113,10 @@ class Vensim:
                     self.dropped.append((start, text))
                 return ""
 
-        file = File()
-        quietly(path, "the file", 1, file.parse, False)
-        placed = []
-        for section in file.sections:
-            base = max(cleaned.find(section.content[:200]), 0)
+        file, placed = File(), []
+        bases = [0, *(macro.start("content") for macro in _MACRO.finditer(cleaned))]
+        file.sections = [vensim_section.Section(*parts) for parts in self._split(cleaned)]
+        for section, base in zip(file.sections, bases, strict=True):
             grammar = vensim_section.vu.Grammar.get("section_elements")
             first = line_at(base)
             tree = quietly(path, "the equations", first, grammar.parse, section.content)
@@ -160,14 +163,32 @@ class Vensim:
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
         return file, placed
 
+    def _split(self, cleaned: str) -> Iterator[tuple]:
+        """What PySD's sections are made of: the model, with blanks for its macros, and those.
+
+        PySD's own grammar takes all macros but the last for equations where a macro stands
+        behind one.
+        """
+        main = _MACRO.sub(lambda found: " " * len(found[0]), cleaned)
+        main = re.sub(r"^\s*\{[^{}]*\}", lambda found: " " * len(found[0]), main)
+        left = re.search(r":MACRO:\s*([^(]*)", main)
+        if left:
+            name = left[1].strip()[:60]
+            raise ModelError("M108", f"{self.path.name} ends inside the macro {name!r}")
+        yield "__main__", self.path, "main", [], [], main, False, None
+        for found in _MACRO.finditer(cleaned):
+            names = [[n.strip() for n in part.split(",") if n.strip()]
+                     for part in (*found["names"].split(":"), "")[:2]]  # fmt: skip
+            yield key(found["macro"]), self.path, "macro", *names, found["content"], False, None
+
     def sections(self) -> list[Section]:
         """The model, then its macros."""
         file, placed = self.abstract()
         sections = [
             Section(
                 "" if s.type == "main" else s.name,
-                [name.strip() for name in s.params],
-                [name.strip() for name in s.returns],
+                s.params,
+                s.returns,
             )
             for s in file.sections
         ]

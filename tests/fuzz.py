@@ -625,7 +625,7 @@ class Worker:
         draws = no_draws()
         for name in model.constants:
             if name not in program.frozen:
-                low, high = model.variables[name].limits
+                low, high = model.find(name).limits
                 value = model.variables[name].value
                 values = np.clip([value, value * 0.9, value * 1.1 + 0.01], low, high)
                 draws = pd.DataFrame({name: values}, index=pd.RangeIndex(3, name="draw"))

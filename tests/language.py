@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdkit.functions import FUNCTIONS, STATEFUL
+from sdkit.functions import FUNCTIONS, LEFT_TO_PYSD, LOOKUP_FUNCTIONS, STATEFUL
 
 # name: (how it is written, what it gives)
 STATELESS = {
@@ -45,6 +45,22 @@ STATELESS = {
     "XPULSE TRAIN": ("PULSE(size, start, between)", "the same, repeated"),
     "IF THEN ELSE": ("IF THEN ELSE(c, a, b)", "a where c holds, else b; the other is not computed"),
     "ACTIVE INITIAL": ("ACTIVE INITIAL(x, start)", "x; start while stocks are started"),
+    "SUM": ("SUM(x[range!])", "the sum over the ranges that are marked with !"),
+    "PROD": ("PROD(x[range!])", "the product"),
+    "VMIN": ("VMIN(x[range!])", "the smallest"),
+    "VMAX": ("VMAX(x[range!])", "the largest"),
+    "VMIN XMILE": ("MIN(x[*])", "XMILE's smallest of an array"),
+    "VMAX XMILE": ("MAX(x[*])", "XMILE's largest of an array"),
+    "RANDOM 0 1": ("RANDOM 0 1()", "uniform between 0 and 1, drawn once a step"),
+    "RANDOM UNIFORM": ("RANDOM UNIFORM(low, high, seed)", "uniform between low and high"),
+    "RANDOM NORMAL": (
+        "RANDOM NORMAL(low, high, mean, deviation, seed)",
+        "normal, cut off at low and high",
+    ),
+    "RANDOM EXPONENTIAL": (
+        "RANDOM EXPONENTIAL(low, high, shift, stretch, seed)",
+        "exponential with mean `stretch` from the larger of low and shift on, cut off at high",
+    ),
 }
 STATES = {
     "INTEG": ("INTEG(rate, start)", "a stock; XMILE's stocks may be non-negative"),
@@ -63,17 +79,34 @@ STATES = {
         "x as it was; the time is read once; XMILE DELAY",
     ),
     "TREND": ("TREND(x, time, start)", "fractional growth rate of x"),
-    "SAMPLE IF TRUE": ("SAMPLE IF TRUE(c, x, start)", "x while c holds, else the last such x"),
+    "FORECAST": ("FORECAST(x, time, ahead)", "x, carried on by its trend; XMILE FORCST"),
+    "SAMPLE IF TRUE": (
+        "SAMPLE IF TRUE(c, x, start)",
+        "x while c holds, else the last such x; c and x may read the variable itself",
+    ),
     "INITIAL": ("INITIAL(x)", "x at the start; XMILE INIT"),
     "GAME": ("GAME(x)", "x"),
     "WITH LOOKUP": ("WITH LOOKUP(x, ((x1,y1),...))", "a table written into an equation"),
+    "ELMCOUNT": ("ELMCOUNT(range)", "how many elements a range has"),
+    "GET TIME VALUE": (
+        "GET TIME VALUE(0, offset, 0)",
+        "Time + offset; with 1 in the first place INITIAL TIME + offset",
+    ),
+}
+TABLES = {
+    "lookup_extrapolate": ("LOOKUP EXTRAPOLATE(table, x)", "beyond its ends the table goes on"),
+    "lookup_forward": ("LOOKUP FORWARD(table, x)", "the value of the next point"),
+    "lookup_backward": ("LOOKUP BACKWARD(table, x)", "the value of the point before"),
 }
 
 HEAD = """# The modelling language
 
-What `compile_model` takes from a Vensim (`.mdl`) or XMILE file. This page is made by
-`python -m tests.language > docs/language.md`; the functions are the table in
-`sdkit/functions.py`, each with a small model in `tests/functions/`.
+What `read_model` takes from a Vensim (`.mdl`) or XMILE file: what is compiled, what only PySD
+runs, and what does not run. This page is made by `python -m tests.language > docs/language.md`
+from the tables in `sdkit/functions.py`; each row has a small model in `tests/functions/` that
+agrees with PySD's own run to 1e-9, or a test with the value by hand where PySD is wrong or silent.
+
+# Compiled
 
 ## Expressions
 
@@ -84,28 +117,112 @@ XMILE `not`, `and`, `or`). `:AND:` binds before `:OR:`. `a^b^c` is `a^(b^c)`, `-
 them apart.
 
 Tables: named (`table((0,0),(1,2))`, read as `table(x)`), inline (`WITH LOOKUP`) and XMILE's
-graphical functions. Between its points a table is a straight line. Beyond its ends it keeps
-the last value, unless its type is XMILE's `extrapolate`; `discrete` keeps the value of the
-point before.
+graphical functions; also all x and then all y, as old models list them. Between its points a
+table is a straight line. Beyond its ends it keeps the last value, unless its type is XMILE's
+`extrapolate`; `discrete` keeps the value of the point before.
+
+## Subscripts
+
+| written | means |
+| --- | --- |
+| `size: small, medium, large` | a range; XMILE's `<dimensions>` |
+| `big: medium, large` | a subrange |
+| `all: tiny, size` | a range among the members of another |
+| `year: (y1-y30), y40` | a numeric range |
+| `other <-> size` | a copy |
+| `size: ... -> kind, (age: old, young, new)` | mappings, by place or by list; a listed range stands for each of its elements |
+| `ext: GET DIRECT SUBSCRIPT(file, sheet, first, last, prefix)` | members from a file |
+| `x[size] = ...` | an equation for each element, one loop in the program |
+| `x[small] = ...`, `x[big] = ...` | several definitions of parts; of two for one element the later holds |
+| `x[size] :EXCEPT: [small], [big] = ...` | exceptions |
+| `x[size,kind] = 1, 2; 3, 4; 5, 6;` | numbers, the last range fastest; `TABBED ARRAY(...)` too |
+| `x[small]`, `x[size]`, `x[kind]` on a right side | an element; the element of the left side; the one that is mapped to it |
+| `size` or `small` as a number | the place of the element, from 1, in the largest range around it |
+| `x[size!]` in SUM and its like, XMILE's `x[*]` | all elements of a range |
+
+Stocks, smooths, delays, tables, data and random functions take subscripts too. Equations of an array
+may read other elements of the same array; a circle is a circle of elements. An element that
+nothing defines is missing in the result, and an equation that reads it is refused (M120).
+
+In a result the subscripts are axes behind time, scenario, policy and draw, named after their
+ranges. `x[small,b]` names one element: as an output, in `set`, in parameters.csv, in draws and
+levers. `set` also takes an array whole, by one number or by a list.
+
+## Macros
+
+`:MACRO: NAME(inputs : outputs)` to `:END OF MACRO:`, and XMILE's `<macro>`: their equations are
+written into the program at each call, hidden from results. Macros may call macros and be called in
+equations of arrays (not inside SUM). Inside them `TIME STEP$`, `Time$` and any name with a `$` are the
+model's own. A call may name variables for the outputs: `x = NAME(a, b : first, second)`.
+
+## Data from files
+
+| written | gives |
+| --- | --- |
+| `x = GET DIRECT CONSTANTS(file, sheet, cell)` | numbers, a constant like others |
+| `table(GET DIRECT LOOKUPS(file, sheet, row or column of x, cell))` | a table |
+| `x := GET DIRECT DATA(file, sheet, row or column of time, cell)` | a series |
+| `x :RAW: := ...` | a series that is missing between its points |
+| `x :HOLD BACKWARD: := ...` | ... that keeps the last point |
+| `x :LOOK FORWARD: := ...` | ... that has the next point |
+| `x :INTERPOLATE: := ...`, `x := ...` | ... in straight lines |
+| `x :INTERPOLATE:`, `x` | a series of that name in `read_model(path, data=files)`, or in `model_data.csv` or `.tab` beside `model.mdl` |
+
+`GET XLS` reads the same. Files are .csv and Excel's, read by PySD's reader; a name stands beside the
+model, a `?tag` in the line `30:?tag=file` of the settings.
+
+## Random functions
+
+They draw once a step, under RK4 too. Each random variable (each element of an array) has its own
+stream for each draw, from MRG32k3a; `simulate(..., seed=1)` decides them all, whatever the
+threads, chunks and policies. Vensim's own seeds and sequences are not followed.
+
+## Time settings
+
+INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER are numbers or arithmetic on constants, and may be
+changed for a run: `simulate(model, set={"FINAL TIME": 2050})`, as may those constants. Integration
+is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5).
 """
 TAIL = """
-## Where results differ from PySD's own run
+# What only PySD runs
+
+Compiling stops with M109 (or M113), which names variable and construct; `simulate(model,
+engine="pysd")` runs the same file into the same kind of result.
+
+{left}
+- GET TIME VALUE of a clock, a calendar or another reference than 0 and 1.
+- Time settings that variables or Time decide.
+- A quotient by zero that is finite again in the end: PySD goes on with infinity, here the run
+  stops (S201).
+
+# What does not run
+
+- Functions in none of the tables above: M109 with the name of the function.
+- XMILE's modules, conveyors, queues and ovens (M109: PySD would read them as something else).
+- A power of a negative number in parentheses, `(-2)^2`, which PySD reads as `-(2^2)` (M109).
+- A macro with subscripts inside it, or inside SUM (M109).
+- Other methods of integration (M115). PySD integrates by Euler whatever the file says, so a model
+  that asks for RK4 needs `method="euler"` there (S206).
+- A file that is cut off (M108). A `.mdl` has to end with its sketch and its settings or with its time
+  settings: without them nothing tells a whole file from a part.
+- A range or subscript that does not fit (M120), a file that cannot be read (M119).
+
+# What is mended before PySD reads it
+
+PySD's grammar stops at these, and at what it makes of them: comments in braces inside an equation,
+data variables without a keyword, marks of macros in small letters, outputs of macros, tables of all x
+and then all y, XMILE's `x[*]`, prefixes that an XMILE file forgets to declare. `sdkit/mend.py` rewrites
+them, line by line.
+
+# Where results differ from PySD's own run
 
 `simulate(model, engine="pysd")` runs the same file through PySD 3.14. The tests hold both
 against each other and give the value by hand where PySD is wrong or silent: a SMOOTH that
 starts at a whole number; `:AND:` before `:OR:`; PULSE and PULSE TRAIN between two steps or
 with a width of 0 (as Vensim's reference defines them); XMILE's `extrapolate` and `discrete`
-inside a variable; LOG10, `DT`, `STARTTIME`, `STOPTIME`; RK4.
-
-## What is refused
-
-With code M109, which names variable, construct and file: subscripts and arrays, macros and
-modules, data variables, GET XLS and GET DIRECT functions, random numbers, FORECAST, ALLOCATE,
-LOOKUP EXTRAPOLATE, FORWARD, BACKWARD and AREA, a power of a negative number in parentheses
-(`(-2)^2`, which PySD reads as `-(2^2)`), and any other function. A `.mdl` has to end with its
-sketch and its settings: without them nothing tells a whole file from one that is cut off.
-Integration is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2,
-1 or 5).
+inside a variable; LOG10, `DT`, `STARTTIME`, `STOPTIME`; RK4; mappings with a list; elements of one
+array that read each other; the stages of a delay in an array, which PySD takes from all elements where
+one is short; an element that nothing defines, to which PySD gives the value of its neighbours.
 """
 
 
@@ -116,9 +233,11 @@ def table(names, entries) -> str:
 
 def page() -> str:
     stateless = table((row.name for row in FUNCTIONS.values()), STATELESS)
+    left = "\n".join(f"- {name}" for name in LEFT_TO_PYSD)
     return "\n".join(
         [HEAD, "## Functions\n", stateless, "## Functions that keep a state\n",
-         table(STATEFUL, STATES).rstrip("\n"), TAIL.rstrip("\n")]
+         table(STATEFUL, STATES), "## Functions of a named table\n",
+         table(LOOKUP_FUNCTIONS, TABLES).rstrip("\n"), TAIL.format(left=left).rstrip("\n")]
     )  # fmt: skip
 
 

@@ -197,7 +197,7 @@ def test_the_kernel_equals_the_plain_run_bit_for_bit(tmp_path):
 
 def test_a_failing_lane_names_the_array_and_spares_the_others(tmp_path):
     small = model(tmp_path, RANGES + "k[dim] = 1, 2, 3\nx[dim] = 1/(k[dim] - Time)", step=1)
-    with pytest.raises(Error, match="S202.*1 of 2 lanes.*x at time 9.*division by zero"):
+    with pytest.raises(Error, match=r"S202.*1 of 2 lanes.*x at time 9.*division by zero"):
         simulate(small, experiment(("x",), (10,), draws={
             "k[a]": [20, 20], "k[b]": [21, 9], "k[c]": [22, 22]
         }))  # fmt: skip
@@ -254,7 +254,10 @@ def test_what_does_not_fit_is_told_with_variable_and_line(tmp_path, equations):
         ("r: r ~ ~ |\ns: t ~ ~ |\nt: s ~ ~ |", "M120.*holds itself"),
         ("r <-> nothing ~ ~ |", "M120.*copy of 'nothing'"),
         ("x[nowhere] = 1", "M120.*'nowhere' is neither a subscript range nor an element"),
-        ("r: r1, r2 ~ ~ |\nx[r] = 1\nx[r1,r2] = 2", "M120.*different numbers of subscripts"),
+        (
+            "r: r1, r2 ~ ~ |\nx[r] = 1\nx[r1,r2] = 2",
+            "M120.*line 3, 'x': defined with different numbers of subscripts",
+        ),
         ("r: r1, r2 ~ ~ |\nr = 4", "M107.*'r' is a variable and a subscript range"),
         ("r: r1, r2 ~ ~ |\nx[r] = 1\nx = 2", "M107.*'x'.*is defined already"),
     ],
@@ -266,7 +269,7 @@ def test_ranges_that_make_no_sense(tmp_path, ranges, told):
 
 def test_pysd_runs_what_is_not_compiled_into_the_same_kind_of_result(tmp_path):
     small = model(tmp_path, RANGES + "y[dim] = 3, 1, 2\nx[dim] = VECTOR SORT ORDER(y[dim], 1)")
-    with pytest.raises(ModelError, match="M109.*'x'.*VECTOR_SORT_ORDER"):
+    with pytest.raises(ModelError, match=r"M109.*'x'.*VECTOR_SORT_ORDER"):
         simulate(small)
     found = simulate(small, engine="pysd")
     assert found["x"].dims == ("time", "scenario", "policy", "draw", "dim")
@@ -280,5 +283,5 @@ def test_names_that_pysd_would_paste_into_its_program_are_refused(tmp_path):
             "dim: \"a'] + [__import__('os').system('touch /tmp/never')] + ['\", b ~ ~ |\nx[dim] = 1"
         )
     )
-    with pytest.raises(ModelError, match="M116.*holds a quote"):
+    with pytest.raises(ModelError, match=r"M116.*holds a quote"):
         simulate(read_model(path), engine="pysd")

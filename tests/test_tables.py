@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, equations):
 
 def test_a_series_that_a_file_lacks_is_told(tmp_path):
     sheet(tmp_path, "small_data.csv", [["Time", "flow"], [0, 1], [10, 3]])
-    with pytest.raises(ModelError, match="M119.*'other'.*not found"):
+    with pytest.raises(ModelError, match=r"M119.*'other'.*not found"):
         compile_model(model(tmp_path, "other ~ Dmnl ~ |"))
 
 
