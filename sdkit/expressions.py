@@ -79,7 +79,8 @@ class Translator:
             if node.ndim == 0:
                 return ("number", float(node))
             return ("array", tuple(map(float, node.ravel())), node.shape)
-        return self.refuse(kind.removesuffix("Structure"))
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Structure"))
+        return self.refuse(f"the function {words.upper()!r}")
 
     def _ReferenceStructure(self, node):
         if node.subscripts:

@@ -226,8 +226,6 @@ class Layout:
 
     def _lift(self, node: tuple, variable: Variable, loops: Loops) -> tuple:
         """Replace states inside an expression by references into `self.states`."""
-        if node[0] in ("call", "reduce"):
-            self._check_call(node, variable)
         if node[0] == "reduce":
             loops = (*loops, *node[2])
         lifted = rebuilt(node, lambda part: self._lift(part, variable, loops))
@@ -253,18 +251,6 @@ class Layout:
             return ("held", node[1]) if part == own else rebuilt(part, held)
 
         state.parts = (*map(held, state.parts[:2]), state.parts[2])
-
-    def _check_call(self, node, variable: Variable) -> None:
-        name, arguments = node[1], node[-1]
-        row = FUNCTIONS.get(name)
-        if row is None:
-            raise ModelError("M109", f"{self.where(variable)}: the function {name.upper()!r}")
-        if len(arguments) != row.arguments + row.noisy:
-            raise ModelError(
-                "M114",
-                f"{self.where(variable)}: {row.name} takes {row.arguments} argument(s), "
-                f"not {len(arguments) - row.noisy}",
-            )
 
     def _lay_out(self) -> None:
         """Give each state its places. m[0] holds the steps of the run + 1: a buffer's length."""

@@ -16,9 +16,10 @@ _MARKS = (
     (re.compile(r":[ \t]*MACRO[ \t]*:", re.I), ":MACRO:"),
     (re.compile(r":[ \t]*END[ \t_]+OF[ \t_]+MACRO[ \t]*:", re.I), ":END OF MACRO:"),
 )
-_HEADER = re.compile(r":MACRO:([^()]*)\(([^()]*)\)")
+# Bounded, so that a text of nothing but marks is read in no more than linear time.
+_HEADER = re.compile(r":MACRO:([^()~|]{0,500})\(([^()~|]{0,5000})\)")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_NUMBER = r"[+-]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _UNPAIRED = re.compile(rf"([^=(]*)\(\s*({_NUMBER}(?:\s*,\s*{_NUMBER})+)\s*\)", re.S)
 
 
@@ -108,7 +109,8 @@ def _headers(equation: str) -> tuple[str, str]:
 
 def _with_outputs(text: str) -> list[str]:
     """The names of macros whose headers list outputs behind a colon."""
-    headers = re.findall(r":[ \t]*MACRO[ \t]*:([^()]*)\(([^()]*)\)", text, re.I)
+    pattern = r":[ \t]*MACRO[ \t]*:([^()~|]{0,500})\(([^()~|]{0,5000})\)"
+    headers = re.findall(pattern, text, re.I)
     return [name.strip() for name, arguments in headers if ":" in arguments]
 
 
@@ -161,7 +163,7 @@ def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:
         return f"{found[1]}[{', '.join(subscripts)}]"
 
     pattern = re.compile(r'("(?:[^"\\<>]|\\.)*"|[^\W\d][\w$\']*)\s*\[([^\[\]<>]*\*[^\[\]<>]*)\]')
-    return re.sub(r"<eqn>.*?</eqn>", lambda eqn: pattern.sub(replace, eqn[0]), text, flags=re.S)
+    return re.sub(r"<eqn>[^<]*</eqn>", lambda eqn: pattern.sub(replace, eqn[0]), text)
 
 
 def declared(text: str) -> str:

@@ -213,8 +213,8 @@ def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
     for name in result:
         variable = model.find(name)
         rows = result[name].to_numpy()[:, 0, 0, 0].reshape(result.sizes["time"], -1).T
-        pairs = zip(variable.labels, rows, strict=True)
-        found |= {label: row for label, row in pairs if label in set(variable.defined)}
+        own = dict(zip(variable.labels, rows, strict=True))
+        found |= {label: own[label] for label in variable.defined}
     return found
 
 
@@ -266,7 +266,11 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
     if (method or model.method) != "euler":
         raise SimulationError("S206", f"{model.name} asks for {(method or model.method).upper()}")
     file, _ = reader_of(model.path, model.text).abstract()
-    given = {model.find(n).name: v for n, v in values.items()}
+    given = {}
+    for name, value in values.items():
+        if np.ndim(value) or model.owners[model.find(name).name].name != model.find(name).name:
+            raise SimulationError("S207", f'engine="pysd" sets {name!r} by one number, and whole')
+        given[model.find(name).name] = float(value)
     frame = run_with_pysd(model.path, file, given, model.data, seed)
     times = np.asarray(frame.index, dtype=float)
     arrays = {}

@@ -181,13 +181,28 @@ class Reader:
         where = self._place(element, definition)
         raw = read_table(definition, where, self.ranges, self.path, self.data, element.name)
         if raw is None:
-            raw = Translator(where, self.lookups)(definition.abstract)
+            raw = self._read(definition, where, self.lookups)
         left = left_of(self.ranges, axes, definition, box)
         resolve = Resolver(self.ranges.at(where), where, left, self.axes.get, REDUCING, self.loose)
         found = self._written_out(resolve(raw), _Caller(k, element.name, definition, axes, box))
         if nesting(found) > DEEPEST:
             raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
         return found
+
+    def _read(self, definition: Definition, where: str, lookups: set[str]) -> tuple:
+        """An equation as PySD reads it; M109 and M114 where its functions are not ours."""
+        raw = Translator(where, lookups)(definition.abstract)
+        for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
+            row = FUNCTIONS.get(name)
+            if row is None and name not in self.macros and name != "elmcount":
+                raise ModelError("M109", f"{where}: the function {name.upper()!r}")
+            if row is not None and len(arguments) != row.arguments + row.noisy:
+                raise ModelError(
+                    "M114",
+                    f"{where}: {row.name} takes {row.arguments} argument(s), "
+                    f"not {len(arguments) - row.noisy}",
+                )
+        return raw
 
     def _place(self, element: Element, definition: Definition) -> str:
         return f"{self.path.name}, line {definition.line}, {element.name!r}"
@@ -270,7 +285,7 @@ class Reader:
                 raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
             raw = read_table(definition, where, self.ranges, self.path, self.data, element.name)
             if raw is None:
-                raw = Translator(where, lookups)(definition.abstract)
+                raw = self._read(definition, where, lookups)
             kind = "lookup" if raw[0] == "points" else "auxiliary"
             hide(key(element.name), self._written_out(renamed(raw), inner), kind)
         wanted = [key(macro.name), *(key(name) for name in macro.returns[: len(results)])]
@@ -291,16 +306,13 @@ class Reader:
         """Refuse names that nothing defines, and tables used as numbers (M105)."""
         known = {key(name): variable for name, variable in variables.items()} | self.hidden
         for variable in (*variables.values(), *self.hidden.values()):
-            nodes = list(walk(variable.expression))
-            calls = [node[1] for node in nodes if node[0] == "call"]
-            for node in nodes:
+            for node in walk(variable.expression):
                 if node[0] not in ("name", "item") or node[1] in BUILT_IN:
                     continue
                 where = f"{self.path.name}, line {variable.line}, {variable.name!r}"
                 if node[1] not in known:
                     raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
-                # A function that is not compiled may take a table.
-                if known[node[1]].kind == "lookup" and FUNCTIONS.keys() >= set(calls):
+                if known[node[1]].kind == "lookup":
                     raise ModelError(
                         "M105", f"{where} uses the table {node[1]!r} without an argument"
                     )

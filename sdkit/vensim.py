@@ -16,9 +16,7 @@ from .translate import Definition, Element, Range, Section, external, quietly, v
 
 # The fourth number of Vensim's settings line 15.
 _METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
-_MACRO = re.compile(
-    r":MACRO:(?P<macro>[^()]*)\((?P<names>[^()]*)\)(?P<content>.*?):END OF MACRO:", re.S
-)
+_HEADER = re.compile(r":MACRO:([^()]*)\(([^()]*)\)")
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
 
@@ -32,6 +30,8 @@ class Vensim:
         if mark and _END_OF_SKETCH not in rest:
             raise ModelError("M108", f"{path.name} ends inside its sketch")
         self.has_sketch = bool(mark)
+        # A note that hands wrote where a sketch would stand.
+        equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
         self.equations = mend_vensim(equations, self.settings)
 
@@ -114,9 +114,10 @@ class Vensim:
                 return ""
 
         file, placed = File(), []
-        bases = [0, *(macro.start("content") for macro in _MACRO.finditer(cleaned))]
-        file.sections = [vensim_section.Section(*parts) for parts in self._split(cleaned)]
-        for section, base in zip(file.sections, bases, strict=True):
+        file.sections = []
+        for base, parts in self._split(cleaned):
+            section = vensim_section.Section(*parts)
+            file.sections.append(section)
             grammar = vensim_section.vu.Grammar.get("section_elements")
             first = line_at(base)
             tree = quietly(path, "the equations", first, grammar.parse, section.content)
@@ -163,23 +164,32 @@ class Vensim:
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
         return file, placed
 
-    def _split(self, cleaned: str) -> Iterator[tuple]:
-        """What PySD's sections are made of: the model, with blanks for its macros, and those.
+    def _split(self, cleaned: str) -> Iterator[tuple[int, tuple]]:
+        """Where each of PySD's sections begins, and what it is made of: the model, with blanks for
+        its macros, and those.
 
         PySD's own grammar takes all macros but the last for equations where a macro stands
         behind one.
         """
-        main = _MACRO.sub(lambda found: " " * len(found[0]), cleaned)
-        main = re.sub(r"^\s*\{[^{}]*\}", lambda found: " " * len(found[0]), main)
-        left = re.search(r":MACRO:\s*([^(]*)", main)
-        if left:
-            name = left[1].strip()[:60]
-            raise ModelError("M108", f"{self.path.name} ends inside the macro {name!r}")
-        yield "__main__", self.path, "main", [], [], main, False, None
-        for found in _MACRO.finditer(cleaned):
+        macros, at = [], cleaned.find(":MACRO:")
+        while at >= 0:
+            end = cleaned.find(":END OF MACRO:", at)
+            header = _HEADER.match(cleaned, at, max(end, at))
+            if header is None:
+                name = cleaned[at + len(":MACRO:") :].strip()[:40]
+                raise ModelError("M108", f"{self.path.name} ends inside the macro {name!r}")
+            macros.append((at, header, end))
+            at = cleaned.find(":MACRO:", end)
+        main = re.sub(r"^\s*\{[^{}]*\}", lambda found: " " * len(found[0]), cleaned)
+        for at, _, end in macros:
+            behind = end + len(":END OF MACRO:")
+            main = main[:at] + " " * (behind - at) + main[behind:]
+        yield 0, ("__main__", self.path, "main", [], [], main, False, None)
+        for _, header, end in macros:
             names = [[n.strip() for n in part.split(",") if n.strip()]
-                     for part in (*found["names"].split(":"), "")[:2]]  # fmt: skip
-            yield key(found["macro"]), self.path, "macro", *names, found["content"], False, None
+                     for part in (*header[2].split(":"), "")[:2]]  # fmt: skip
+            content = cleaned[header.end() : end]
+            yield header.end(), (key(header[1]), self.path, "macro", *names, content, False, None)
 
     def sections(self) -> list[Section]:
         """The model, then its macros."""

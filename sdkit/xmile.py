@@ -102,7 +102,12 @@ class Xmile:
             raise ModelError("M109", f"{self.path.name} holds a <{found[1]}>")
         file, parsed = self.abstract()
         section = Section("")
-        section.ranges = [Range(r.name, list(r.definition), []) for r in parsed.subscripts]
+        sizes = {dim.get("name"): dim.get("size", "") for dim in
+                 file.xmile_root.iterfind("{*}dimensions/{*}dim")}  # fmt: skip
+        section.ranges = [
+            Range(r.name, list(r.definition) or _numbered(sizes[r.name]), [])
+            for r in parsed.subscripts
+        ]
         section.elements, seen = self._elements(parsed, {"time": "Time"})
         missing = [name for k, name in CONTROLS.items() if k not in seen]
         if missing:
@@ -163,3 +168,8 @@ class Xmile:
         )
         self._parse(section)
         return Section(key(name), parameters, [], [], self._elements(section, {})[0])
+
+
+def _numbered(size: str) -> list[str]:
+    """The elements of a dimension that has a size alone."""
+    return [str(i) for i in range(1, int(size) + 1)] if re.fullmatch(r"[0-9]{1,6}", size) else []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sdkit import read_model, simulate
+from sdkit.errors import ModelError
 from sdkit.expressions import walk
 from sdkit.functions import FUNCTIONS, LEFT_TO_PYSD, LOOKUP_FUNCTIONS, STATEFUL
 from tests import language
@@ -106,6 +107,41 @@ def test_every_function_of_pysd_is_compiled_or_left_to_it():
     }  # fmt: skip
     stateful = {name.lower().replace(" ", "_") for name in STATEFUL}
     assert theirs - left - other - stateful - FUNCTIONS.keys() == set()
+
+
+LEFT = {
+    "ALLOCATE AVAILABLE": (
+        "profile[dim,pp] = 1,1,1,0;1,2,1,0;1,3,1,0; ~ ~ |\n"
+        "x[dim] = ALLOCATE AVAILABLE(y[dim], profile[dim,ptype], 4)",
+        [1, 1, 2],
+    ),
+    "ALLOCATE BY PRIORITY": (
+        "p[dim] = 1, 2, 3\nx[dim] = ALLOCATE BY PRIORITY(y[dim], p[dim], 3, 1, 4)", [1, 1, 2],
+    ),
+    "INVERT MATRIX": (
+        "o <-> dim ~ ~ |\nm[dim,o] = 2,0,0;0,4,0;0,0,5; ~ ~ |\n"
+        "x[dim,o] = INVERT MATRIX(m[dim,o], 3)",
+        [0.5, 0, 0, 0, 0.25, 0, 0, 0, 0.2],
+    ),
+    "VECTOR RANK": ("x[dim] = VECTOR RANK(y[dim], 1)", [3, 1, 2]),
+    "VECTOR REORDER": (
+        "o[dim] = VECTOR SORT ORDER(y[dim], 1)\nx[dim] = VECTOR REORDER(y[dim], o[dim])", [1, 2, 3],
+    ),
+    "VECTOR SELECT": ("s[dim] = 1, 0, 1\nx = VECTOR SELECT(s[dim!], y[dim!], 0, 0, 0)", [5]),
+    "VECTOR SORT ORDER": ("x[dim] = VECTOR SORT ORDER(y[dim], 1)", [1, 2, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT_TO_PYSD)
+def test_what_is_left_to_pysd_is_refused_by_name_and_runs_there(tmp_path, name):
+    equations, wanted = LEFT[name]
+    ranges = "dim: a, b, c ~ ~ |\npp: ptype, ppriority, pwidth, pextra ~ ~ |\ny[dim] = 3, 1, 2\n"
+    small = model(tmp_path, ranges + equations)
+    told = name.split()[-1].replace("REORDER", "(REORDER|SORT_ORDER)")
+    with pytest.raises(ModelError, match=rf"M109.*line \d+, '[xo]': the function '.*{told}'"):
+        simulate(small)
+    found = simulate(small, engine="pysd")["x"].to_numpy()[0].ravel()
+    assert found == pytest.approx(wanted, abs=1e-12)
 
 
 def test_the_page_of_the_language_is_the_table():

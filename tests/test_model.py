@@ -57,7 +57,7 @@ FAULTS = {
     "data_variable.mdl": ("M119", "line 2", "'bad'", "no file of data"),
     "random.mdl": ("M109", "line 2", "'bad'", "RANDOM_POISSON"),
     "forecast.mdl": ("M114", "line 2", "'bad'", "arguments"),
-    "allocate.mdl": ("M109", "line 2", "'bad'", "AllocateByPriority"),
+    "allocate.mdl": ("M109", "line 2", "'bad'", "ALLOCATE BY PRIORITY"),
     "unknown_function.mdl": ("M109", "line 2", "'bad'", "FROBNICATE"),
     "lookup_invert.mdl": ("M109", "line 3", "'bad'", "LOOKUP_INVERT"),
     "power_of_a_negative.mdl": ("M109", "line 2", "'bad'", "power"),
