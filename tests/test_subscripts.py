@@ -203,6 +203,40 @@ def test_a_failing_lane_names_the_array_and_spares_the_others(tmp_path):
         }))  # fmt: skip
 
 
+def test_each_turn_of_a_loop_marks_its_own_lanes(tmp_path):
+    # Element after element fails in another lane, behind a scalar that fails in one more, in an
+    # equation, in a sum and in what is remembered.
+    equations = """
+        k[dim] = 1, 2, 3
+        s = 1
+        first = LN(s)
+        x[dim] = first + LN(k[dim])
+        y = SUM(LN(k[dim!] + 1))
+        z[dim] = DELAY FIXED(SQRT(k[dim] + 2), 1, 0)
+    """
+    lanes = 12
+    columns = {name: np.ones(lanes) for name in ("k[a]", "k[b]", "k[c]", "s")}
+    fatal = {2: ("s", 0), 3: ("k[a]", 0), 5: ("k[c]", -0.5), 6: ("k[b]", 0), 7: ("k[a]", -1),
+             9: ("k[c]", -3), 11: ("k[b]", -2.5)}  # fmt: skip
+    for lane, (name, value) in fatal.items():
+        columns[name][lane] = value
+    small = model(tmp_path, RANGES + equations, step=1, end=2)
+    for outputs in (("x",), ("y",), ("z",), ("x", "y", "z")):
+        with pytest.raises(Error) as caught:
+            simulate(small, experiment(outputs, (2,), draws=columns))
+        alone = set()
+        for lane in range(lanes):
+            try:
+                simulate(
+                    compile_model(small, outputs),
+                    set={name: float(values[lane]) for name, values in columns.items()},
+                )
+            except Error:
+                alone.add(lane)
+        assert {f["draw"] for f in caught.value.failures} == alone
+    assert alone == set(fatal)
+
+
 def test_a_range_may_be_called_as_an_axis_of_results(tmp_path):
     found = run("policy: old, new ~ ~ |\nx[policy] = 1, 2", tmp_path)
     assert found["x"].dims[-1] == "policy range"
