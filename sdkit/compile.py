@@ -20,6 +20,8 @@ from .model import Model
 from .settings import time_settings
 from .source import write_source
 
+METHODS = ("euler", "rk4")
+
 
 @dataclass(frozen=True)
 class Program:
@@ -74,11 +76,14 @@ class Program:
 def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program:
     """Compile a model; `outputs` None keeps every variable but tables.
 
-    Raises ModelError: M106 circular definition, M109 unsupported construct, M113 time
-    settings, M114 arguments; SimulationError S203 for an unknown output.
+    Raises ModelError: M106 circular definition, M109 unsupported construct, M113 time settings,
+    M115 method of integration, M119 and M120 files and subscripts; SimulationError S203 for an
+    unknown output.
     """
     if isinstance(outputs, str):
         outputs = (outputs,)
+    if model.method not in METHODS:
+        raise ModelError("M115", f"{model.path.name}: {model.method}")
     try:
         layout = Layout(model, outputs)
         source, lines, defaults = write_source(layout)

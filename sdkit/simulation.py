@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from .compile import Program, compile_model
+from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment
@@ -29,7 +30,6 @@ from .store import Store, open_store
 from .translate import run_with_pysd
 from .variables import Variable
 
-METHODS = ("euler", "rk4")
 _MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single draws
 
 
@@ -84,7 +84,8 @@ def simulate(
     if engine != "compiled":
         raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
     if isinstance(program, Model):
-        program = compile_model(program, experiment.outputs if experiment else None)
+        model = replace(program, method=method) if method else program
+        program = compile_model(model, experiment.outputs if experiment else None)
     values = _by_label(program, values)
     program = program.timed(
         {n: v for n, v in values.items() if n in program.timing or key(n) in CONTROLS}

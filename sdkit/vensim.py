@@ -52,9 +52,7 @@ class Vensim:
             raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
         # isdigit is true of a superscript too, which int refuses, as it does 5,000 digits.
         method = _METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
-        if method is None:
-            raise ModelError("M115", f"{self.path.name}: integration type {numbers[3][:40]!r}")
-        return method
+        return method or f"integration type {numbers[3][:40]!r}"
 
     def _clean(self) -> tuple[str, list[int], list[int]]:
         """The text as PySD cleans it, and from cleaned offsets to lines of the file."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sdkit import Error, compile_model, read_model
+from sdkit import Error, compile_model, read_model, simulate
 from sdkit.errors import CODES, ModelError
 from sdkit.expressions import key
 from tests.small import model, text
@@ -104,6 +104,12 @@ def test_broken_model(name):
     for part in (name, *named):
         assert part in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_method_that_is_not_compiled_can_be_replaced():
+    small = read_model(BROKEN / "method_that_is_not_compiled.mdl")
+    assert simulate(small, method="euler").attrs["method"] == "euler"
+    assert simulate(small, method="euler", engine="pysd").sizes["time"] > 1
 
 
 def test_every_code_of_reading_has_a_broken_file():
