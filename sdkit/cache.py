@@ -16,7 +16,7 @@ from pathlib import Path
 
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
-ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model)")
+ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model|files)")
 
 
 def cache_folder() -> Path | None:

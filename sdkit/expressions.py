@@ -4,7 +4,7 @@ Expressions are tuples whose first item says what they are:
 ("number", x), ("name", key), ("negative", a), ("not", a), ("compare", op, a, b),
 ("and", a, b), ("or", a, b), ("arithmetic", op, a, b), ("call", function, (a, ...)),
 ("lookup", key, a, index, mode), ("table", (x, y, mode), a), ("tables", tables, shape, index, a)
-and ("state", kind, parts) with the kinds of `layout.READS`. `subscripts.py` says what arrays add:
+and ("state", kind, parts) with the kinds of `states.READS`. `subscripts.py` says what arrays add:
 ("parts", part, ...), ("part", box, a), ("item", key, index), ("position", (index,)),
 ("values", numbers, shape, index) and ("reduce", function, loops, (a, ...)). What does not compile
 is ("refused", code, why).
@@ -61,6 +61,7 @@ class Translator:
     def __init__(self, where: str, lookups: set[str]):
         self.where, self.lookups = where, lookups
         self.delays = 0
+        self._streams: dict[int, int] = {}
 
     def refuse(self, what: str):
         raise ModelError("M109", f"{self.where}: {what}")
@@ -143,7 +144,9 @@ class Translator:
             return self._time_value(arguments)
         row = FUNCTIONS.get(name)
         if row is not None and row.noisy:
-            arguments = (*arguments, ("state", "noise", ()))
+            # SMOOTH(x, t) comes with x twice, as input and as start: one call, one stream.
+            number = float(self._streams.setdefault(id(node), len(self._streams)))
+            arguments = (*arguments, ("state", "noise", (("number", number),)))
         return ("call", name, arguments)
 
     def _time_value(self, arguments):

@@ -100,9 +100,10 @@ class Formulas:
                 tables = tuple((x, y, node[4]) for x, y, _ in tables)
             return self._lookup(tables, place, self._text(node[2], start))
         if kind == "reduce":
+            if not node[2]:  # of one element
+                return self._text(node[3][0], start, level)
             loops = "".join(f" for {loop} in range({n})" for loop, n in node[2])
-            argument = self._text(node[3][0], start)
-            return FUNCTIONS[node[1]].text.format(f"{argument}{loops}") if loops else argument
+            return FUNCTIONS[node[1]].text.format(f"{self._text(node[3][0], start)}{loops}")
         if kind != "call":
             raise ModelError("M109", f"{self.model.path.name}: {kind!r} inside an expression")
         name, arguments = node[1], node[2]

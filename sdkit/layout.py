@@ -16,7 +16,7 @@ from .hoist import hoist, owner
 from .model import Model
 from .settings import Folded, time_settings
 from .states import NOISE, READS, Block, Loops, State
-from .subscripts import index_of, loops_of, split
+from .subscripts import index_of, loops_of, positions, split
 from .variables import Variable
 
 AXES = ("time", "scenario", "policy", "draw")
@@ -100,18 +100,22 @@ class Layout:
         self._owners: dict[tuple, str] = {}
         self.expressions: dict[str, tuple] = {}
         self.parts: dict[str, Block] = {}
+        self._streams: dict[tuple, tuple] = {}  # the streams of the equation that is lifted
         self.blocks: dict[str, list[str]] = {}
-        self.gaps: dict[str, np.ndarray] = {}  # which elements nothing defines, if there are any
+        # For each element the number of the equation that gives it, -1 for none.
+        self._block_at: dict[str, np.ndarray] = {}
         for k, variable in self.by_key.items():
             if variable.kind not in ("auxiliary", "stock"):
                 continue
             if variable.axes:
                 self._blocks_of(k, variable, k in apart)
             else:
+                self._streams = {}
                 self.expressions[k] = self._lift(variable.expression, variable, ())
                 self._hold(k, ("name", k))
-        for b in self.expressions if self.gaps else ():
-            self._refuse_gaps(b)
+        gaps = {k for k, at in self._block_at.items() if (at < 0).any()}
+        for b in self.expressions if gaps else ():
+            self._refuse_gaps(b, gaps)
         self._lay_out()
         self.derived: list[str] = []
         self._sort_by_what_decides()
@@ -126,15 +130,15 @@ class Layout:
         if apart:
             parts = [single for part in parts for single in split(part)]
         self.blocks[k] = []
-        if len(variable.defined) < len(variable.labels):
-            self.gaps[k] = np.ones(self.shape(k), dtype=bool)
-            for _, box, _ in parts:
-                self.gaps[k][np.ix_(*box)] = False
+        self._block_at[k] = np.full(self.shape(k), -1)
+        for i, (_, box, _) in enumerate(parts):
+            self._block_at[k][np.ix_(*box)] = i
         for n, (_, box, expression) in enumerate(parts, 1):
             b = f"{k} of {n}" if len(parts) > 1 else k
             loops = loops_of(box)
             self.parts[b] = Block(k, box, loops)
             self.blocks[k].append(b)
+            self._streams = {}
             self.expressions[b] = self._lift(expression, variable, loops)
             self._hold(b, ("item", k, index_of(box)))
 
@@ -149,22 +153,23 @@ class Layout:
         """The variable that an equation defines, wholly or in part."""
         return self.parts[k].variable if k in self.parts else k
 
-    def _refuse_gaps(self, k: str) -> None:
+    def _refuse_gaps(self, k: str, gaps: set[str]) -> None:
         """Refuse an equation that reads an element which nothing defines (M120)."""
         todo = [self.expressions[k]]
         while todo:
             for node in walk(todo.pop()):
                 if node[0] == "slot":
                     todo += self.states[node[1]].parts
-                if node[0] != "item" or node[1] not in self.gaps:
+                if node[0] != "item" or node[1] not in gaps:
                     continue
-                at = np.ix_(*((i[1],) if i[0] == "at" else i[2] for i in node[2]))
-                if self.gaps[node[1]][at].any():
-                    variable, reader = self.by_key[node[1]], self.by_key[owner(self.variable_of(k))]
-                    absent = [n for n in variable.labels if n not in variable.defined]
+                at = positions(node[2])
+                numbers = np.arange(self.size(node[1])).reshape(self.shape(node[1]))[at]
+                absent = numbers[self._block_at[node[1]][at] < 0]
+                if len(absent):
+                    reader = self.by_key[owner(self.variable_of(k))]
+                    label = self.by_key[node[1]].labels[absent.flat[0]]
                     raise ModelError(
-                        "M120",
-                        f"{self.where(reader)}: nothing defines {absent[0]!r}, which it reads",
+                        "M120", f"{self.where(reader)}: nothing defines {label!r}, which it reads"
                     )
 
     def _read(self, node: tuple) -> Iterable[str]:
@@ -174,11 +179,8 @@ class Layout:
         blocks = self.blocks.get(node[1], ())
         if len(blocks) < 2:
             return blocks
-        wanted = [{i[1]} if i[0] == "at" else set(i[2]) for i in node[2]]
-        return [
-            b for b in blocks
-            if not any(w.isdisjoint(at) for w, at in zip(wanted, self.parts[b].box, strict=True))
-        ]  # fmt: skip
+        found = np.unique(self._block_at[node[1]][positions(node[2])])
+        return [blocks[i] for i in found if i >= 0]
 
     def _sort_by_what_decides(self) -> None:
         self.derived = []
@@ -231,6 +233,8 @@ class Layout:
         lifted = rebuilt(node, lambda part: self._lift(part, variable, loops))
         if node[0] != "state":
             return lifted
+        if node in self._streams:
+            return self._streams[node]
         state = State(node[1], lifted[2], loops)
         if node[1] in ("delay", "delay n", "smooth"):
             order = self._fold(node[2][3], f"{self.where(variable)}: the order of the delay")
@@ -238,7 +242,10 @@ class Layout:
                 raise ModelError("M109", f"{self.where(variable)}: a delay of order {order:g}")
             state.order = int(order)
         self.states.append(state)
-        return ("slot", len(self.states) - 1)
+        slot = ("slot", len(self.states) - 1)
+        if state.kind == "noise":
+            self._streams[node] = slot
+        return slot
 
     def _hold(self, k: str, own: tuple) -> None:
         """Let a SAMPLE IF TRUE read its own variable (`own`): the value that it holds so far."""

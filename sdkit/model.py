@@ -10,10 +10,10 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import product
 from pathlib import Path, PurePath
 
 from .cache import cached, code_of, name_of
@@ -39,9 +39,11 @@ class Model:
     method: str
     missing_values: bool
     text: str = field(repr=False)
-    # Equations of macros, by keys of their own; files that hold the series of data variables.
+    # Equations of macros, by keys of their own; files that hold the series of data variables, and
+    # those that equations read.
     hidden: dict[str, Variable] = field(default_factory=dict, repr=False)
     data: tuple[Path, ...] = field(default=(), repr=False)
+    files: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -66,14 +68,19 @@ class Model:
         if not name.rstrip().endswith("]") or "[" not in name:
             return None
         array, _, subscripts = name.rstrip()[:-1].rpartition("[")
-        variable = self.variables.get(self._by_key.get(key(array), ""))
-        wanted = [key(part) for part in subscripts.split(",")]
-        if variable is None or len(wanted) != len(variable.axes):
-            return None
-        names = [[key(e) for e in elements] for _, elements in variable.axes]
-        if not all(one in found for one, found in zip(wanted, names, strict=True)):
-            return None
-        return variable.element(tuple(f.index(w) for f, w in zip(names, wanted, strict=True)))
+        found = self._elements.get(_element_key(array, subscripts.split(",")))
+        return found and found[0].element(found[1])
+
+    @cached_property
+    def _elements(self) -> dict[str, tuple[Variable, tuple[int, ...]]]:
+        """By its key, of each element of an array the variable and its place there."""
+        found = {}
+        for variable in self.variables.values():
+            names = [elements for _, elements in variable.axes]
+            for place in product(*(range(len(elements)) for elements in names)):
+                own = [elements[i] for elements, i in zip(names, place, strict=True)]
+                found[_element_key(variable.name, own)] = (variable, place)
+        return found
 
     def scalar(self, name: str) -> Variable:
         """As `find`, but no array; S203 for one, whose elements are scalars."""
@@ -144,38 +151,59 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     What a text says is kept in the cache, so that a second start neither parses nor loads PySD.
     """
     path = find_model_file(path)
-    files = tuple(Path(name) for name in ([data] if isinstance(data, str | Path) else data))
+    given = tuple(Path(name) for name in ([data] if isinstance(data, str | Path) else data))
     beside = (path.with_name(f"{path.stem}_data{kind}") for kind in (".csv", ".tab"))
-    files = files or tuple(p for p in beside if p.is_file())
+    given = given or tuple(p for p in beside if p.is_file())
     raw = _bytes(path)
-    named = _files_named(path, raw)
-    contents = [hashlib.sha256(_bytes(file)).hexdigest() for file in (*files, *named)]
     reader = code_of(
         "expressions", "functions", "literals", "mend", "model", "subscripts", "tables",
         "translate", "variables", "vensim", "xmile",
     )  # fmt: skip
     versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.
-    name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *contents)
+    name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *map(str, given))
     read: list[tuple] = []
 
-    def make() -> bytes:
-        read.append(_read(path, raw, files, contents))
-        return marshal.dumps(read[0])
+    def make(keep: Callable[[tuple], tuple]) -> Callable[[], bytes]:
+        def made() -> bytes:
+            if not read:
+                read.append(_read(path, raw, given))
+            return marshal.dumps(keep(read[0]))
 
+        return made
+
+    # What files a text names, it alone decides; what they hold is part of the second name.
     try:  # plain values by marshal, not objects by pickle, which could run what it reads
-        rows, hidden, said, rest = marshal.loads(cached(f"{name}.model", make))
+        named = marshal.loads(cached(f"{name}.files", make(lambda found: found[-1])))
+        digests = [_digest(file) for file in (*given, *(path.parent / n for n in named))]
+        whole = name_of(name, *digests)
+        rows, hidden, said, rest, _ = marshal.loads(cached(f"{whole}.model", make(lambda f: f)))
     except ValueError:  # a sum of some thousand terms is nested too deeply for marshal
-        rows, hidden, said, rest = read[0]
+        rows, hidden, said, rest, named = read[0]
+        digests = [_digest(file) for file in (*given, *(path.parent / n for n in named))]
     for message in said:
         warnings.warn(message, stacklevel=2)
+    text = rest["text"].encode("utf-8", "surrogatepass") + "".join(digests).encode()
     return Model(
         path,
+        hash=hashlib.sha256(text).hexdigest(),
         variables={row[0]: Variable(*row) for row in rows},
         hidden={k: Variable(*row) for k, row in hidden},
-        data=files,
+        data=given,
+        files=tuple(path.parent / file for file in named),
         **rest,
     )
+
+
+def _element_key(array: str, subscripts: Iterable[str]) -> str:
+    return f"{key(array)}[{','.join(map(key, subscripts))}]"
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except (OSError, ValueError):  # not there: the equation that needs it says so
+        return "absent"
 
 
 def _bytes(path: Path) -> bytes:
@@ -185,41 +213,26 @@ def _bytes(path: Path) -> bytes:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
 
 
-def _files_named(path: Path, raw: bytes) -> list[Path]:
-    """Files beside the model whose names stand in its text, quoted or behind a '?tag=' of its
-    settings: what GET DIRECT and GET XLS functions may read."""
-    found = re.findall(rb"'([^'\n]{1,250})'|^30:\?[^=\n]+=([^\n]{1,250})$", raw, re.M)
-    names = {name.decode("utf-8", "replace").strip() for pair in found for name in pair if name}
-    files = []
-    for name in sorted(names):
-        with suppress(OSError, ValueError):  # a quotation that is no name of a file
-            if (path.parent / name).is_file():
-                files.append(path.parent / name)
-    return files
-
-
 def reader_of(path: Path, text: str) -> Vensim | Xmile:
     """The reader of a model's format."""
     return (Vensim if path.suffix.lower() in VENSIM else Xmile)(path, text)
 
 
-def _read(path: Path, raw: bytes, files: tuple[Path, ...], contents: list[str]) -> tuple:
-    """A model's text read by PySD: its variables, what there is to warn of, and the rest."""
+def _read(path: Path, raw: bytes, data: tuple[Path, ...]) -> tuple:
+    """A model's text read by PySD: its variables, hidden ones, what there is to warn of, the rest,
+    and the names of files that its equations read."""
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         reader = reader_of(path, text)
         try:
-            found = Reader(path, reader.sections(), isinstance(reader, Xmile), files)
+            found = Reader(path, reader.sections(), isinstance(reader, Xmile), data)
             variables = found.variables()
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
         method = reader.method()
     everything = [*variables.values(), *found.hidden.values()]
     rest = {
-        "hash": hashlib.sha256(
-            text.encode("utf-8", "surrogatepass") + "".join(contents).encode()
-        ).hexdigest(),
         "method": method,
         "missing_values": any(has_missing(v.expression) for v in everything),
         "text": text,
@@ -230,7 +243,8 @@ def _read(path: Path, raw: bytes, files: tuple[Path, ...], contents: list[str]) 
 
     hidden = [(k, row(v)) for k, v in found.hidden.items()]
     told = [str(w.message) for w in said if w.category is UserWarning]
-    return [row(v) for v in variables.values()], hidden, told, rest
+    files = sorted({*reader.files, *found.files})
+    return [row(v) for v in variables.values()], hidden, told, rest, files
 
 
 def _decode(path: Path, raw: bytes) -> str:

@@ -143,27 +143,40 @@ def lookup_extrapolate(x, xs, ys):
 
 
 def lookup_hold_backward(x, xs, ys):
-    last = len(xs) - 1
-    while last > 0 and xs[last] > x:
-        last -= 1
-    return ys[last]
+    last = len(xs)
+    low = 0
+    while last - low > 1:
+        middle = (low + last) // 2
+        if xs[middle] <= x:
+            low = middle
+        else:
+            last = middle
+    return ys[low]
 
 
 def lookup_look_forward(x, xs, ys):
     last = len(xs) - 1
-    low = 0
-    while low < last and xs[low] < x:
-        low += 1
-    return ys[low]
+    low = -1
+    while last - low > 1:
+        middle = (low + last) // 2
+        if xs[middle] < x:
+            low = middle
+        else:
+            last = middle
+    return ys[last]
 
 
 def lookup_raw(x, xs, ys):
     """The value at a point, missing between points."""
     last = len(xs) - 1
-    low = 0
-    while low < last and xs[low] < x - SMALL:
-        low += 1
-    return ys[low] if abs(xs[low] - x) < SMALL else math.nan
+    low = -1
+    while last - low > 1:
+        middle = (low + last) // 2
+        if xs[middle] < x - SMALL:
+            low = middle
+        else:
+            last = middle
+    return ys[last] if abs(xs[last] - x) < SMALL else math.nan
 
 
 def total(values):
@@ -229,12 +242,15 @@ def random_exponential(u, low, high, shift, stretch):
 
 
 def random_normal(u, low, high, mean, deviation):
-    """Normal, cut off at `low` and `high`."""
+    """Normal, cut off at `low` and `high`; in the lower tail, where quantiles are exact."""
     if deviation <= 0.0:
-        return mean
-    below = 0.5 * math.erfc((mean - low) / (deviation * 1.4142135623730951))
-    above = 0.5 * math.erfc((mean - high) / (deviation * 1.4142135623730951))
-    x = mean + deviation * normal_quantile(below + (above - below) * u)
+        return larger(low, smaller(high, mean))
+    side = -1.0 if low > mean else 1.0
+    near = (mean - (low if low <= mean else high)) * side
+    far = (mean - (high if low <= mean else low)) * side
+    below = 0.5 * math.erfc(near / (deviation * 1.4142135623730951))
+    above = 0.5 * math.erfc(far / (deviation * 1.4142135623730951))
+    x = mean + side * deviation * normal_quantile(below + (above - below) * u)
     return larger(low, smaller(high, x))
 
 

@@ -68,7 +68,7 @@ class Equations(Function):
     def item(self, array: Array, index: Value) -> Value | Array:
         value = super().item(array, index)
         if array.text in ("%p", "%c") and index.literal is not None and value.varying:
-            self.origins[value.text] = (array.text, index.literal)
+            self.origins[value.text] = (array.text, index.literal + array.offset)
         return value
 
     def quotient(self, a: Value, b: Value) -> Value:
@@ -151,7 +151,7 @@ class Equations(Function):
     # -- arrays ----------------------------------------------------------------------
 
     def _made(self, count: int) -> Array:
-        """An array of the equations, in the frame. Its zeros are not written: all are replaced."""
+        """An array of equations, in the frame. Its zeros stay unwritten: what is read is given."""
         array = Array("%frame", "double", True, offset=self.used)
         self.used += count
         self.module.slots = max(self.module.slots, self.used)

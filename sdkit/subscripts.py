@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import count, product
 from math import prod
 
 import numpy as np
@@ -48,6 +48,13 @@ class Ranges:
                 pairs.append((key(row.members), None))
             self._mappings[k] = pairs
         self.elements = {e for members in self.members.values() for e in members}
+        self._places: dict[Axis, dict[str, int]] = {}
+
+    def places(self, axis: Axis) -> dict[str, int]:
+        """The position of each element of an axis, by its key."""
+        if axis not in self._places:
+            self._places[axis] = {key(e): i for i, e in enumerate(axis[1])}
+        return self._places[axis]
 
     def wrong(self, text: str) -> ModelError:
         return ModelError("M120", f"{self.where}: {text}")
@@ -126,8 +133,8 @@ class Ranges:
         if k is None:
             names = ", ".join(dict.fromkeys(subscripts))
             raise self.wrong(f"no subscript range holds all of {names}")
-        label = next(f"{self.labels[k]}{i}" for i in range(1, 99)
-                     if f"{self.labels[k]}{i}" not in taken)  # fmt: skip
+        names = (f"{self.labels[k]}{i}" for i in count(1))
+        label = next(n for n in names if n not in taken and n not in self.labels.values())
         return label, tuple(self.labels[e] for e in self.members[k])
 
 
@@ -156,7 +163,7 @@ def boxes(ranges: Ranges, axes: Sequence[Axis], definition: Definition) -> list[
 
 
 def _positions(ranges: Ranges, axis: Axis, name: str) -> tuple[int, ...]:
-    place = {key(e): i for i, e in enumerate(axis[1])}
+    place = ranges.places(axis)
     return tuple(place[e] for e in ranges.of(name) if e in place)
 
 
@@ -253,26 +260,27 @@ class Resolver:
     def _numbers(self, name: str) -> tuple:
         number = self.ranges.number(name)
         elements, loop = self._elements(name, None)
-        positions = tuple(number[e] for e in elements)
-        return ("at", positions[0]) if len(positions) == 1 else ("over", loop, positions)
+        return over(loop, [number[e] for e in elements])
 
     def _index(self, name: str, subscripts: Sequence[str]) -> tuple:
         axes = self.axes(name)
         if not subscripts and self.loose:
-            subscripts = tuple(self._meant(axis) for axis in axes)
+            subscripts = self._meant(axes)
         if len(subscripts) != len(axes):
             wanted = ", ".join(label for label, _ in axes)
             raise self.wrong(f"{name!r} takes the subscripts [{wanted}]")
         return tuple(self._place(name, *pair) for pair in zip(subscripts, axes, strict=True))
 
-    def _meant(self, axis: Axis) -> str:
-        """The subscript that XMILE leaves out: the one on the left, or all that is summed."""
-        label = axis[0]
-        on_left = any(written == key(label) for _, written, _ in self.left)
-        return label if on_left else f"{label}!"
+    def _meant(self, axes: Sequence[Axis]) -> list[str]:
+        """The subscripts that XMILE leaves out: all of an array in SUM and its like, else the
+        ranges of the left side."""
+        if self.bound:
+            return [f"{label}!" for label, _ in axes]
+        written = {name for _, name, _ in self.left}
+        return [label for label, _ in axes if key(label) in written]
 
     def _place(self, name: str, subscript: str, axis: Axis) -> tuple:
-        place = {key(e): i for i, e in enumerate(axis[1])}
+        place = self.ranges.places(axis)
         k = key(subscript)
         if not subscript.endswith("!") and k not in self.ranges.members:
             if k not in place:
@@ -284,8 +292,7 @@ class Resolver:
             raise self.wrong(
                 f"{name!r} has no element {self.ranges.labels[absent]!r} in {axis[0]!r}"
             )
-        positions = tuple(place[e] for e in elements)
-        return ("at", positions[0]) if len(positions) == 1 else ("over", loop, positions)
+        return over(loop, [place[e] for e in elements])
 
     def _elements(self, k: str, axis: Axis | None) -> tuple[tuple[str, ...], str]:
         """The elements that a range goes through here, and the loop that does."""
@@ -309,6 +316,9 @@ class Resolver:
     def _array(self, numbers: tuple, shape: tuple[int, ...]) -> tuple:
         """A list of numbers, one for each element of the ranges on the left."""
         sizes, index = self._listed(len(numbers))
+        row = next((size for size in reversed(sizes) if size > 1), 1)
+        if len(shape) > 1 and shape[-1] != row:
+            raise self.wrong(f"rows of {shape[-1]} numbers for {row} elements")
         return ("values", numbers, sizes, index) if sizes else ("number", numbers[0])
 
     def _tables(self, kind: str, tables: tuple, argument: tuple | None) -> tuple:
@@ -322,17 +332,15 @@ class Resolver:
 
     def _listed(self, count: int) -> tuple[tuple[int, ...], tuple]:
         """The shape of a list for the ranges on the left, and where a loop is in it."""
-        over = [(loop, written, elements) for loop, written, elements in self.left if written]
-        sizes = tuple(len(self.ranges.members[written]) for _, written, _ in over)
+        ranges = [(loop, written, elements) for loop, written, elements in self.left if written]
+        sizes = tuple(len(self.ranges.members[written]) for _, written, _ in ranges)
         if prod(sizes) != count:
             wanted = " x ".join(map(str, sizes)) or "1"
             raise self.wrong(f"{count} values for {wanted} elements")
         index = []
-        for loop, written, elements in over:
+        for loop, written, elements in ranges:
             place = {e: i for i, e in enumerate(self.ranges.members[written])}
-            positions = tuple(place[e] for e in elements)
-            index.append(("at", positions[0]) if len(positions) == 1
-                         else ("over", loop, positions))  # fmt: skip
+            index.append(over(loop, [place[e] for e in elements]))
         return sizes, tuple(index)
 
     def _count(self, arguments: tuple) -> tuple:
@@ -364,7 +372,7 @@ class Resolver:
         if node[0] in ("reference", "lookup"):
             subscripts = node[2] if node[0] == "reference" else node[3]
         elif node[0] == "name" and self.loose:
-            subscripts = tuple(self._meant(axis) for axis in self.axes(node[1]) or ())
+            subscripts = [f"{label}!" for label, _ in self.axes(node[1]) or ()]
         for subscript in subscripts:
             if subscript.endswith("!"):
                 yield key(subscript[:-1])
@@ -386,11 +394,19 @@ def loops_of(box: Box) -> tuple[tuple[str, int], ...]:
     return tuple((f"i{n}", len(p)) for n, p in enumerate(box, 1) if len(p) > 1)
 
 
+def over(loop: str, positions: Sequence[int]) -> tuple:
+    """One part of an index: a position, or those that a loop goes through."""
+    return ("at", positions[0]) if len(positions) == 1 else ("over", loop, tuple(positions))
+
+
+def positions(index: tuple) -> tuple:
+    """The elements that an index goes through, to index an array of the variable's shape with."""
+    return np.ix_(*((i[1],) if i[0] == "at" else i[2] for i in index))
+
+
 def index_of(box: Box) -> tuple:
     """The index of the very elements that an equation for `box` defines."""
-    return tuple(
-        ("over", f"i{n}", at) if len(at) > 1 else ("at", at[0]) for n, at in enumerate(box, 1)
-    )
+    return tuple(over(f"i{n}", at) for n, at in enumerate(box, 1))
 
 
 def split(part: tuple) -> list[tuple]:

@@ -13,7 +13,18 @@ import numpy as np
 from .errors import ModelError
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
-from .subscripts import Axis, Box, Ranges, Resolver, axes_of, boxes, cut_out, index_of, left_of
+from .subscripts import (
+    Axis,
+    Box,
+    Ranges,
+    Resolver,
+    axes_of,
+    boxes,
+    cut_out,
+    index_of,
+    left_of,
+    positions,
+)  # fmt: skip
 from .tables import read_table
 from .translate import Definition, Element, Section
 
@@ -95,6 +106,7 @@ class Reader:
                 where = f"{path.name}, line {element.definitions[0].line}, {element.name!r}"
                 self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
         self.lookups = _lookups(main)
+        self.files: set[str] = set()  # that its equations read
         self.hidden: dict[str, Variable] = {}
         self.outputs: dict[str, Variable] = {}  # of macros, which their calls name
         self._instances: dict[str, int] = {}
@@ -126,34 +138,29 @@ class Reader:
             if error.code not in _DEFERRED:
                 raise
             expression, parts = ("refused", error.code, error.message), []
-        kind, value = self._kind(k, [p[2] for p in parts] if parts else [expression])
+        kind, value = self._kind(k, [p[2] for p in parts] if parts else [expression]), None
         if kind == "constant" and axes:
             value = _values(axes, parts)
             if value is None or any(v != v for v in value):  # a missing value is no constant
-                kind = "auxiliary"
+                kind, value = "auxiliary", None
         elif kind == "constant":
-            kind, value = (
-                ("constant", expression[1])
-                if expression[1] == expression[1]
-                else ("auxiliary", None)
-            )
+            value = expression[1] if expression[1] == expression[1] else None
+            kind = "constant" if value is not None else "auxiliary"
         return Variable(
             element.name, kind, element.unit.strip(), tuple(element.limits),
             element.documentation.strip(), first.line, expression, value,
             "; ".join(d.text for d in element.definitions), axes,
         )  # fmt: skip
 
-    def _kind(self, k: str, expressions: Sequence[tuple]) -> tuple[str, None]:
+    def _kind(self, k: str, expressions: Sequence[tuple]) -> str:
         if k in CONTROLS:
-            return "control", None
+            return "control"
         kinds = {e[0] for e in expressions}
         if kinds <= {"points", "points of each"}:
-            return "lookup", None
+            return "lookup"
         if kinds <= {"number", "values"}:
-            return "constant", None
-        if {e[:2] for e in expressions} == {("state", "stock")}:
-            return "stock", None
-        return "auxiliary", None
+            return "constant"
+        return "stock" if {e[:2] for e in expressions} == {("state", "stock")} else "auxiliary"
 
     def _parts(self, k: str, element: Element, axes: tuple[Axis, ...]) -> list[tuple]:
         """Its definitions as parts without overlap: of two for one element, the later holds."""
@@ -179,7 +186,7 @@ class Reader:
         box: Box = (),
     ) -> tuple:
         where = self._place(element, definition)
-        raw = read_table(definition, where, self.ranges, self.path, self.data, element.name)
+        raw = self._table(element, definition, where)
         if raw is None:
             raw = self._read(definition, where, self.lookups)
         left = left_of(self.ranges, axes, definition, box)
@@ -188,6 +195,13 @@ class Reader:
         if nesting(found) > DEEPEST:
             raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
         return found
+
+    def _table(self, element: Element, definition: Definition, where: str) -> tuple | None:
+        """What stands in a file, for an equation that takes it from there."""
+        file = getattr(definition.abstract, "file", None)
+        if isinstance(file, str):
+            self.files.add(file)
+        return read_table(definition, where, self.ranges, self.path, self.data, element.name)
 
     def _read(self, definition: Definition, where: str, lookups: set[str]) -> tuple:
         """An equation as PySD reads it; M109 and M114 where its functions are not ours."""
@@ -283,9 +297,11 @@ class Reader:
             definition = element.definitions[0]
             if definition.subscripts:
                 raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
-            raw = read_table(definition, where, self.ranges, self.path, self.data, element.name)
+            raw = self._table(element, definition, where)
             if raw is None:
                 raw = self._read(definition, where, lookups)
+            elif raw[0] == "table array":
+                raw = Resolver(self.ranges.at(where), where, (), self.axes.get, REDUCING)(raw)
             kind = "lookup" if raw[0] == "points" else "auxiliary"
             hide(key(element.name), self._written_out(renamed(raw), inner), kind)
         wanted = [key(macro.name), *(key(name) for name in macro.returns[: len(results)])]
@@ -345,8 +361,6 @@ def _values(axes: Sequence[Axis], parts: Sequence[tuple]) -> tuple[float, ...] |
             numbers[place] = expression[1]
             continue
         _, values, shape, index = expression
-        own = np.array(values).reshape(shape)[np.ix_(*(
-            (i[1],) if i[0] == "at" else i[2] for i in index
-        ))]  # fmt: skip
+        own = np.array(values).reshape(shape)[positions(index)]
         numbers[place] = own.reshape(numbers[place].shape)
     return tuple(numbers.ravel().tolist()) if filled.all() else None

@@ -30,6 +30,7 @@ class Vensim:
         if mark and _END_OF_SKETCH not in rest:
             raise ModelError("M108", f"{path.name} ends inside its sketch")
         self.has_sketch = bool(mark)
+        self.files: set[str] = set()  # that its subscript ranges read
         # A note that hands wrote where a sketch would stand.
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
@@ -235,6 +236,7 @@ class Vensim:
         if isinstance(members, dict):
             where = f"{self.path.name}, line {line}, {part.name!r}"
             names = ("file", "tab", "firstcell", "lastcell", "prefix")
+            self.files.add(members["file"])
             members = external("subscript", where, *(members[n] for n in names), self.path.parent)
         mappings = []
         # PySD keeps of (range: members) the range alone.

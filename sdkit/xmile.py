@@ -43,6 +43,7 @@ class Xmile:
             for node in root.iterfind("{*}model/{*}variables/*")
         }
         self.text = mend_xmile(text, dimensions)
+        self.files: set[str] = set()
 
     def method(self) -> str:
         found = re.search(r"<sim_specs[^>]*\bmethod\s*=\s*[\"']([^\"']*)[\"']", self.text)

@@ -252,7 +252,7 @@ def test_an_equation_over_a_range_is_one_loop(tmp_path):
         for i in range(50)
     )  # fmt: skip
     program = compile_model(model(tmp_path, big + "\nyn[wide] = 1"), ("y49",))
-    equations = program.source.partition("def numerics")[0].partition("import math")[0]
+    equations = program.source.partition("SMALL = ")[0]
     # 100 variables of 150 and 50 elements: some lines each, in each of the functions.
     assert len(equations.splitlines()) < 100 * 15 + len(program.defaults) + 300
     assert "for i1 in range(50):" in equations
