@@ -135,7 +135,8 @@ def _run(engine: str, program: Program, method: str, times) -> tuple[np.ndarray,
         one = (Setting("default"),)
         # Draw 0, whose random numbers a single run has.
         draws = pd.DataFrame(index=pd.RangeIndex(1, name="draw"))
-        lanes = Experiment(one, one, draws, tuple(program.model.variables), times)
+        names = dict.fromkeys(program.model.owners[label].name for label in program.outputs)
+        lanes = Experiment(one, one, draws, tuple(names), times)
         result = simulate(program, lanes, method=method)
     return result["time"].to_numpy(), by_label(program.model, result)
 
