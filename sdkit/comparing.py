@@ -27,7 +27,7 @@ def execute(
     program, experiment = yearly_experiment(prepared, prepared.draws, observed)
     end = run.horizon[1] + 1.0
     parts = _parts(prepared, program)
-    result = simulate(program, experiment, progress=progress, threads=threads)
+    result = simulate(program, experiment, progress=progress, threads=threads, seed=run.seed)
     structural = prepared.parameters.of_role("structural")
     switches = [switch for switch in structural if switch.name in prepared.draws]
     names = [switch.name for switch in switches]
@@ -102,7 +102,7 @@ def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> 
         times,
         averaged=tuple(n for n in program.outputs if n not in points),
     )
-    result = simulate(program, experiment, threads=threads)
+    result = simulate(program, experiment, threads=threads, seed=prepared.run.seed)
     histories = []
     for check, series in zip(prepared.histories, seen, strict=True):
         row = check.options

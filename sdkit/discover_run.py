@@ -188,6 +188,7 @@ def _levels(
             size = len(draws)
             result = simulate(
                 program, replace(experiment, draws=draws), threads=threads,
+                seed=prepared.run.seed,
                 progress=lambda done, total, low=low, size=size: progress(
                     low + done * size // max(total, 1), len(x)
                 ),

@@ -44,6 +44,15 @@ def key(name: str) -> str:
     return re.sub(r"[\s_]+", "_", text.strip()).lower()
 
 
+def label_key(label: str) -> str:
+    """The same for the label of an element, `name[subscript,...]`."""
+    label = label.rstrip()
+    if not label.endswith("]") or "[" not in label:
+        return key(label)
+    array, _, subscripts = label[:-1].rpartition("[")
+    return f"{key(array)}[{','.join(map(key, subscripts.split(',')))}]"
+
+
 def _float(value) -> float:
     """A number as a float; infinite for a whole number of more digits than one holds."""
     try:

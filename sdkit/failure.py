@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
+from dataclasses import replace
 from functools import lru_cache
 
 from .compile import Program, compile_model
@@ -31,13 +33,36 @@ def explain(program: Program, error: Exception, s, work) -> tuple[str | None, st
             first.setdefault(name, line)
         bad = [n for n, v in zip(program.outputs, work[5], strict=False) if not math.isfinite(v)]
         if bad:
-            name = min(bad, key=lambda n: first.get(n, 0))
+            name = min(bad, key=lambda n: first.get(program.model.owners[n].name, 0))
             return name, f"became {dict(zip(program.outputs, work[5], strict=False))[name]}"
         return None, str(error)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename == "<sdkit program>" and frame.lineno in program.lines:
-            return program.lines[frame.lineno], _reason(error)
+            return _element(program, frame.lineno, error), _reason(error)
     return None, _reason(error)
+
+
+def _element(program: Program, line: int, error: Exception) -> str:
+    """The variable that a line computes; of an array the element that it had come to."""
+    name = program.lines[line]
+    variable = program.model.variables.get(name)
+    target = re.match(r"\s*\w+\[([\w *+]+)\] = ", program.source.splitlines()[line - 1])
+    if variable is None or not variable.axes or target is None:
+        return name
+    step, names = error.__traceback__, {}
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == "<sdkit program>" and step.tb_lineno == line:
+            names = step.tb_frame.f_locals
+        step = step.tb_next
+    place = 0
+    for term in target[1].split(" + "):
+        factors = [int(f) if f.isdigit() else names.get(f) for f in term.split(" * ")]
+        if not all(isinstance(factor, int) for factor in factors):
+            return name
+        place += math.prod(factors)
+    # States and memory stand under other names; their places are not those of elements.
+    own = re.match(r"\s*[smdo]\[", program.source.splitlines()[line - 1])
+    return name if own or place >= len(variable.labels) else variable.labels[place]
 
 
 def _reason(error: Exception) -> str:
@@ -56,7 +81,9 @@ def trace(program: Program, p, s, m, step: int, rk4: bool, dt: float) -> tuple[s
     found, value_only = _repeat(program, p, s, m, step, rk4, dt)
     if found is not None and not value_only:
         return found
-    everything, also_value = _repeat(_all_variables(program), p, s, m, step, rk4, dt)
+    times = ("initial_time", "final_time", "time_step", "saveper")
+    whole = replace(_all_variables(program), **{name: getattr(program, name) for name in times})
+    everything, also_value = _repeat(whole, p, s, m, step, rk4, dt)
     if everything is not None and also_value:
         return everything
     return found or (None, "became NaN or infinite")

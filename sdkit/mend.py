@@ -1,6 +1,6 @@
 """What models hold and PySD's grammar does not take, rewritten before it is read.
 
-Every character stays on its line, so that errors still name lines of the file.
+What follows stays on its line, so that errors still name lines of the file.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from .expressions import key
+
 # A name alone, perhaps with subscripts: no = : ( or <-> that would make it a definition.
 _BARE = re.compile(
-    r'("(?:[^"\\]|\\.)*"|[^\W\d][\w\s\'$.%&-]*)(\s*\[[^\]]*\](\s*:EXCEPT:[\s\w\[\],"]*)?)?', re.I
+    r'("(?:[^"\\]|\\.)*"\s*|[^\W\d][\w\s\'$.%&-]*)(\[[^\]]*\]\s*(:EXCEPT:[\s\w\[\],"]*)?)?', re.I
 )
 _MARKS = (
     (re.compile(r":[ \t]*MACRO[ \t]*:", re.I), ":MACRO:"),
@@ -18,9 +20,10 @@ _MARKS = (
 )
 # Bounded, so that a text of nothing but marks is read in no more than linear time.
 _HEADER = re.compile(r":MACRO:([^()~|]{0,500})\(([^()~|]{0,5000})\)")
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_NUMBER = r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_UNPAIRED = re.compile(rf"([^=(]*)\(\s*({_NUMBER}(?:\s*,\s*{_NUMBER})+)\s*\)", re.S)
+# A quotation that nothing ends goes on to the end, so that it is looked at once.
+_QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
+_SIGNED = re.compile(r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_UNPAIRED = re.compile(r"([^=()]*)\(([^=()\[\]]*)\)", re.S)
 
 
 def mend_vensim(text: str, settings: str = "") -> str:
@@ -53,25 +56,16 @@ def mend_vensim(text: str, settings: str = "") -> str:
 
 def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
     """Each entry as its fields, which ~ separates, and the | that ends it ("" at the end)."""
-    fields, start, depth = [], begin, 0
-    for found in re.finditer(rf"{_QUOTED}|[{{}}~|]", text[begin:], re.S):
-        mark, at = found[0], begin + found.start()
-        if at < start:  # inside what was taken as a quotation, in a comment
-            continue
-        if fields and mark[0] == '"':  # in comments quotes stand alone
-            for inner in re.finditer(r"[~|]", mark):
-                fields.append(text[start : at + inner.start()])
-                start = at + inner.end()
-                if inner[0] == "|":
-                    yield fields, "|"
-                    fields = []
-                    break
-            continue
-        if mark in "{}" and not fields:
+    # In an equation, marks inside quotes and braces end nothing; in comments all marks do.
+    inside, outside = re.compile(rf"{_QUOTED}|[{{}}~|]", re.S), re.compile(r"[~|]")
+    fields, start, at, depth = [], begin, begin, 0
+    while found := (outside if fields else inside).search(text, at):
+        at, mark = found.end(), found[0]
+        if mark in "{}":
             depth = max(depth + (1 if mark == "{" else -1), 0)
         elif mark in "~|" and not depth:
-            fields.append(text[start:at])
-            start = at + 1
+            fields.append(text[start : found.start()])
+            start = at
             if mark == "|":
                 yield fields, "|"
                 fields = []
@@ -116,16 +110,16 @@ def _with_outputs(text: str) -> list[str]:
 
 def _calls(equation: str, macros: Collection[str]) -> str:
     """Calls of macros with a comma for the colon before their outputs."""
+    marks = re.compile(rf"{_QUOTED}|:[A-Za-z][A-Za-z ]*:|[():]", re.S)
     for name in macros:
         words = r"[\s_]+".join(map(re.escape, name.split()))
         for call in re.finditer(rf"\b{words}\s*\(", equation, re.I):
             depth = 1
-            for at in range(call.end(), len(equation)):
-                depth += {"(": 1, ")": -1}.get(equation[at], 0)
-                if depth == 0:
-                    break
-                if depth == 1 and equation[at] == ":":
-                    equation = equation[:at] + "," + equation[at + 1 :]
+            for mark in marks.finditer(equation, call.end()):
+                depth += {"(": 1, ")": -1}.get(mark[0], 0)
+                if depth == 1 and mark[0] == ":":
+                    equation = equation[: mark.start()] + "," + equation[mark.end() :]
+                if depth == 0 or mark[0] == ":":
                     break
     return equation
 
@@ -137,7 +131,7 @@ def _paired(equation: str) -> str:
         return equation
     numbers = [part.strip() for part in found[2].split(",")]
     half = len(numbers) // 2
-    if len(numbers) % 2 or half < 2:
+    if len(numbers) % 2 or half < 2 or not all(map(_SIGNED.fullmatch, numbers)):
         return equation
     pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[:half], numbers[half:], strict=True))
     before = equation[: len(equation) - len(equation.lstrip())]
@@ -148,13 +142,12 @@ def _paired(equation: str) -> str:
 def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:
     """An XMILE text in which `x[*]` is `x[Range!]`, as PySD writes what is summed over.
 
-    `dimensions` gives the ranges of each variable, by its name in lower case with underscores.
+    `dimensions` gives the ranges of each variable, by its key.
     """
 
     def replace(found: re.Match) -> str:
-        name = re.sub(r"[\s_]+", "_", found[1].strip().strip('"')).lower()
         subscripts = [part.strip() for part in found[2].split(",")]
-        known = dimensions.get(name, ())
+        known = dimensions.get(key(found[1]), ())
         if len(known) != len(subscripts):
             return found[0]
         for n, subscript in enumerate(subscripts):
@@ -162,7 +155,7 @@ def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:
                 subscripts[n] = (subscript[1:].strip(" :") or known[n]) + "!"
         return f"{found[1]}[{', '.join(subscripts)}]"
 
-    pattern = re.compile(r'("(?:[^"\\<>]|\\.)*"|[^\W\d][\w$\']*)\s*\[([^\[\]<>]*\*[^\[\]<>]*)\]')
+    pattern = re.compile(r'("[^"<>]*"|(?<![\w$\'])[^\W\d][\w$\']*)\s*\[([^\[\]<>*]*\*[^\[\]<>]*)\]')
     return re.sub(r"<eqn>[^<]*</eqn>", lambda eqn: pattern.sub(replace, eqn[0]), text)
 
 

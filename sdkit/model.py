@@ -18,7 +18,8 @@ from pathlib import Path, PurePath
 
 from .cache import cached, code_of, name_of
 from .errors import ModelError, SimulationError
-from .expressions import has_missing, key
+from .expressions import has_missing, key, label_key
+from .translate import forget_tables
 from .variables import Reader, Variable
 from .vensim import Vensim
 from .xmile import Xmile
@@ -65,21 +66,18 @@ class Model:
         return found
 
     def _element(self, name: str) -> Variable | None:
-        if not name.rstrip().endswith("]") or "[" not in name:
-            return None
-        array, _, subscripts = name.rstrip()[:-1].rpartition("[")
-        found = self._elements.get(_element_key(array, subscripts.split(",")))
+        found = self._elements.get(label_key(name))
         return found and found[0].element(found[1])
 
     @cached_property
     def _elements(self) -> dict[str, tuple[Variable, tuple[int, ...]]]:
         """By its key, of each element of an array the variable and its place there."""
         found = {}
-        for variable in self.variables.values():
+        for variable in (v for v in self.variables.values() if v.axes):
             names = [elements for _, elements in variable.axes]
             for place in product(*(range(len(elements)) for elements in names)):
-                own = [elements[i] for elements, i in zip(names, place, strict=True)]
-                found[_element_key(variable.name, own)] = (variable, place)
+                own = ",".join(elements[i] for elements, i in zip(names, place, strict=True))
+                found[label_key(f"{variable.name}[{own}]")] = (variable, place)
         return found
 
     def scalar(self, name: str) -> Variable:
@@ -195,10 +193,6 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     )
 
 
-def _element_key(array: str, subscripts: Iterable[str]) -> str:
-    return f"{key(array)}[{','.join(map(key, subscripts))}]"
-
-
 def _digest(file: Path) -> str:
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -230,6 +224,8 @@ def _read(path: Path, raw: bytes, data: tuple[Path, ...]) -> tuple:
             variables = found.variables()
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
+        finally:
+            forget_tables()
         method = reader.method()
     everything = [*variables.values(), *found.hidden.values()]
     rest = {

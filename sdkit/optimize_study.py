@@ -89,7 +89,7 @@ class _Simulator:
                 program, experiment = yearly_experiment(replace(prepared, policies=own), draws)
                 work = len(own) * len(draws)
                 result = simulate(
-                    program, experiment, threads=self.threads,
+                    program, experiment, threads=self.threads, seed=prepared.run.seed,
                     progress=lambda done, total, work=work: self.progress(
                         self.done + done * work // max(total, 1), self.total
                     ),

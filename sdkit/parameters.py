@@ -6,7 +6,7 @@ the array that a compiled program takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ParameterError
-from .expressions import key
+from .expressions import key, label_key
 from .files import read_rows
 from .model import Model
 
@@ -71,13 +71,13 @@ class Parameters:
 
     @cached_property
     def _by_key(self) -> dict[str, Parameter]:
-        return {key(item.name): item for item in self.items}
+        return {label_key(item.name): item for item in self.items}
 
     def find(self, name: str) -> Parameter:
         """The constant of this name, however it is spelt (P305)."""
-        item = self._by_key.get(key(name))
+        item = self._by_key.get(label_key(name))
         if item is None:
-            raise ParameterError("P305", f"{name!r} is no constant of the model")
+            raise ParameterError("P305", _no_constant(name, [item.name for item in self.items]))
         return item
 
     def check_value(self, name: str, value: float, where: str) -> Parameter:
@@ -92,6 +92,13 @@ class Parameters:
                 "P308", f"{where}: {item.name} = {value:g} lies outside {_range(low, high)}"
             )
         return item
+
+
+def _no_constant(name: str, names: Iterable[str]) -> str:
+    element = next((n for n in names if label_key(n).startswith(f"{key(name)}[")), None)
+    if element is None:
+        return f"{name!r} is no constant of the model"
+    return f"{name!r} is an array; name its elements, such as {element}"
 
 
 def _inside(value: float, low: float | None, high: float | None) -> bool:
@@ -118,22 +125,29 @@ def read_parameters(model: Model, path: Path | None = None) -> Parameters:
         bare = (Parameter(v.name, "fixed", v.value, v.limits, v.unit) for v in constants)
         return Parameters(tuple(bare))
     found: dict[str, Parameter] = {}
+    arrays: dict[str, tuple[str, Mapping[str, str]]] = {}
     for line, row in read_rows(path, COLUMNS):
         where = f"{path}, line {line}, {row['name']}"
-        if key(row["name"]) in found:
+        if label_key(row["name"]) in found or row["name"] in arrays:
             raise ParameterError("P304", f"{where}: the constant stands here twice")
         known = model.has(row["name"]) and model.find(row["name"])
         if not known or known.kind != "constant":
             what = f"a {known.kind} of the model" if known else "not in the model"
             raise ParameterError("P302", f"{where}: {what}, so no constant")
-        found[key(row["name"])] = _parameter(where, known, row)
+        if known.axes:  # a row for each element that has none of its own
+            arrays[known.name] = (where, row)
+        else:
+            found[label_key(row["name"])] = _parameter(where, known, row)
     for variable in constants:
-        if key(variable.name) not in found:
+        array = arrays.get(model.owners[variable.name].name)
+        if label_key(variable.name) not in found and array:
+            found[label_key(variable.name)] = _parameter(array[0], variable, array[1])
+        if label_key(variable.name) not in found:
             raise ParameterError(
                 "P301",
                 f"{path}: no row for {variable.name!r} ({model.path.name}, line {variable.line})",
             )
-    return Parameters(tuple(found[key(v.name)] for v in constants), path)
+    return Parameters(tuple(found[label_key(v.name)] for v in constants), path)
 
 
 def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
@@ -214,12 +228,12 @@ def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenar
     Names are compared as the model compares them (P305). `scenario` and `policy` are
     Settings, or mappings from names to values.
     """
-    place = {key(name): index for index, name in enumerate(names)}
+    place = {label_key(name): index for index, name in enumerate(names)}
     values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)
     columns = {name: draws[name].to_numpy(float) for name in draws.columns}
     for layer in (columns, scenario, policy):
         for name, value in (layer if isinstance(layer, Mapping) else layer.values).items():
-            if key(name) not in place:
-                raise ParameterError("P305", f"{name!r} is no constant of the model")
-            values[:, place[key(name)]] = value
+            if label_key(name) not in place:
+                raise ParameterError("P305", _no_constant(name, names))
+            values[:, place[label_key(name)]] = value
     return values

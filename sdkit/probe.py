@@ -17,7 +17,7 @@ from .checks import STOCKS, Check
 from .compile import Program, compile_model
 from .errors import SimulationError
 from .experiment import Experiment, Setting, sample
-from .expressions import key, walk
+from .expressions import key, rebuilt, walk
 from .layout import AXES
 from .measures import Measure
 from .model import Model, Variable
@@ -109,20 +109,27 @@ class Runs:
 
     @property
     def stocks(self) -> list[str]:
-        return [n for n, v in self.model.variables.items() if v.expression[:2] in STOCKS]
+        """The names of the stocks; an array is one."""
+        return [n for n, v in self.model.variables.items() if _stocks(v.expression)]
 
     def starts(self, values: Mapping[str, float]) -> dict[str, float]:
-        """What a lane has to set for these stocks to start at these values."""
+        """What a lane has to set for these stocks (of an array all elements) to start there."""
         found = {}
         for name, value in values.items():
             stock = self.model.find(name).name
             share, fixed = f"start share of {stock}", f"start value of {stock}"
             if share not in self._variables:
-                *head, (flow, start) = self._variables[stock].expression
                 # One and nought by default, so that the default run keeps its bits.
-                kept = ("arithmetic", "*", self._add(share, 1.0), start)
-                start = ("arithmetic", "+", kept, self._add(fixed, 0.0))
-                self._replace(stock, (*head, (flow, start)))
+                factor, number = self._add(share, 1.0), self._add(fixed, 0.0)
+
+                def moved(node: tuple, factor=factor, number=number) -> tuple:
+                    if node[:2] not in STOCKS:
+                        return rebuilt(node, moved)
+                    *head, (flow, start) = node
+                    kept = ("arithmetic", "*", factor, start)
+                    return (*head, (flow, ("arithmetic", "+", kept, number)))
+
+                self._replace(stock, moved(self._variables[stock].expression))
             found |= {share: 0.0, fixed: value}
         return found
 
@@ -135,11 +142,11 @@ class Runs:
         row, label = check.options, f"of check {check.name}"
 
         def total(word: str):
-            names = [("name", key(name)) for name in row.get(word, ())]
+            names = [self._reference(name) for name in row.get(word, ())]
             return reduce(lambda a, b: ("arithmetic", "+", a, b), names or [("number", 0.0)])
 
         if "equals" in row:
-            parts, whole = total("sum"), ("name", key(row["equals"]))
+            parts, whole = total("sum"), self._reference(row["equals"])
         else:
             parts = total("stocks")
             net = ("arithmetic", "-", total("inflows"), total("outflows"))
@@ -148,6 +155,10 @@ class Runs:
         self._add(f"whole {label}", parts)
         self._wanted |= {f"gap {label}", f"whole {label}"}
         return f"gap {label}", f"whole {label}"
+
+    def _reference(self, name: str) -> tuple:
+        found = self.model.find(name)
+        return found.expression if found.expression[0] == "item" else ("name", key(name))
 
     def _replace(self, name: str, expression: tuple) -> None:
         self._variables[name] = replace(self._variables[name], expression=expression)
@@ -228,7 +239,7 @@ class Runs:
         names = tuple(name for name in names if name in self._place)
         while lanes:
             frame = pd.DataFrame([self._lanes[lane] for lane in lanes], index=lanes)
-            frame = frame.fillna({n: self._variables[n].value for n in frame})
+            frame = frame.fillna({n: self._value(n) for n in frame})
             nothing = (Setting("none"),)
             experiment = Experiment(
                 nothing, nothing, frame, names, self.times, measures=tuple(measures)
@@ -324,3 +335,9 @@ class Runs:
                     gap = np.abs(finer - values)[told] / np.abs(values)[told]
                     worst[lane] = max(worst[lane], (gap.max(initial=0.0), name))
         return worst | {lane: (np.inf, text) for lane, text in failed.items()}
+
+
+def _stocks(expression: tuple) -> bool:
+    """Whether an equation is a stock's, or each of an array's is."""
+    parts = [p[2] for p in expression[1:]] if expression[0] == "parts" else [expression]
+    return all(part[:2] in STOCKS for part in parts)

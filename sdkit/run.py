@@ -304,7 +304,7 @@ def yearly_experiment(
     edges of years. Raises R410 where the model does not cover the horizon."""
     run, model = prepared.run, prepared.model
     wanted = ({o.variable for o in prepared.outputs} | {*others}) - set(model.constants)
-    program = compile_model(model, tuple(n for n in model.variables if n in wanted))
+    program = compile_model(model, tuple(n for n in model.owners if n in wanted))
     start, end = program.initial_time, run.horizon[1] + 1.0
     if start > run.horizon[0] or end > program.final_time + 1e-9:
         raise RunError(

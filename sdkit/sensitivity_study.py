@@ -150,6 +150,9 @@ class _Study:
                 draws = inputs.draws(part.reshape(-1, part.shape[-1])).assign(
                     **self.prepared.changed
                 )
+                # Random functions draw alike in all designs of a base run: else each index
+                # would take its noise for an effect of its input.
+                draws.index = np.tile(np.arange(low, low + part.shape[1]), designs)
                 saved = {"levels": self._levels(draws).reshape(
                     len(self.prepared.outputs), len(self.prepared.policies), len(self.years),
                     designs, part.shape[1],
@@ -164,7 +167,7 @@ class _Study:
     def _levels(self, draws: pd.DataFrame) -> np.ndarray:
         experiment = replace(self.experiment, draws=draws)
         result = simulate(
-            self.program, experiment, threads=self.threads,
+            self.program, experiment, threads=self.threads, seed=self.prepared.run.seed,
             progress=lambda done, total: self.progress(
                 self.done + done * len(draws) * len(self.prepared.policies) // max(total, 1),
                 self.total,

@@ -20,12 +20,13 @@ from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment
-from .expressions import CONTROLS, key
+from .expressions import CONTROLS, key, label_key
 from .failure import explain, plain, scratch, trace
 from .layout import AXES
 from .measures import measure_unit
 from .model import Model, reader_of
 from .noise import beginnings
+from .settings import time_settings
 from .store import Store, open_store
 from .translate import run_with_pysd
 from .variables import Variable
@@ -86,7 +87,7 @@ def simulate(
     if isinstance(program, Model):
         model = replace(program, method=method) if method else program
         program = compile_model(model, experiment.outputs if experiment else None)
-    values = _by_label(program, values)
+    values = _by_label(program.model, program.frozen, values)
     program = program.timed(
         {n: v for n, v in values.items() if n in program.timing or key(n) in CONTROLS}
     )
@@ -109,13 +110,15 @@ def simulate(
     return _simulate_ensemble(ensemble, progress)
 
 
-def _by_label(program: Program, values: Mapping[str, float | Sequence[float]]) -> dict[str, float]:
+def _by_label(
+    model: Model, frozen: frozenset[str], values: Mapping[str, float | Sequence[float]]
+) -> dict[str, float]:
     """Values by the labels of constants and time settings, arrays element by element."""
     found: dict[str, float] = {}
     for name, value in values.items():
-        if not program.model.has(name):
-            raise ParameterError("P305", f"{program.model.name} has no constant {name!r}")
-        variable = program.model.find(name)
+        if not model.has(name):
+            raise ParameterError("P305", f"{model.name} has no constant {name!r}")
+        variable = model.find(name)
         if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
         try:
@@ -124,13 +127,15 @@ def _by_label(program: Program, values: Mapping[str, float | Sequence[float]]) -
             count = len(variable.labels)
             raise ParameterError("P308", f"{variable.name} takes {count} number(s)") from None
         for label, number in zip(variable.labels, numbers.tolist(), strict=True):
-            _check_value(program, variable, label, number)
+            _check_value(model, frozen, variable, label, number)
             found[label] = number
     return found
 
 
-def _check_value(program: Program, variable: Variable, label: str, value: float) -> None:
-    if label in program.frozen and value != program.model.find(label).value:
+def _check_value(
+    model: Model, frozen: frozenset[str], variable: Variable, label: str, value: float
+) -> None:
+    if label in frozen and value != model.find(label).value:
         raise ParameterError("P309", f"{label!r} is the order of a delay")
     if not math.isfinite(value):
         raise ParameterError("P308", f"{label} = {value}")
@@ -221,7 +226,7 @@ def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
 
 def _own_axes(variable: Variable) -> dict[str, tuple[str, ...]]:
     """The dimensions of an array behind the four, by a name that none of those bears."""
-    return {f"{n} range" if n in AXES else n: elements for n, elements in variable.axes}
+    return {f"{n} (range)" if n in AXES else n: elements for n, elements in variable.axes}
 
 
 def _sentence(found: tuple, time: float, values: Mapping[str, float]) -> str:
@@ -266,21 +271,50 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         raise SimulationError("S207", 'engine="pysd" makes single runs at the model\'s own step')
     if (method or model.method) != "euler":
         raise SimulationError("S206", f"{model.name} asks for {(method or model.method).upper()}")
+    for name in values:
+        model.find(name)
+    values = _by_label(model, frozenset(), values)
+    controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
+    times = {}
+    if any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
+        times = {"initial_condition": (controls["initial_time"], {})}
+        times |= {k: controls[k] for k in ("final_time", "time_step", "saveper")}
+    given: dict[str, float | xr.DataArray] = {}
+    for label in values:
+        variable = model.owners[label]
+        if variable.kind != "constant" or variable.name in given:
+            continue
+        if not variable.axes:
+            given[variable.name] = values[label]
+            continue
+        own = dict(zip(variable.labels, variable.value, strict=True)) | values
+        shape = [len(elements) for _, elements in variable.axes]
+        numbers = np.array([own[n] for n in variable.labels]).reshape(shape)
+        given[variable.name] = xr.DataArray(
+            numbers, {n: list(e) for n, e in variable.axes}, [n for n, _ in variable.axes]
+        )
     file, _ = reader_of(model.path, model.text).abstract()
-    given = {}
-    for name, value in values.items():
-        if np.ndim(value) or model.owners[model.find(name).name].name != model.find(name).name:
-            raise SimulationError("S207", f'engine="pysd" sets {name!r} by one number, and whole')
-        given[model.find(name).name] = float(value)
-    frame = run_with_pysd(model.path, file, given, model.data, seed)
-    times = np.asarray(frame.index, dtype=float)
-    arrays = {}
-    for variable in model.variables.values():
-        if variable.kind != "lookup" and all(label in frame for label in variable.labels):
-            rows = {label: np.asarray(frame[label], dtype=float) for label in variable.labels}
+    frame = run_with_pysd(model.path, file, given, times, model.data, seed)
+    times_saved = np.asarray(frame.index, dtype=float)
+    columns = {_spelt(name): frame[name] for name in frame}
+    arrays, absent = {}, []
+    for variable in (v for v in model.variables.values() if v.kind != "lookup"):
+        rows = {n: columns.get(_spelt(n)) for n in variable.labels}
+        if any(row is None for row in rows.values()):
+            absent.append(variable.name)
+        else:
+            rows = {n: np.asarray(row, dtype=float) for n, row in rows.items()}
             arrays[variable.name] = _whole(variable, rows)
+    if absent:
+        shown = ", ".join(absent[:5])
+        warnings.warn(f"{model.name}: PySD gives no value of {shown}", stacklevel=3)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
-    return _dataset(model, arrays, times, False, dt)
+    return _dataset(model, arrays, times_saved, False, dt)
+
+
+def _spelt(label: str) -> str:
+    """A label without quotes, which PySD keeps."""
+    return label_key(label.replace('"', ""))
 
 
 # -- ensembles ---------------------------------------------------------------------------
@@ -367,6 +401,8 @@ def _described(ensemble: Ensemble) -> tuple[dict, dict]:
         arrays, subscripts = {}, {}
         axes = {n: a for n, a in axes.items() if n != "time"}
     for measure in experiment.measures:
+        if measure.name in arrays:
+            raise SimulationError("S208", f"two results are named {measure.name!r}")
         dims = AXES[1:]
         if measure.likelihood is None and len(measure.windows) > 1:
             dims = (f"{measure.name} window", *dims)

@@ -1,4 +1,4 @@
-"""The only module that knows PySD: its translators, made safe, its readers of tables, its own run.
+"""The only importer of PySD: its translators, made safe, its readers of tables, its own run.
 
 Nothing of a model file is ever executed. PySD's translators call `eval` on parts of the
 text, which is replaced here by a reader of literals; PySD's builder copies comments into
@@ -8,6 +8,8 @@ Python source, which is why they are blanked before a model is run through PySD 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -152,46 +154,60 @@ def external(kind: str, where: str, *arguments, data: Iterable[Path] = ()):
         except Exception as error:  # pandas and openpyxl raise anything
             text = " ".join(str(error).split()) or type(error).__name__
             raise ModelError("M119", f"{where}: {text[:200]}") from None
-        finally:
-            reader.Excels.clean()
-            series.Columns.clean()
+
+
+def forget_tables() -> None:
+    """Let go of the files that `external` has read, which PySD keeps."""
+    if "pysd.py_backend.external" in sys.modules:
+        from pysd.py_backend import data as series
+        from pysd.py_backend import external as reader
+
+        reader.Excels.clean()
+        series.Columns.clean()
 
 
 # -- PySD's own run --------------------------------------------------------------------
 
 
 def run_with_pysd(
-    path: Path, file, values: Mapping[str, float], data: Iterable[Path] = (), seed: int = 0
+    path: Path,
+    file,
+    values: Mapping[str, Any],
+    times: Mapping[str, float],
+    data: Iterable[Path] = (),
+    seed: int = 0,
 ):
     """Run a model through PySD by Euler; `file` is what a reader's `abstract` gives.
 
-    `data` are files of series, `seed` is that of NumPy's global generator, which is put back.
-
-    Returns a pandas.DataFrame (rows: saved times; columns: labels, arrays element by element).
-    Comments and units never reach PySD's builder. Raises ModelError M116 for what PySD raises.
+    `values` are constants by label (numbers, or xarray.DataArrays of whole arrays), `times` what
+    PySD's `run` takes for changed time settings, `data` files of series, `seed` that of NumPy's
+    global generator, which is put back. Returns a pandas.DataFrame (rows: saved times; columns:
+    labels, arrays element by element). Comments and units never reach PySD's builder, files are
+    copied beside its program under plain names. Raises ModelError M116 for what PySD raises.
     """
     import numpy
     import pysd
     from pysd.builders.python.python_model_builder import ModelBuilder
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        folder = Path(name)
         try:
             abstract = file.get_abstract_model()
-            target = Path(folder) / "model.py"
+            target = folder / "model.py"
             abstract.original_path = target
             for section in abstract.sections:
                 section.path = target
                 if section.type != "main":
-                    section.path = Path(folder) / f"{_file_name(section.name)}.py"
+                    section.path = folder / f"{_file_name(section.name)}.py"
                 for row in section.subscripts:
                     if isinstance(row.subscripts, dict):
-                        row.subscripts["file"] = _found(path, row.subscripts["file"])
+                        row.subscripts["file"] = _copied(path, row.subscripts["file"], folder)
                 for element in section.elements:
                     element.documentation = element.units = ""
                     for component in element.components:
                         if isinstance(getattr(component.ast, "file", None), str):
-                            component.ast.file = _found(path, component.ast.file)
+                            component.ast.file = _copied(path, component.ast.file, folder)
                 _refuse_strings(section)
             built = ModelBuilder(abstract).build_model()
             runnable = pysd.load(str(built), data_files=[str(p) for p in data] or None)
@@ -202,7 +218,8 @@ def run_with_pysd(
             state = numpy.random.get_state()
             numpy.random.seed(seed % 2**32)
             try:
-                frame = runnable.run(params={columns[n]: value for n, value in values.items()})
+                given = {columns[n]: value for n, value in values.items()}
+                return runnable.run(params=given, **times)
             finally:
                 numpy.random.set_state(state)
         except Error:
@@ -213,7 +230,6 @@ def run_with_pysd(
             lines = f"{type(error).__name__}: {error}".split("\n")
             text = " ".join(part.strip() for part in lines if part.strip())
             raise ModelError("M116", f"{path.name}: {text[:200]}") from None
-    return frame
 
 
 def _file_name(macro: str) -> str:
@@ -222,9 +238,14 @@ def _file_name(macro: str) -> str:
     return macro
 
 
-def _found(path: Path, name: str) -> str:
-    """A file that stands beside the model; PySD's program will stand elsewhere."""
-    return name if name.startswith("?") else str((path.parent / name).resolve())
+def _copied(path: Path, name: str, folder: Path) -> str:
+    """A file that stands beside the model, beside PySD's program."""
+    source = path.parent / name
+    if name.startswith("?") or not source.is_file():
+        return name
+    copy = f"file{len(list(folder.iterdir()))}{source.suffix}"
+    shutil.copy(source, folder / copy)
+    return copy
 
 
 def _refuse_strings(section) -> None:

@@ -197,7 +197,7 @@ def test_the_kernel_equals_the_plain_run_bit_for_bit(tmp_path):
 
 def test_a_failing_lane_names_the_array_and_spares_the_others(tmp_path):
     small = model(tmp_path, RANGES + "k[dim] = 1, 2, 3\nx[dim] = 1/(k[dim] - Time)", step=1)
-    with pytest.raises(Error, match=r"S202.*1 of 2 lanes.*x at time 9.*division by zero"):
+    with pytest.raises(Error, match=r"S202.*1 of 2 lanes.*x\[b\] at time 9.*division by zero"):
         simulate(small, experiment(("x",), (10,), draws={
             "k[a]": [20, 20], "k[b]": [21, 9], "k[c]": [22, 22]
         }))  # fmt: skip
@@ -239,7 +239,7 @@ def test_each_turn_of_a_loop_marks_its_own_lanes(tmp_path):
 
 def test_a_range_may_be_called_as_an_axis_of_results(tmp_path):
     found = run("policy: old, new ~ ~ |\nx[policy] = 1, 2", tmp_path)
-    assert found["x"].dims[-1] == "policy range"
+    assert found["x"].dims[-1] == "policy (range)"
 
 
 # -- one loop, not forty equations -------------------------------------------------------------
