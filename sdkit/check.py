@@ -65,7 +65,7 @@ def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
     default run fails (a check whose own run fails has not passed). A unit check that lacks
     pysimlin is skipped.
     """
-    runs.data = read_series(runs.model.path.parent / "data")
+    runs.data = read_series(runs.model.path.parent / "data", runs.model.read)
     judges = [JUDGES[check.kind](check, runs) for check in checks]
     for judge in judges:
         next(judge)
@@ -271,7 +271,7 @@ def _zero_stocks(check: Check, runs: Runs):
     }
     runs.everything = True
     yield
-    yield _sound(runs, lanes)
+    yield _sound(runs, lanes) if lanes else (False, "there is no stock to start at zero")
 
 
 def _sound(runs: Runs, lanes: Mapping[str, int]) -> tuple[bool, str]:

@@ -250,8 +250,14 @@ def _renamed(old: Model, new: Model) -> dict[str, str]:
 def _text_changes(old: Model, new: Model, names: Mapping[str, str]) -> list[Change]:
     """Names, equations, lookups, constants and descriptions, in the order of the newer file."""
     folded = {key(o): key(n) for o, n in names.items()}
+    ranges = [dict(axis for v in model.variables.values() for axis in v.axes)
+              for model in (old, new)]  # fmt: skip
+    changes = [
+        Change(f"range {name}", "equation", ", ".join(ranges[0][name]), ", ".join(members))
+        for name, members in ranges[1].items()
+        if name in ranges[0] and ranges[0][name] != members
+    ]
     before = {folded.get(key(v.name), key(v.name)): v for v in old.variables.values()}
-    changes = []
     for b in new.variables.values():
         a = before.pop(key(b.name), None)
         if b.kind == "control":
@@ -263,7 +269,13 @@ def _text_changes(old: Model, new: Model, names: Mapping[str, str]) -> list[Chan
             changes.append(Change(b.name, "name", a.name, b.name))
         same = _meaning(_with_macros(old, a), folded) == _meaning(_with_macros(new, b))
         if a.axes != b.axes or not same:
-            if a.axes or b.axes:
+            if _right(a) == _right(b):
+                if [n for n, _ in a.axes] == [n for n, _ in b.axes] and a.axes != b.axes:
+                    continue  # what changed is a range
+                changes.append(
+                    Change(b.name, _kind(b), _right(a), "the same, with another macro or file")
+                )
+            elif a.axes or b.axes:
                 changes.append(Change(b.name, _kind(b), _right(a), _right(b)))
             elif a.kind == b.kind == "lookup":
                 changes.append(Change(b.name, "lookup", *_points(a, b)))

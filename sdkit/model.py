@@ -47,6 +47,11 @@ class Model:
     files: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
+    def read(self) -> tuple[Path, ...]:
+        """The files beside its text that a model is made of."""
+        return (*self.data, *self.files)
+
+    @property
     def name(self) -> str:
         return self.path.stem
 

@@ -8,6 +8,7 @@ its time (the middle of the month, as a decimal year), flows as a rate a year.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -45,12 +46,14 @@ class Series:
         return replace(self, time=self.time[keep], value=self.value[keep])
 
 
-def read_series(folder: Path) -> dict[str, Series]:
+def read_series(folder: Path, others: Collection[Path] = ()) -> dict[str, Series]:
     """Every series of a data folder by name; RunError R406 where a cell is no number, R412 where a
-    series has two values at one time. `status` and `source` are for readers only."""
+    series has two values at one time. `status` and `source` are for readers only. `others` are
+    files that hold something else, as those that a model's equations read do."""
+    apart = {path.resolve() for path in others}
     rows: dict[str, list] = {}
     for path in sorted(folder.glob("*.csv")):
-        if path.name == "sources.csv":
+        if path.name == "sources.csv" or path.resolve() in apart:
             continue
         for line, row in read_rows(path, COLUMNS):
             time = number(path, line, "time", row["time"])

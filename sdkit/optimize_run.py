@@ -151,9 +151,10 @@ class Instruments:
     def start_of(self, lever: str) -> str:
         """The lever by which another begins: "X start" for "X strength" (R410); what is no strength
         begins with itself."""
-        if lever.endswith((" start", " ramp time")):
+        plain, bracket, subscripts = lever.partition("[")
+        if plain.endswith((" start", " ramp time")):
             return lever
-        name = lever.removesuffix(" strength") + " start"
+        name = plain.removesuffix(" strength") + " start" + bracket + subscripts
         try:
             item = self.prepared.parameters.find(name)
         except ParameterError:

@@ -198,18 +198,20 @@ def framed(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 
     """
     width, height = figure.get_size_inches()
     left, right, top, bottom = margins
-    lines = textwrap.wrap(title, int(width * 11))
+    lines, foot = textwrap.wrap(title, int(width * 11)), textwrap.wrap(note, int(width * 16))
+    bottom += 0.12 + 0.14 * len(foot)
+    top += 0.12 + 0.19 * len(lines)
+    # Few rows under a long title would leave panels no room.
+    height = max(height, top + bottom + gaps[1] * (shape[0] - 1) + 0.5 * shape[0])
+    figure.set_size_inches(width, height)
     figure.text(
         0.12 / width, 1 - 0.08 / height, "\n".join(lines), ha="left", va="top",
         fontsize=10.5, fontweight="bold",
     )  # fmt: skip
-    foot = textwrap.wrap(note, int(width * 16))
     figure.text(
         0.12 / width, 0.07 / height, "\n".join(foot), ha="left", va="bottom",
         fontsize=7.5, color="#444444",
     )  # fmt: skip
-    bottom += 0.12 + 0.14 * len(foot)
-    top += 0.12 + 0.19 * len(lines)
     rows, columns = shape
     wide = (width - left - right - gaps[0] * (columns - 1)) / columns
     high = (height - top - bottom - gaps[1] * (rows - 1)) / rows

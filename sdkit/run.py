@@ -224,7 +224,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         checks = read_checks(folder / "checks.toml", model, parameters)
         # A history under other values is no history of the baseline.
         histories = [c for c in checks if c.kind == "history" and not any(c.layers)]
-    observed = read_series(folder / "data") if histories else {}
+    observed = read_series(folder / "data", model.read) if histories else {}
     for check in histories:
         name = check.options["series"]
         if name not in observed:

@@ -70,7 +70,11 @@ def _tables(found, mode: str, where: str) -> tuple[tuple, ...]:
     if len(set(x.tolist())) < len(x):
         raise ModelError("M112", f"{where}: an x stands twice in its table")
     tables = []
-    for column in y.T:
+    for number, column in enumerate(y.T):
+        if np.isnan(column).all():
+            raise ModelError(
+                "M119", f"{where}: no number for its element {number + 1} of {y.shape[1]}"
+            )
         xs, ys = tuple(x.tolist()), tuple(column.tolist())
         if len(xs) == 1:  # a table has two points
             xs, ys = (*xs, xs[0] + 1.0), (*ys, math.nan if mode == "raw" else ys[0])
