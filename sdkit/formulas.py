@@ -192,6 +192,12 @@ class Formulas:
 
     def _truth(self, node: tuple, start: bool) -> str:
         kind = node[0]
+        if kind == "compare" and node[1] in ("=", "<>"):
+            # What is missing is NaN, which equals nothing: :NA: asks for it.
+            for one, other in (node[2:], node[:1:-1]):
+                if one[0] == "number" and one[1] != one[1]:
+                    text = self._text(other, start, 1)
+                    return f"{text} {'!=' if node[1] == '=' else '=='} {text}"
         if kind == "compare":
             operator = {"=": "==", "<>": "!="}.get(node[1], node[1])
             return f"{self._text(node[2], start, 1)} {operator} {self._text(node[3], start, 1)}"

@@ -22,6 +22,9 @@ _MARKS = (
 _HEADER = re.compile(r":MACRO:([^()~|]{0,500})\(([^()~|]{0,5000})\)")
 # A quotation that nothing ends goes on to the end, so that it is looked at once.
 _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
+_WORDS = re.compile(
+    rf"{_QUOTED}|:\s*(?:and|or|not|na|except|raw|interpolate|hold backward|look forward)\s*:", re.I
+)
 _SIGNED = re.compile(r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _UNPAIRED = re.compile(r"([^=()]*)\(([^=()\[\]]*)\)", re.S)
 
@@ -33,6 +36,7 @@ def mend_vensim(text: str, settings: str = "") -> str:
     - a keyword behind the name of a data variable, which is interpolated without one;
     - the marks of macros in capitals, and their headers in one form;
     - the outputs that a call of a macro names behind a colon as further arguments;
+    - its words in capitals, and no odd quotation mark in units and comments;
     - tables as pairs, where an old model lists all x and then all y;
     - files by their names, where `settings` say what a '?tag' stands for.
     """
@@ -44,10 +48,12 @@ def mend_vensim(text: str, settings: str = "") -> str:
         equation = _without_comments(fields[0])
         for mark, written in _MARKS:
             equation = mark.sub(lambda m, w=written: w + " " * (len(m[0]) - len(w)), equation)
+        equation = _WORDS.sub(lambda m: m[0] if m[0][0] == '"' else m[0].upper(), equation)
         head, body = _headers(equation)
         if len(fields) > 2 and _BARE.fullmatch(body.strip()):
             body = body.rstrip() + " :INTERPOLATE:" + body[len(body.rstrip()) :]
-        pieces.append("~".join([head + _calls(_paired(body), macros), *fields[1:]]) + end)
+        rest = [_even(field) for field in fields[1:]]
+        pieces.append("~".join([head + _calls(_paired(body), macros), *rest]) + end)
     found = "".join(pieces)
     for tag, name in tags.items():
         found = found.replace(f"'{tag}'", f"'{name.strip()}'")
@@ -70,6 +76,12 @@ def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
                 yield fields, "|"
                 fields = []
     yield [*fields, text[start:]], ""
+
+
+def _even(field: str) -> str:
+    """Units or a comment without an odd inch mark, which PySD's grammar would pair with that of
+    another entry."""
+    return field.replace('"', "”") if field.count('"') % 2 else field
 
 
 def _without_comments(equation: str) -> str:
@@ -152,7 +164,8 @@ def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:
             return found[0]
         for n, subscript in enumerate(subscripts):
             if subscript.startswith("*"):
-                subscripts[n] = (subscript[1:].strip(" :") or known[n]) + "!"
+                meant = subscript[1:].strip(" :") or known[n]
+                subscripts[n] = re.sub(r"\s+", "_", meant.strip()) + "!"
         return f"{found[1]}[{', '.join(subscripts)}]"
 
     pattern = re.compile(r'("[^"<>]*"|(?<![\w$\'])[^\W\d][\w$\']*)\s*\[([^\[\]<>*]*\*[^\[\]<>]*)\]')

@@ -143,6 +143,7 @@ def lookup_extrapolate(x, xs, ys):
 
 
 def lookup_hold_backward(x, xs, ys):
+    x = x + 1e-9 * (1.0 + abs(x))  # a time that is a point but for rounding is at it
     last = len(xs)
     low = 0
     while last - low > 1:
@@ -155,6 +156,7 @@ def lookup_hold_backward(x, xs, ys):
 
 
 def lookup_look_forward(x, xs, ys):
+    x = x - 1e-9 * (1.0 + abs(x))
     last = len(xs) - 1
     low = -1
     while last - low > 1:

@@ -47,6 +47,8 @@ class Folded:
                 if variable.kind == "constant":
                     self.used.add(variable.name)
                     return self.values.get(key(variable.name), variable.value)
+                if variable.kind == "control":
+                    self.used.add(variable.name)
                 if variable.kind in ("control", "auxiliary"):
                     if key(variable.name) in self.values:
                         return self.values[key(variable.name)]
@@ -64,6 +66,7 @@ class Folded:
             except (ZeroDivisionError, OverflowError, ValueError):
                 return math.nan
         if self.start is not None and node == ("name", "time"):
+            self.used.add("INITIAL TIME")
             return self.start[0]
         if self.start is not None and kind == "call" and node[1] in FUNCTIONS:
             return self._call(FUNCTIONS[node[1]], [self(a, where, seen) for a in node[2]], where)
@@ -76,6 +79,8 @@ class Folded:
         if function is None or len(arguments) != row.arguments or row.reduces or row.noisy:
             raise ModelError("M113", f"{where} is neither a number nor arithmetic on constants")
         known = {"begin": self.start[0], "dt": self.start[1]}
+        if "begin" in row.text:
+            self.used |= {"INITIAL TIME", "TIME STEP"}
         known |= {f"{{{i}}}": value for i, value in enumerate(arguments)}
         try:
             return float(function(*(known[name.strip()] for name in call[2].split(","))))

@@ -88,13 +88,14 @@ def simulate(
         model = replace(program, method=method) if method else program
         program = compile_model(model, experiment.outputs if experiment else None)
     values = _by_label(program.model, program.frozen, values)
-    program = program.timed(
-        {n: v for n, v in values.items() if n in program.timing or key(n) in CONTROLS}
-    )
+    times = {n: v for n, v in values.items() if n in program.timing or key(n) in CONTROLS}
+    program = program.timed(times)
     rk4 = (method or program.model.method) == "rk4"
     dt = program.time_step if time_step is None else float(time_step)
     if not (math.isfinite(dt) and dt > 0):
         raise SimulationError("S204", f"a time step of {time_step}")
+    if dt != program.time_step and "TIME STEP" in program.frozen:
+        raise ParameterError("P309", "TIME STEP decides the order of a delay")
     if experiment is None:
         return _single(program, values, rk4, dt, seed)
     names = [*experiment.outputs, *(program.model.scalar(m.variable).name
@@ -102,7 +103,7 @@ def simulate(
     # What is not asked for need not be computed: a kernel of all variables is half as fast.
     names = list(dict.fromkeys(n for name in names for n in program.model.find(name).defined))
     if {*names} != {*program.outputs}:
-        program = program.with_outputs(names)
+        program = program.with_outputs(names).timed(times)
     defaults = _vector(program, values, dt)
     ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads, seed)
     if store is not None:
@@ -121,22 +122,35 @@ def _by_label(
         variable = model.find(name)
         if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
-        try:
-            numbers = np.broadcast_to(np.asarray(value, dtype=float).ravel(), len(variable.labels))
-        except (TypeError, ValueError):
-            count = len(variable.labels)
-            raise ParameterError("P308", f"{variable.name} takes {count} number(s)") from None
+        numbers = _numbers(variable, value)
         for label, number in zip(variable.labels, numbers.tolist(), strict=True):
             _check_value(model, frozen, variable, label, number)
             found[label] = number
     return found
 
 
+def _numbers(variable: Variable, value) -> np.ndarray:
+    """The numbers of all elements, from one, from a list of all, or from an array of their shape
+    (an xarray.DataArray is turned to it by the names of its dimensions). Raises P308."""
+    sizes = [len(elements) for _, elements in variable.axes]
+    try:
+        if isinstance(value, xr.DataArray):
+            value = value.transpose(*(name for name, _ in variable.axes))
+        found = np.asarray(value, dtype=float)
+        if found.ndim > 1 and list(found.shape) != sizes:
+            raise ValueError
+        return np.broadcast_to(found.ravel(), len(variable.labels))
+    except (TypeError, ValueError):
+        shape = " x ".join(map(str, sizes)) or "1"
+        raise ParameterError("P308", f"{variable.name} takes {shape} number(s)") from None
+
+
 def _check_value(
     model: Model, frozen: frozenset[str], variable: Variable, label: str, value: float
 ) -> None:
-    if label in frozen and value != model.find(label).value:
-        raise ParameterError("P309", f"{label!r} is the order of a delay")
+    own = model.find(label).value
+    if label in frozen and (own is None or value != own):
+        raise ParameterError("P309", f"{label!r} decides the order of a delay")
     if not math.isfinite(value):
         raise ParameterError("P308", f"{label} = {value}")
     low, high = variable.limits

@@ -300,6 +300,8 @@ class Function(Assembler):
             return self.shared_lookup(how, x, xs, ys)
         last = len(a) - 1
         if how == "lookup_hold_backward":
+            size = self.arithmetic("add", literal(1.0), self.intrinsic("fabs", x))
+            x = self.arithmetic("add", x, self.arithmetic("mul", literal(1e-9), size))
             return self.choose(x, a[1:], a, (b,))[0]
         # The last point is a value of its own, so that a table ends exactly where it says.
         columns = ((*a[:-1], a[-1]), b, (*slopes, slopes[-1] if "extra" in how else 0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .subscripts import Box
+from .ranges import Box
 
 Loops = tuple[tuple[str, int], ...]
 

@@ -11,189 +11,16 @@ number of a subscript, ("values", numbers, shape, index) one of the numbers of a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
-from itertools import count, product
+from itertools import product
 from math import prod
 
 import numpy as np
 
 from .errors import ModelError
 from .expressions import children, key, rebuilt
-from .translate import Definition, Range
-
-# An axis of a variable: the name of its range, and its elements as written.
-Axis = tuple[str, tuple[str, ...]]
-Box = tuple[tuple[int, ...], ...]
-
-
-class Ranges:
-    """The subscript ranges of a model, down to elements; all names are keys.
-
-    `where` stands before the text of errors, M120.
-    """
-
-    def __init__(self, ranges: Sequence[Range], where: str):
-        self.where = where
-        self.labels: dict[str, str] = {}
-        self.members: dict[str, tuple[str, ...]] = {}
-        self._mappings: dict[str, list[tuple[str, list[str] | None]]] = {}
-        given = {key(r.name): r for r in ranges}
-        for k, row in given.items():
-            self.labels.setdefault(k, row.name.strip().strip('"'))
-            self._expand(k, given, ())
-        for k, row in given.items():
-            pairs = [(key(n), None if m is None else [key(x) for x in m]) for n, m in row.mappings]
-            if isinstance(row.members, str):  # a copy stands for its original too
-                pairs.append((key(row.members), None))
-            self._mappings[k] = pairs
-        self.elements = {e for members in self.members.values() for e in members}
-        self._places: dict[Axis, dict[str, int]] = {}
-
-    def places(self, axis: Axis) -> dict[str, int]:
-        """The position of each element of an axis, by its key."""
-        if axis not in self._places:
-            self._places[axis] = {key(e): i for i, e in enumerate(axis[1])}
-        return self._places[axis]
-
-    def wrong(self, text: str) -> ModelError:
-        return ModelError("M120", f"{self.where}: {text}")
-
-    def at(self, where: str) -> Ranges:
-        """The same ranges, whose errors name another place."""
-        other = copy(self)
-        other.where = where
-        return other
-
-    def _expand(self, k: str, given: Mapping[str, Range], path: tuple[str, ...]) -> tuple:
-        """The elements of a range, whose text may name other ranges among them."""
-        if k in self.members:
-            return self.members[k]
-        if k in path:
-            raise self.wrong(f"the subscript range {given[k].name!r} holds itself")
-        row = given[k]
-        found: list[str] = []
-        for name in [row.members] if isinstance(row.members, str) else row.members:
-            if key(name) in given and key(name) != k:
-                found += self._expand(key(name), given, (*path, k))
-            elif isinstance(row.members, str):
-                raise self.wrong(f"{row.name!r} is a copy of {name!r}, which is no range")
-            else:
-                self.labels.setdefault(key(name), name.strip().strip('"'))
-                found.append(key(name))
-        if not found:
-            raise self.wrong(f"the subscript range {row.name!r} is empty")
-        self.members[k] = tuple(dict.fromkeys(found))
-        return self.members[k]
-
-    def is_range(self, name: str) -> bool:
-        return key(name) in self.members
-
-    def of(self, name: str) -> tuple[str, ...]:
-        """The elements that a subscript on a left side stands for."""
-        k = key(name)
-        if k in self.members:
-            return self.members[k]
-        if k in self.elements:
-            return (k,)
-        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one")
-
-    def mapped(self, source: str, target: str) -> dict[str, str] | None:
-        """For each element of `target` the one of `source` that stands for it; None without."""
-        for name, groups in self._mappings.get(source, ()):
-            if name != target:
-                continue
-            own = self.members[source]
-            if groups is None:
-                groups = list(self.members.get(name, ()))
-            if len(groups) != len(own):
-                raise self.wrong(
-                    f"{self.labels[source]!r} has {len(own)} elements, "
-                    f"{self.labels.get(name, name)!r} has {len(groups)} for them"
-                )
-            return {e: k for k, g in zip(own, groups, strict=True) for e in self.of(g)}
-        return None
-
-    def number(self, k: str) -> dict[str, int]:
-        """The numbers, from 1, of the elements of a range: those in the largest range around it."""
-        around = [m for m in self.members.values() if set(self.members[k]) <= set(m)]
-        return {e: i for i, e in enumerate(max(around, key=len), 1)}
-
-    def axis(self, subscripts: Sequence[str], taken: Collection[str]) -> Axis:
-        """The axis of a variable that is defined under these subscripts on that place."""
-        wanted = {e for name in subscripts for e in self.of(name)}
-        candidates = [k for k in dict.fromkeys(map(key, subscripts)) if k in self.members]
-        candidates += [k for k in self.members if k not in candidates]
-        free = [k for k in candidates if self.labels[k] not in taken]
-        for fits in (lambda m: set(m) == wanted, lambda m: set(m) >= wanted):
-            for k in free:
-                if fits(self.members[k]):
-                    return self.labels[k], tuple(self.labels[e] for e in self.members[k])
-        k = next((k for k in candidates if set(self.members[k]) >= wanted), None)
-        if k is None:
-            names = ", ".join(dict.fromkeys(subscripts))
-            raise self.wrong(f"no subscript range holds all of {names}")
-        names = (f"{self.labels[k]}{i}" for i in count(1))
-        label = next(n for n in names if n not in taken and n not in self.labels.values())
-        return label, tuple(self.labels[e] for e in self.members[k])
-
-
-def axes_of(ranges: Ranges, definitions: Sequence[Definition]) -> tuple[Axis, ...]:
-    """The axes of a variable, from all its definitions."""
-    if len({len(d.subscripts) for d in definitions}) > 1:
-        raise ranges.wrong("defined with different numbers of subscripts")
-    found: list[Axis] = []
-    for place in zip(*(d.subscripts for d in definitions), strict=True):
-        found.append(ranges.axis(place, {label for label, _ in found}))
-    return tuple(found)
-
-
-def boxes(ranges: Ranges, axes: Sequence[Axis], definition: Definition) -> list[Box]:
-    """The elements that a definition gives: a box, or several around its exceptions."""
-    left = [_positions(ranges, axis, name)
-            for axis, name in zip(axes, definition.subscripts, strict=True)]  # fmt: skip
-    found = [tuple(left)]
-    for group in definition.exceptions:
-        if len(group) != len(axes):
-            raise ranges.wrong(f":EXCEPT: [{', '.join(group)}] has not the subscripts of its left")
-        hole = [set(_positions(ranges, axis, name))
-                for axis, name in zip(axes, group, strict=True)]  # fmt: skip
-        found = [rest for box in found for rest in _without(box, hole)]
-    return found
-
-
-def _positions(ranges: Ranges, axis: Axis, name: str) -> tuple[int, ...]:
-    place = ranges.places(axis)
-    return tuple(place[e] for e in ranges.of(name) if e in place)
-
-
-def _without(box: Box, hole: Sequence[set[int]]) -> Iterator[Box]:
-    """Boxes that make up `box` without `hole`."""
-    for n, positions in enumerate(box):
-        outside = tuple(p for p in positions if p not in hole[n])
-        if outside:
-            yield (*box[:n], outside, *box[n + 1 :])
-        box = (*box[:n], tuple(p for p in positions if p in hole[n]), *box[n + 1 :])
-        if not box[n]:
-            return
-
-
-def cut_out(box: Box, taken: np.ndarray) -> Iterator[Box]:
-    """Boxes that make up what `taken` (an array of truths, an axis each) leaves of `box`."""
-    own = taken[np.ix_(*box)]
-    if not own.any():
-        yield box
-        return
-    if own.all():
-        return
-    free = [~own.any(axis=tuple(m for m in range(len(box)) if m != n)) for n in range(len(box))]
-    n = max(range(len(box)), key=lambda n: (free[n].sum(), len(box[n])))
-    whole = tuple(p for p, f in zip(box[n], free[n], strict=True) if f)
-    if whole:
-        yield (*box[:n], whole, *box[n + 1 :])
-    for position, f in zip(box[n], free[n], strict=True):
-        if not f:
-            yield from cut_out((*box[:n], (position,), *box[n + 1 :]), taken)
+from .ranges import Axis, Box, Ranges
+from .translate import Definition
 
 
 @dataclass
@@ -246,7 +73,7 @@ class Resolver:
             if name in self.ranges.members:
                 return ("position", (self._numbers(name),))
             if name in self.ranges.elements:
-                return ("number", float(self.ranges.number(self._family(name))[name]))
+                return ("position", (("at", self.ranges.number(self._family(name))[name]),))
         if not axes:
             if subscripts:
                 raise self.wrong(f"{name!r} has no subscripts")
@@ -254,18 +81,21 @@ class Resolver:
         return ("item", name, self._index(name, subscripts))
 
     def _family(self, element: str) -> str:
-        return max((k for k, m in self.ranges.members.items() if element in m),
-                   key=lambda k: len(self.ranges.members[k]))  # fmt: skip
+        """The range in which an element has its number: one of the left side, or the largest."""
+        holding = [k for k, m in self.ranges.members.items() if element in m]
+        written = [k for _, k, _ in self.left if k in holding]
+        return (written or sorted(holding, key=lambda k: -len(self.ranges.members[k])))[0]
 
     def _numbers(self, name: str) -> tuple:
         number = self.ranges.number(name)
-        elements, loop = self._elements(name, None)
+        elements, loop = self._elements(name, False)
         return over(loop, [number[e] for e in elements])
 
     def _index(self, name: str, subscripts: Sequence[str]) -> tuple:
         axes = self.axes(name)
         if not subscripts and self.loose:
             subscripts = self._meant(axes)
+        subscripts = self._apart(subscripts)
         if len(subscripts) != len(axes):
             wanted = ", ".join(label for label, _ in axes)
             raise self.wrong(f"{name!r} takes the subscripts [{wanted}]")
@@ -279,14 +109,26 @@ class Resolver:
         written = {name for _, name, _ in self.left}
         return [label for label, _ in axes if key(label) in written]
 
+    def _apart(self, subscripts: Sequence[str]) -> list[str]:
+        """Subscripts in which a range that is summed over twice has two loops: so XMILE means
+        x[*, *]; in Vensim x[range!, range!] is the diagonal."""
+        found: list[str] = []
+        for subscript in subscripts:
+            twice = self.loose and subscript.endswith("!") and subscript in found
+            found.append(f"{subscript[:-1]}#2!" if twice else subscript)
+        return found
+
     def _place(self, name: str, subscript: str, axis: Axis) -> tuple:
         place = self.ranges.places(axis)
-        k = key(subscript)
-        if not subscript.endswith("!") and k not in self.ranges.members:
+        marked = subscript.endswith("!")
+        k = key(subscript[:-1] if marked else subscript)
+        if not marked and k not in self.ranges.members:
+            if self.loose and k not in place and k.isdecimal() and 0 < int(k) <= len(place):
+                return ("at", int(k) - 1)
             if k not in place:
                 raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}")
             return ("at", place[k])
-        elements, loop = self._elements(k, axis)
+        elements, loop = self._elements(k, marked)
         absent = next((e for e in elements if e not in place), None)
         if absent is not None:
             raise self.wrong(
@@ -294,14 +136,12 @@ class Resolver:
             )
         return over(loop, [place[e] for e in elements])
 
-    def _elements(self, k: str, axis: Axis | None) -> tuple[tuple[str, ...], str]:
+    def _elements(self, k: str, marked: bool) -> tuple[tuple[str, ...], str]:
         """The elements that a range goes through here, and the loop that does."""
-        if k.endswith("!"):
-            bang = k.removesuffix("!").rstrip("_")
-            if bang not in self.bound:
-                raise self.refuse(f"{self.ranges.labels.get(bang, bang)}! outside of SUM and its "
-                                  "like")  # fmt: skip
-            loop, elements = self.bound[bang]
+        if marked:
+            if k not in self.bound:
+                raise self.refuse(f"{self.ranges.labels.get(k, k)}! outside of SUM and its like")
+            loop, elements = self.bound[k]
             return elements, loop
         for loop, written, elements in self.left:
             if written == k:
@@ -355,7 +195,7 @@ class Resolver:
         self.bound = dict(outer)
         for name in names:
             self.loops += 1
-            loop, elements = f"j{self.loops}", self.ranges.members.get(name)
+            loop, elements = f"j{self.loops}", self.ranges.members.get(name.partition("#")[0])
             if elements is None:
                 raise self.wrong(f"{name!r} is no subscript range")
             self.bound[name] = (loop, elements)
@@ -373,7 +213,7 @@ class Resolver:
             subscripts = node[2] if node[0] == "reference" else node[3]
         elif node[0] == "name" and self.loose:
             subscripts = [f"{label}!" for label, _ in self.axes(node[1]) or ()]
-        for subscript in subscripts:
+        for subscript in self._apart(subscripts):
             if subscript.endswith("!"):
                 yield key(subscript[:-1])
         for part in children(node):

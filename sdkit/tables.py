@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ModelError
-from .subscripts import Ranges
+from .ranges import Ranges
 from .translate import Definition, external
 
 _TIME = ("name", "time")
@@ -35,6 +35,8 @@ def read_table(
             "constant", where, ast.file, ast.tab, ast.cell, labels, root, labels, name
         )  # fmt: skip
         numbers = np.asarray(found, dtype=float)
+        if np.isnan(numbers).all():
+            raise ModelError("M119", f"{where}: no number at {ast.cell} of {ast.file}")
         if not labels:
             return ("number", float(numbers))
         return ("array", tuple(numbers.ravel().tolist()), numbers.shape)
@@ -75,7 +77,9 @@ def _tables(found, mode: str, where: str) -> tuple[tuple, ...]:
             raise ModelError(
                 "M119", f"{where}: no number for its element {number + 1} of {y.shape[1]}"
             )
-        xs, ys = tuple(x.tolist()), tuple(column.tolist())
+        # A blank cell is no point; a raw series is missing there all the same.
+        there = ~np.isnan(column)
+        xs, ys = tuple(x[there].tolist()), tuple(column[there].tolist())
         if len(xs) == 1:  # a table has two points
             xs, ys = (*xs, xs[0] + 1.0), (*ys, math.nan if mode == "raw" else ys[0])
         tables.append((xs, ys, mode))

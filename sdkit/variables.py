@@ -13,18 +13,8 @@ import numpy as np
 from .errors import ModelError
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
-from .subscripts import (
-    Axis,
-    Box,
-    Ranges,
-    Resolver,
-    axes_of,
-    boxes,
-    cut_out,
-    index_of,
-    left_of,
-    positions,
-)  # fmt: skip
+from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
+from .subscripts import Resolver, index_of, left_of, positions
 from .tables import read_table
 from .translate import Definition, Element, Section
 
@@ -119,9 +109,8 @@ class Reader:
     def variables(self) -> dict[str, Variable]:
         found = {e.name: self._variable(k, e) for k, e in self.elements.items()}
         for k, variable in self.outputs.items():
-            if k not in self.elements:
-                name = k.replace("_", " ")
-                found[name] = replace(variable, name=name)
+            name = k.replace("_", " ")
+            found[name] = replace(variable, name=name)
         self._check_names(found)
         return found
 
@@ -187,6 +176,9 @@ class Reader:
     ) -> tuple:
         where = self._place(element, definition)
         raw = self._table(element, definition, where)
+        if raw is None and definition.keyword in ("look_forward", "hold_backward", "raw"):
+            words = definition.keyword.replace("_", " ").upper()
+            raise ModelError("M109", f"{where}: :{words}: on an equation of other variables")
         if raw is None:
             raw = self._read(definition, where, self.lookups)
         left = left_of(self.ranges, axes, definition, box)
@@ -313,6 +305,8 @@ class Reader:
         for node, name in zip(results, wanted[1:], strict=True):
             if node[0] != "name" or axes:
                 raise ModelError("M109", f"{where}: an output of a macro that is no plain name")
+            if node[1] in self.outputs or node[1] in self.elements:
+                raise ModelError("M107", f"{where}: {node[1]!r}, which a macro gives, is defined")
             self.outputs[node[1]] = replace(self.hidden[prefix + name], expression=local(name))
         return local(wanted[0])
 

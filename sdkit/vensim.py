@@ -283,6 +283,11 @@ class Vensim:
             )
         begun.definitions.append(definition)
         begun.unit = own.unit or begun.unit
-        begun.limits = own.limits if part.limits else begun.limits
+        if part.limits and any(end is not None for end in begun.limits):
+            # One variable has one pair of bounds: the widest of its parts.
+            low, high = zip(begun.limits, own.limits, strict=True)
+            begun.limits = (None if None in low else min(low), None if None in high else max(high))
+        elif part.limits:
+            begun.limits = own.limits
         begun.documentation = own.documentation or begun.documentation
         return begun
