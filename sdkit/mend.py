@@ -45,6 +45,9 @@ def mend_vensim(text: str, settings: str = "") -> str:
     tags = dict(re.findall(r"^30:(\?[^=\n]+)=([^\n]*)$", settings, re.M))
     pieces, macros = [text[:begin]], _with_outputs(text)
     for fields, end in _entries(text, begin):
+        if fields[0].lstrip().startswith("*"):
+            pieces.append("~".join(map(_even, fields)) + end)
+            continue
         equation = _without_comments(fields[0])
         for mark, written in _MARKS:
             equation = mark.sub(lambda m, w=written: w + " " * (len(m[0]) - len(w)), equation)
@@ -64,8 +67,9 @@ def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
     """Each entry as its fields, which ~ separates, and the | that ends it ("" at the end)."""
     # In an equation, marks inside quotes and braces end nothing; in comments all marks do.
     inside, outside = re.compile(rf"{_QUOTED}|[{{}}~|]", re.S), re.compile(r"[~|]")
+    group = re.compile(r"\s*\*")  # the title of a group of variables
     fields, start, at, depth = [], begin, begin, 0
-    while found := (outside if fields else inside).search(text, at):
+    while found := (outside if fields or group.match(text, start) else inside).search(text, at):
         at, mark = found.end(), found[0]
         if mark in "{}":
             depth = max(depth + (1 if mark == "{" else -1), 0)

@@ -288,9 +288,9 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
     for name in values:
         model.find(name)
     values = _by_label(model, frozenset(), values)
-    controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
     times = {}
-    if any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
+    if values and any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
+        controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
         times = {"initial_condition": (controls["initial_time"], {})}
         times |= {k: controls[k] for k in ("final_time", "time_step", "saveper")}
     given: dict[str, float | xr.DataArray] = {}

@@ -38,6 +38,7 @@ class Resolver:
     axes: Callable[[str], tuple[Axis, ...] | None]
     reducing: Collection[str]
     loose: bool = False  # a bare name of an array means its elements, as in XMILE
+    at: dict[str, str] = field(default_factory=dict)  # axes of the left side held at an element
     bound: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     loops: int = 0
 
@@ -106,8 +107,8 @@ class Resolver:
         ranges of the left side."""
         if self.bound:
             return [f"{label}!" for label, _ in axes]
-        written = {name for _, name, _ in self.left}
-        return [label for label, _ in axes if key(label) in written]
+        written = {name: name for _, name, _ in self.left} | self.at
+        return [written[key(label)] for label, _ in axes if key(label) in written]
 
     def _apart(self, subscripts: Sequence[str]) -> list[str]:
         """Subscripts in which a range that is summed over twice has two loops: so XMILE means

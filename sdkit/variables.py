@@ -182,7 +182,14 @@ class Reader:
         if raw is None:
             raw = self._read(definition, where, self.lookups)
         left = left_of(self.ranges, axes, definition, box)
-        resolve = Resolver(self.ranges.at(where), where, left, self.axes.get, REDUCING, self.loose)
+        at = {
+            key(axis[0]): e[0]
+            for axis, (_, written, e) in zip(axes, left, strict=True)
+            if not written
+        }
+        resolve = Resolver(
+            self.ranges.at(where), where, left, self.axes.get, REDUCING, self.loose, at
+        )
         found = self._written_out(resolve(raw), _Caller(k, element.name, definition, axes, box))
         if nesting(found) > DEEPEST:
             raise ModelError("M110", f"{where}: nested too deeply (over {DEEPEST} levels)")
@@ -305,6 +312,8 @@ class Reader:
         for node, name in zip(results, wanted[1:], strict=True):
             if node[0] != "name" or axes:
                 raise ModelError("M109", f"{where}: an output of a macro that is no plain name")
+            if node[1] == caller.k:  # x = MACRO(... : x), the result under another name
+                continue
             if node[1] in self.outputs or node[1] in self.elements:
                 raise ModelError("M107", f"{where}: {node[1]!r}, which a macro gives, is defined")
             self.outputs[node[1]] = replace(self.hidden[prefix + name], expression=local(name))

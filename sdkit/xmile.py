@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 from .errors import ModelError
@@ -91,7 +92,10 @@ class Xmile:
                     raise ModelError("M104", f"{where} has no equation")
                 for table in component.node.iter("{*}gf"):
                     check_table(table, where)
-            quietly(path, f"{name!r}", line, component.parse, section.behaviors)
+            parse = component.parse
+            if line and component.node.tag.endswith("}stock"):
+                parse = partial(_parse_stock, component)
+            quietly(path, f"{name!r}", line, parse, section.behaviors)
 
     def sections(self) -> list[Section]:
         """The model, then its macros; its modules are refused."""
@@ -172,3 +176,22 @@ class Xmile:
 def _numbered(size: str) -> list[str]:
     """The elements of a dimension that has a size alone."""
     return [str(i) for i in range(1, int(size) + 1)] if re.fullmatch(r"[0-9]{1,6}", size) else []
+
+
+def _parse_stock(stock, behaviors) -> None:
+    """A stock as PySD reads it, also where each of its elements has a start of its own, for which
+    PySD looks in vain."""
+    elements = stock.node.findall("{*}element")
+    if not elements:
+        stock.parse(behaviors)
+        return
+    whole = stock.node
+    for element in elements:
+        stock.node = deepcopy(whole)
+        for part in stock.node.findall("{*}element"):
+            stock.node.remove(part)
+        stock.node.append(deepcopy(element.find("{*}eqn")))
+        subscripts = [name.strip() for name in element.get("subscript", "").split(",")]
+        equation = stock._parse_component(stock.node, behaviors)[0]
+        stock.components.append(((subscripts, []), equation))
+    stock.node = whole

@@ -7,7 +7,7 @@ import pytest
 
 from sdkit import compile_model, read_model, simulate
 from sdkit.errors import ModelError
-from sdkit.mend import mend_vensim
+from sdkit.mend import mend_vensim, mend_xmile
 from tests.small import CONTROL, SKETCH, model, text
 
 
@@ -76,6 +76,44 @@ def test_a_table_of_all_x_and_then_all_y(tmp_path):
     assert small.variables["x"].line == 4
     with pytest.raises(ModelError, match="M104"):
         write(tmp_path, "old tab(0,1,4) ~ ~ |\nx = old tab(Time) ~~|")
+
+
+def test_odd_inch_marks_swallow_nothing(tmp_path):
+    small = write(
+        tmp_path,
+        """x = 1 ~ for the 5" pipe ~ one 5" pipe |
+"my k" = 7 ~ m ~ |
+****
+ .Group of 6" pipes
+****~
+  all 6" pipes |
+y = "my k"*x ~ 5" ~ |
+flow = 2 ~ m ~ |
+""",
+    )
+    assert list(small.variables)[:4] == ["x", '"my k"', "y", "flow"]
+    assert values(simulate(small), "y") == [7] * 5
+
+
+def test_words_in_small_letters(tmp_path):
+    small = write(
+        tmp_path,
+        "dim: a, b ~ ~ |\nx[dim] :except: [b] = 1 ~~|\nx[b] = :na: ~~|\n"
+        "y[dim] = IF THEN ELSE(x[dim] = :na: :or: Time > 2 :and: :not: Time > 3, 5, 6) ~~|",
+    )
+    found = simulate(small)["y"].to_numpy()[:, 0, 0, 0]
+    assert found.tolist() == [[6, 5], [6, 5], [6, 5], [5, 5], [6, 5]]
+
+
+@pytest.mark.parametrize("text", [
+    "tab(" + "1990," * 200 + "x) ~ ~ |", "tab(" + "1" * 20_000 + "x) ~ ~ |",
+    "x = " + '\\"' * 20_000 + " ~ ~ |", "x = " + '\\"' * 20_000, "a " * 20_000 + " ~ ~ |",
+    ":MACRO:" * 20_000, ":MACRO: a(b)" * 5_000, "{" * 20_000, '"|~' * 10_000,
+], ids=range(9))  # fmt: skip
+def test_hostile_texts_are_mended_in_linear_time(text):
+    # Each took minutes, or for ever, where a pattern tries again from every place.
+    mend_vensim(text)
+    mend_xmile(f"<eqn>{text.replace('<', '')}</eqn>" + "word" * 20_000, {})
 
 
 # -- macros ---------------------------------------------------------------------------------
@@ -235,3 +273,32 @@ def test_xmile_macros(tmp_path):
 def test_xmile_that_would_be_read_as_something_else(tmp_path):
     with pytest.raises(ModelError, match=r"M109.*<module>"):
         xmile(tmp_path, '<module name="other"/>')
+
+
+def test_xmile_means_all_of_an_array_in_a_sum(tmp_path):
+    found = simulate(xmile(tmp_path, "".join((
+        array("k", "D", "D*10 + TIME"), array("share", "D", "k/SUM(k)"),
+        array("most", "D", "k/MAX(k)"), array("m", "DD", "TIME + 1"),
+        array("all", "", "SUM(m[*, *])"), array("first", "E", "k[1]*E"),
+    ))))  # fmt: skip
+    t = np.arange(5)
+    assert found["share"].to_numpy()[:, 0, 0, 0, 0] == pytest.approx((10 + t) / (30 + 2 * t))
+    assert found["most"].to_numpy()[:, 0, 0, 0, 1].tolist() == [1] * 5
+    assert values(found, "all") == (4 * (t + 1)).tolist()
+    assert found["first"].to_numpy()[0, 0, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_xmile_stocks_that_start_element_by_element(tmp_path):
+    stock = (
+        '<stock name="s"><dimensions><dim name="D"/></dimensions>'
+        '<element subscript="a"><eqn>1</eqn></element><element subscript="b"><eqn>5</eqn></element>'
+        "<inflow>in</inflow><outflow>out</outflow></stock>"
+    )
+    flows = "".join(
+        f'<flow name="{name}"><dimensions><dim name="D"/></dimensions><eqn>{equation}</eqn></flow>'
+        for name, equation in (("in", "D"), ("out", "0.5"))
+    )
+    found = simulate(xmile(tmp_path, stock + flows))
+    assert found["s"].to_numpy()[:, 0, 0, 0].tolist() == [
+        [1 + 0.5 * t, 5 + 1.5 * t] for t in range(5)
+    ]

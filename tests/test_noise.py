@@ -146,3 +146,33 @@ def test_beginnings_depend_on_all_they_are_told():
     assert np.array_equal(one[:, :1], beginnings(1, np.arange(3), 1))
     assert len({*map(tuple, one.reshape(6, 6)), *map(tuple, beginnings(2, np.arange(3), 2)
                 .reshape(6, 6))}) == 12  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mean"), [(10, 12, 0), (-12, -10, 0), (0, 1, 5), (8, 1e9, 0), (-1e9, -8, 0)]
+)
+def test_tails_of_a_normal_distribution(tmp_path, low, high, mean):
+    small = model(tmp_path, f"n = RANDOM NORMAL({low}, {high}, {mean}, 1, 0)", step=1, end=2000)
+    values = series(simulate(small, seed=4), "n")
+    wanted = stats.truncnorm(low - mean, high - mean, loc=mean)
+    assert stats.kstest(values, wanted.cdf).pvalue > 0.001
+
+
+def test_no_deviation_is_the_mean_inside_its_bounds(tmp_path):
+    found = simulate(
+        model(tmp_path, "n = RANDOM NORMAL(0, 1, 5, 0, 0)\nm = RANDOM NORMAL(0, 9, 5, 0, 0)")
+    )
+    assert set(series(found, "n")) == {1}
+    assert set(series(found, "m")) == {5}
+
+
+def test_a_smooth_starts_at_its_own_noise(tmp_path):
+    program = compile_model(model(tmp_path, "r = SMOOTH(RANDOM 0 1(), 3) + RANDOM 0 1()", step=1))
+    assert len(program.streams) == 2
+
+
+def test_draws_without_numbers_have_noise_too(tmp_path):
+    small = model(tmp_path, EQUATIONS, step=1, end=5)
+    wanted = experiment(("walk",), (5,), draws={"level": [1, 2, 3]})
+    wanted.draws.index = pd.Index(["x", "y", "z"], name="draw")
+    assert len(set(series(simulate(small, wanted), "walk"))) == 3

@@ -319,3 +319,136 @@ def test_names_that_pysd_would_paste_into_its_program_are_refused(tmp_path):
     )
     with pytest.raises(ModelError, match=r"M116.*holds a quote"):
         simulate(read_model(path), engine="pysd")
+
+
+# -- found by readers of this code -------------------------------------------------------------
+
+
+def both(small, outputs=None, **settings):
+    """A plain run and the same in the kernel, by name."""
+    plain = simulate(small, **settings)
+    names = tuple(outputs or plain)
+    lanes = experiment(names, plain.time.to_numpy())
+    lanes.draws.index = [0]
+    return plain, simulate(small, lanes, **settings)
+
+
+def test_a_quotient_by_one_element_of_a_constant(tmp_path):
+    # The kernel divides by constants with inverses that it makes once a run.
+    small = model(
+        tmp_path,
+        RANGES + "z0 = 7\nk[dim] = 1, 2, 4\ng[dim] = k[dim]*3\nh = 5\n"
+        "y = Time/k[b] + Time/g[c]\nw[dim] = Time/k[dim] - Time/g[a]",
+        step=1,
+    )
+    plain, kernel = both(small)
+    t = np.arange(11)
+    assert column(plain, "y") == pytest.approx(t / 2 + t / 12)
+    for name in ("y", "w"):
+        assert np.array_equal(plain[name].to_numpy(), kernel[name].to_numpy())
+
+
+def test_a_sum_of_one_element_keeps_its_parentheses(tmp_path):
+    found = run("x[dim] = 1, 2, 3\ny = SUM(x[a] + 1)*2 - SUM(x[b] + 1)", tmp_path)
+    assert column(found, "y")[0] == 2 * 2 - 3
+
+
+def test_time_settings_hold_in_ensembles_of_some_outputs(tmp_path):
+    equations = "begin = 0\nk = 1\nS = INTEG(k, 0)\nother = S*2\nend = FINAL TIME"
+    path = tmp_path / "times.mdl"
+    path.write_text(text(equations, start="begin", end=6, step=1), encoding="utf-8")
+    small = read_model(path)
+    wanted = experiment(("S", "end"), (0, 6))
+    for given, s, end in (
+        ({"INITIAL TIME": -3}, [3, 9], 6),
+        ({"begin": -3}, [3, 9], 6),
+        ({"FINAL TIME": 9, "TIME STEP": 0.5}, [0, 6], 9),
+    ):
+        found = simulate(small, wanted, set=given)
+        assert found["S"].to_numpy().ravel().tolist() == s
+        assert set(found["end"].to_numpy().ravel()) == {end}
+    with pytest.raises(Error, match=r"P309.*'begin'"):
+        simulate(small, experiment(("S",), (6,), draws={"begin": [0, 1]}))
+
+
+def test_what_decides_the_order_of_a_delay_cannot_be_set(tmp_path):
+    small = model(tmp_path, "s = SMOOTH N(Time, 2, 0, 1/TIME STEP)", step=0.5, end=2)
+    for settings in ({"set": {"TIME STEP": 0.25}}, {"time_step": 0.25}):
+        with pytest.raises(Error, match=r"P309.*TIME STEP.*order of a delay"):
+            simulate(small, **settings)
+
+
+def test_arrays_are_set_in_their_own_shape(tmp_path):
+    import xarray as xr
+
+    small = model(tmp_path, RANGES + "x[dim,pair] = 1,2;3,4;5,6;\ny[dim,pair] = x[dim,pair]*10")
+    turned = xr.DataArray([[1, 3, 5], [2, 4, 6]], dims=("pair", "dim"))
+    for engine in ("compiled", "pysd"):
+        for value in (turned, [[1, 2], [3, 4], [5, 6]], [1, 2, 3, 4, 5, 6]):
+            found = simulate(small, set={"x": value}, engine=engine)
+            assert found["y"].to_numpy()[0, 0, 0, 0].tolist() == [[10, 20], [30, 40], [50, 60]]
+        found = simulate(small, set={"x[b,q]": 7}, engine=engine)
+        assert found["y"].to_numpy()[0, 0, 0, 0].ravel().tolist() == [10, 20, 30, 70, 50, 60]
+    with pytest.raises(Error, match=r"P308.*3 x 2"):
+        simulate(small, set={"x": [[1, 2, 3], [4, 5, 6]]})
+
+
+def test_missing_values_can_be_asked_for(tmp_path):
+    with pytest.warns(UserWarning, match="missing values"):
+        plain, kernel = both(model(
+            tmp_path,
+            "x = IF THEN ELSE(Time > 1, :NA:, Time)\ny = IF THEN ELSE(x = :NA:, 10, x)\n"
+            "z = IF THEN ELSE(x <> :NA:, x, -1)",
+            step=1, end=3,
+        ))  # fmt: skip
+    for found in (plain, kernel):
+        assert column(found, "y").tolist() == [0, 1, 10, 10]
+        assert column(found, "z").tolist() == [0, 1, -1, -1]
+
+
+def test_mappings_in_both_directions_but_not_to_several(tmp_path):
+    ranges = (
+        "after: one, two, three ~ ~ |\nlinked: l1, l2, l3 -> after ~ ~ |\n"
+        "twin <-> after ~ ~ |\ny[after] = 1, 5, 9\n"
+    )
+    found = run(ranges + "x[linked] = y[after]*2\nz[twin] = y[after] + 1", tmp_path)
+    assert found["x"].to_numpy()[0, 0, 0, 0].tolist() == [2, 10, 18]
+    assert found["z"].to_numpy()[0, 0, 0, 0].tolist() == [2, 6, 10]
+    with pytest.raises(ModelError, match=r"M120.*several elements for one of 'pair'"):
+        compile_model(model(tmp_path, RANGES + "u: u1, u2, u3 -> (pair: p, p, q) ~ ~ |\n"
+                                               "y[u] = 1, 2, 3\nx[pair] = y[u]"))  # fmt: skip
+
+
+def test_a_failure_behind_an_array_is_named_where_it_began(tmp_path):
+    small = model(tmp_path, RANGES + "s = INTEG(s*1e60, 1)\ny = s*1e200\nx[dim] = y*dim", step=1)
+    with pytest.raises(Error, match=r"S201: y at time"):
+        simulate(small)
+    with pytest.raises(Error, match=r"S201: x\[c\] at time 3: division by zero"):
+        simulate(model(tmp_path, RANGES + "x[dim] = 1/(dim - Time)", start=3, step=1))
+
+
+def test_rows_of_a_table_of_numbers_fit_its_last_range(tmp_path):
+    with pytest.raises(ModelError, match=r"M120.*'x': rows of 3 numbers for 2 elements"):
+        compile_model(model(tmp_path, RANGES + "x[dim,pair] = 1,2,3;4,5,6;"))
+
+
+def test_a_store_of_arrays_and_a_measure_of_an_element(tmp_path):
+    from sdkit import Measure, quantiles
+
+    small = model(tmp_path, RANGES + "k = 1\nx[dim,pair] = INTEG(k*dim, 0)", step=1)
+    wanted = experiment(
+        ("x",), (5, 10), draws={"k": np.linspace(1, 2, 5)},
+        measures=(Measure("late", "x[b,q]", "mean", [(0, 10)]),),
+    )  # fmt: skip
+    stored = simulate(small, wanted, store=tmp_path / "store")
+    found = simulate(small, wanted)
+    assert stored["x"].dims == ("time", "scenario", "policy", "draw", "dim", "pair")
+    assert np.array_equal(stored["x"].to_numpy(), found["x"].to_numpy())
+    assert quantiles(stored, [0.5])["x"].sel(time=10, dim="c", pair="p").item() == 45
+    assert found["late"].to_numpy().ravel() == pytest.approx(10 * np.linspace(1, 2, 5))
+    with pytest.raises(Error, match=r"S203.*'x' is an array.*such as x\[a,p\]"):
+        simulate(small, experiment((), (), measures=(Measure("m", "x", "mean", [(0, 10)]),)))
+    with pytest.raises(Error, match=r"S208.*two results are named 'x'"):
+        simulate(small, experiment(
+            ("x",), (10,), measures=(Measure("x", "k", "mean", [(0, 10)]),)
+        ))  # fmt: skip

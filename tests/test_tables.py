@@ -175,3 +175,81 @@ def test_a_tag_stands_for_the_file_that_the_settings_name(tmp_path):
     body = text("k = GET DIRECT CONSTANTS('?numbers', ',', 'B5')")
     path.write_text(body + "30:?numbers=n.csv\n", encoding="utf-8")
     assert read_model(path).find("k").value == 2.5
+
+
+def test_a_point_of_time_is_found_whatever_the_rounding(tmp_path):
+    rows = [
+        ["Time", "ahead", "back", "exact"],
+        [0.3, 10, 10, 10],
+        [0.7, 20, 20, 20],
+        [1.2, 30, 30, 30],
+    ]
+    sheet(tmp_path, "small_data.csv", rows)
+    small = model(
+        tmp_path, "ahead :LOOK FORWARD: ~ ~ |\nback :HOLD BACKWARD: ~ ~ |\nexact :RAW: ~ ~ |\n"
+        "table((0.3,10),(0.7,20),(1.2,30)) ~ ~ |\nx = LOOKUP FORWARD(table, Time)",
+        step=0.1, end=1.2,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="missing values"):
+        found = simulate(small)
+    for name in ("ahead", "back", "exact", "x"):
+        values = found[name].to_numpy().ravel()
+        assert [values[i] for i in (3, 7, 12)] == [10, 20, 30], name
+    assert found["ahead"].to_numpy().ravel()[4] == 20
+    assert found["back"].to_numpy().ravel()[4] == 10
+
+
+def test_a_blank_cell_is_no_point(tmp_path):
+    sheet(tmp_path, "small_data.csv", [["Time", "flow"], [0, 5], [1, ""], [3, 7]])
+    small = model(tmp_path, "flow ~ ~ |\nS = INTEG(flow, 0)", step=1, end=3)
+    assert simulate(small)["flow"].to_numpy().ravel() == pytest.approx([5, 17 / 3, 19 / 3, 7])
+
+
+@pytest.mark.parametrize("cell", ["two", ""])
+def test_a_cell_without_a_number_is_told(tmp_path, cell):
+    sheet(tmp_path, "n.csv", [["what", "value"], ["k", cell]])
+    with pytest.raises(ModelError, match=r"M119.*'k': no number at B2 of n.csv"):
+        compile_model(model(tmp_path, "k = GET DIRECT CONSTANTS('n.csv', ',', 'B2')"))
+
+
+def test_a_keyword_on_an_equation_of_other_series_is_refused(tmp_path):
+    # Vensim interpolates such an equation between the points of what it reads; PySD computes it.
+    sheet(tmp_path, "small_data.csv", [["Time", "flow"], [0, 5], [3, 7]])
+    with pytest.raises(ModelError, match=r"M109.*'x': :LOOK FORWARD: on an equation"):
+        compile_model(model(tmp_path, "flow ~ ~ |\nx :LOOK FORWARD: := flow*2 ~ ~ |"))
+
+
+def test_files_are_watched_whatever_their_names(tmp_path):
+    for name in ("größe.csv", "it's.csv"):
+        quoted = name if "'" not in name else "plain.csv"
+        sheet(tmp_path, quoted, SERIES)
+        path = tmp_path / "watched.mdl"
+        path.write_bytes(
+            text(f"men's k = GET DIRECT CONSTANTS('{quoted}', ',', 'B5')").encode("cp1252")
+        )
+        before = read_model(path)
+        sheet(tmp_path, quoted, [*SERIES[:4], ("k", 9.75)])
+        after = read_model(path)
+        assert [m.find("men's k").value for m in (before, after)] == [2.5, 9.75]
+        assert before.hash != after.hash
+
+
+def test_a_folder_with_a_quote_in_its_name(tmp_path):
+    folder = tmp_path / "o'brien"
+    folder.mkdir()
+    sheet(folder, "n.csv", SERIES)
+    small = model(folder, "k = GET DIRECT CONSTANTS('n.csv', ',', 'B5')\nx = k*Time")
+    agree(simulate(small), simulate(small, engine="pysd"), ["x"])
+
+
+def test_a_macro_may_read_a_file(tmp_path):
+    sheet(tmp_path, "n.csv", SERIES)
+    macro = (
+        ":MACRO: SCALED(a)\nSCALED = a*series ~ ~ |\n"
+        "series := GET DIRECT DATA('n.csv', ',', '1', 'B2') ~ ~ |\n:END OF MACRO:\n"
+    )
+    path = tmp_path / "m.mdl"
+    path.write_text(
+        text("x = SCALED(2)").replace("{UTF-8}\n", "{UTF-8}\n" + macro), encoding="utf-8"
+    )
+    assert simulate(read_model(path))["x"].to_numpy().ravel()[[0, 16]].tolist() == [2, 6]
