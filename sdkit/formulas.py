@@ -298,7 +298,7 @@ class Formulas:
         return [f"{m[0]} = {part[0 if state.kind == 'initial' else 2]}"]
 
     def _drawn(self, state: State) -> list[str]:
-        """The next number of a stream (`runtime.py`, "Random numbers")."""
+        """The next number of a stream (`numerics.next_first` and what follows it)."""
         m = [self._slot("m", state.memory + i, NOISE, state) for i in range(NOISE)]
         return [
             f"{m[6]} = next_first({m[0]}, {m[1]})",

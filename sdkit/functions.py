@@ -2,7 +2,7 @@
 
 A row gives the number of arguments and the Python text that stands for the call, in which
 {0}, {1} are the arguments, `begin` the time at which the current step began and `dt` its
-length; the helpers are in `runtime.py`. A row that reads `begin` holds its value over the
+length; the helpers are in `numerics.py`. A row that reads `begin` holds its value over the
 whole step, as Vensim's test inputs do under every method of integration.
 """
 
@@ -83,7 +83,7 @@ _ROWS = (
 
 FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
 
-# Functions that keep a state; source.py writes each as states, rates and a value.
+# Functions that keep a state; formulas.py writes each as states, rates and a value.
 STATEFUL = (
     "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
     "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "FORECAST", "SAMPLE IF TRUE",

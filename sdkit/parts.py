@@ -203,7 +203,7 @@ class Equations(Function):
         return {k: v for k, v in self.memo.items() if not k.startswith("load ")}
 
     def reduction(self, name: str, generator: ast.GeneratorExp) -> Value:
-        """One of `runtime`'s total, product, least and most, of a generator over ranges."""
+        """One of `numerics`' total, product, least and most, of a generator over ranges."""
         start = {"total": 0.0, "product": 1.0, "least": math.inf, "most": -math.inf}[name]
         how = {"total": "add", "product": "mul", "least": "smaller", "most": "larger"}[name]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,9 +204,9 @@ def find_model(path: Path, name: str) -> Path:
     """`model` of run.toml, from the nearest parent folder that holds a folder models."""
     for parent in path.resolve().parents:
         if (parent / "models").is_dir():
-            if (parent / name).exists():
+            if os.path.exists(parent / name):  # False too where a name is too long
                 return parent / name
-            raise RunError("R413", f"{place(path, 'model')}: {parent / name} does not exist")
+            raise RunError("R413", f"{place(path, 'model')}: {name[:100]} does not exist")
     raise RunError("R413", f"{path}: no parent folder holds a folder models")
 
 

@@ -89,7 +89,7 @@ class Function(Assembler):
         return self.select(first, a, b)
 
     def power(self, a: Value, b: Value) -> Value:
-        """`runtime.power`: elementary.power is infinite wherever that raises an exception."""
+        """`numerics.power`: elementary.power is infinite wherever that raises an exception."""
         a, b = self.double(a), self.double(b)
         result = (
             self.arithmetic("mul", a, a) if b.literal == 2.0 else self.elementary("power", a, b)

@@ -54,7 +54,7 @@ class Block:
     loops: Loops
 
 
-# The six numbers of a stream of random numbers (`runtime.next_first`), and the latest one drawn.
+# The six numbers of a stream of random numbers (`numerics.next_first`), and the latest one drawn.
 NOISE = 7
 
 

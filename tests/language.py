@@ -145,15 +145,20 @@ may read other elements of the same array; a circle is a circle of elements. An 
 nothing defines is missing in the result, and an equation that reads it is refused (M120).
 
 In a result the subscripts are axes behind time, scenario, policy and draw, named after their
-ranges. `x[small,b]` names one element: as an output, in `set`, in parameters.csv, in draws and
-levers. `set` also takes an array whole, by one number or by a list.
+ranges (a range called time, scenario, policy or draw becomes `draw (range)`). `x[small,b]` names one
+element: as an output, in `set`, in parameters.csv (there in quotes, for the comma), in draws, levers,
+measures and checks. In parameters.csv a row for `x` stands for all elements without a row of their own.
+`set` of `simulate` also takes an array whole: one number for all, a list, an array of its shape, an
+xarray.DataArray. Scenarios, policies and draws name elements. An ensemble's output may be the
+whole array; outputs.toml, checks and measures take elements.
 
 ## Macros
 
 `:MACRO: NAME(inputs : outputs)` to `:END OF MACRO:`, and XMILE's `<macro>`: their equations are
 written into the program at each call, hidden from results. Macros may call macros and be called in
 equations of arrays (not inside SUM). Inside them `TIME STEP$`, `Time$` and any name with a `$` are the
-model's own. A call may name variables for the outputs: `x = NAME(a, b : first, second)`.
+model's own. One of the equations has the name of the macro: that is its value. A call may name
+variables for the outputs: `x = NAME(a, b : first, second)`.
 
 ## Data from files
 
@@ -168,14 +173,20 @@ model's own. A call may name variables for the outputs: `x = NAME(a, b : first, 
 | `x :INTERPOLATE: := ...`, `x := ...` | ... in straight lines |
 | `x :INTERPOLATE:`, `x` | a series of that name in `read_model(path, data=files)`, or in `model_data.csv` or `.tab` beside `model.mdl` |
 
-`GET XLS` reads the same. Files are .csv and Excel's, read by PySD's reader; a name stands beside the
-model, a `?tag` in the line `30:?tag=file` of the settings.
+`GET XLS` reads the same. Files are .csv and Excel's, read by PySD's reader (which counts no line of a
+.csv that is wholly empty); a name stands beside the model, a `?tag` in the line `30:?tag=file` of the
+settings. A cell that is blank, or no number, is no point of a series. A file of series has the column
+`Time` first and one column a variable (`x`, `y[small,b]`), or the same in rows. Other .csv files in
+`data/` beside a model are tables of observations, but not those that its equations read. A series under
+`:RAW:`, `:HOLD BACKWARD:` or `:LOOK FORWARD:` that is computed from others is refused (M109).
 
 ## Random functions
 
 They draw once a step, under RK4 too. Each random variable (each element of an array) has its own
-stream for each draw, from MRG32k3a; `simulate(..., seed=1)` decides them all, whatever the
-threads, chunks and policies. Vensim's own seeds and sequences are not followed.
+stream for each draw, from MRG32k3a; `simulate(..., seed=1)`, and the seed of a run folder, decide
+them all, whatever the threads, chunks and policies. Vensim's own seeds and sequences are not followed.
+The designs of one base run of a sensitivity study share their noise, all points of a fit one noise. A
+check of half the step draws other noise, and fails for it.
 
 ## Time settings
 
@@ -187,7 +198,9 @@ TAIL = """
 # What only PySD runs
 
 Compiling stops with M109 (or M113), which names variable and construct; `simulate(model,
-engine="pysd")` runs the same file into the same kind of result.
+engine="pysd")` runs the same file into the same kind of result: one run, with the constants and time
+settings in `set`. It cannot carry an ensemble. PySD 3.14 itself stops at some models with several arrays of
+stocks (M116).
 
 {left}
 - GET TIME VALUE of a clock, a calendar or another reference than 0 and 1.
