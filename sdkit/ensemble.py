@@ -143,11 +143,9 @@ class Ensemble:
             [(s.name, sorted(s.values.items())) for s in settings]
             for settings in (experiment.scenarios, experiment.policies)
         )
-        plan = self.plan
+        plan, how = self.plan, (self.rk4, self.dt, self.defaults, self.seed)
         parts = {
-            "model, processor or version": (
-                self.kernel.name, self.rk4, self.dt, self.defaults, self.seed
-            ),
+            "model, processor or version": (self.kernel.name, *how),
             "scenarios": (scenarios,),
             "policies": (policies, self.branch),
             "draws": (draws.items, draws.n, draws.seed) if made
@@ -178,19 +176,22 @@ class Ensemble:
         steps = [self._step(t) for t in times]
         if any(b <= a for a, b in pairwise(steps)) or not (steps or experiment.measures):
             raise SimulationError("S204", "times have to ascend, and there has to be one at least")
-        found = map(self.program.model.find, experiment.averaged)
-        averaged = {key(label) for variable in found for label in variable.defined}
-        if not averaged <= {key(n) for n in outputs}:
+        find = self.program.model.find
+        wanted = {find(n).name: find(n) for n in experiment.outputs}
+        means = {find(n).name for n in experiment.averaged}
+        if not means <= wanted.keys():
             raise SimulationError("S203", "averaged names something that is no output")
+        averaged = {label for n in means for label in wanted[n].defined}
+        others = {label for n in wanted.keys() - means for label in wanted[n].defined}
+        if averaged & others:
+            raise SimulationError("S208", "an array and an element of it, one of them averaged")
         points = [(t, t) for t in times]
         spans = [*points[:1], *pairwise(times)]
         found = []
         if times:
             for name in outputs:
-                mean = key(name) in averaged
-                found.append(
-                    Measure(name, name, "mean" if mean else "value", spans if mean else points)
-                )
+                kind = ("mean", spans) if name in averaged else ("value", points)
+                found.append(Measure(name, name, *kind))
         found += experiment.measures
         return found
 

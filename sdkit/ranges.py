@@ -54,24 +54,28 @@ class Ranges:
         other.where = where
         return other
 
+    def _wrong_range(self, row: Range, what: str) -> ModelError:
+        place = f"{self.where}, line {row.line}" if row.line else self.where
+        return self.at(place).wrong(f"the subscript range {row.name!r} {what}")
+
     def _expand(self, k: str, given: Mapping[str, Range], path: tuple[str, ...]) -> tuple:
         """The elements of a range, whose text may name other ranges among them."""
         if k in self.members:
             return self.members[k]
         if k in path:
-            raise self.wrong(f"the subscript range {given[k].name!r} holds itself")
+            raise self._wrong_range(given[k], "holds itself")
         row = given[k]
         found: list[str] = []
         for name in [row.members] if isinstance(row.members, str) else row.members:
             if key(name) in given and key(name) != k:
                 found += self._expand(key(name), given, (*path, k))
             elif isinstance(row.members, str):
-                raise self.wrong(f"{row.name!r} is a copy of {name!r}, which is no range")
+                raise self._wrong_range(row, f"is a copy of {name!r}, which is no range")
             else:
                 self.labels.setdefault(key(name), name.strip().strip('"'))
                 found.append(key(name))
         if not found:
-            raise self.wrong(f"the subscript range {row.name!r} is empty")
+            raise self._wrong_range(row, "is empty")
         self.members[k] = tuple(dict.fromkeys(found))
         return self.members[k]
 

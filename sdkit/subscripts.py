@@ -57,7 +57,7 @@ class Resolver:
         if kind == "array":
             return self._array(*node[1:])
         if kind == "table array":
-            return self._tables(*node)
+            return self._tables(*node[1:])
         if kind == "lookup":
             name, argument, subscripts, mode = node[1:]
             index = self._index(name, subscripts) if self.axes(name) else ()
@@ -162,7 +162,7 @@ class Resolver:
             raise self.wrong(f"rows of {shape[-1]} numbers for {row} elements")
         return ("values", numbers, sizes, index) if sizes else ("number", numbers[0])
 
-    def _tables(self, kind: str, tables: tuple, argument: tuple | None) -> tuple:
+    def _tables(self, tables: tuple, argument: tuple | None) -> tuple:
         """A list of tables, likewise: "points of each", or "tables" read at an argument."""
         sizes, index = self._listed(len(tables))
         if argument is None:

@@ -93,7 +93,7 @@ class Reader:
         self.axes: dict[str, tuple[Axis, ...]] = dict.fromkeys(self.elements, ())
         for k, element in self.elements.items():
             if element.definitions[0].subscripts:
-                where = f"{path.name}, line {element.definitions[0].line}, {element.name!r}"
+                where = self._place(element.name, element.definitions[0])
                 self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
         self.lookups = _lookups(main)
         self.files: set[str] = set()  # that its equations read
@@ -156,7 +156,7 @@ class Reader:
         taken = np.zeros([len(e) for _, e in axes], dtype=bool)
         found = []
         for definition in reversed(element.definitions):
-            own = boxes(self.ranges.at(self._place(element, definition)), axes, definition)
+            own = boxes(self.ranges.at(self._place(element.name, definition)), axes, definition)
             parts = []
             for box in (b for whole in own for b in cut_out(whole, taken)):
                 expression = self._expression(k, element, definition, axes, box)
@@ -174,7 +174,7 @@ class Reader:
         axes: tuple[Axis, ...],
         box: Box = (),
     ) -> tuple:
-        where = self._place(element, definition)
+        where = self._place(element.name, definition)
         raw = self._table(element, definition, where)
         if raw is None and definition.keyword in ("look_forward", "hold_backward", "raw"):
             words = definition.keyword.replace("_", " ").upper()
@@ -217,8 +217,8 @@ class Reader:
                 )
         return raw
 
-    def _place(self, element: Element, definition: Definition) -> str:
-        return f"{self.path.name}, line {definition.line}, {element.name!r}"
+    def _place(self, name: str, definition: Definition) -> str:
+        return f"{self.path.name}, line {definition.line}, {name!r}"
 
     # -- macros ----------------------------------------------------------------------
 
@@ -231,15 +231,15 @@ class Reader:
         if node[0] != "call" or node[1] not in self.macros:
             return node
         if reduced:
-            raise ModelError("M109", f"{self._where(caller)}: a macro inside SUM and its like")
+            raise ModelError(
+                "M109",
+                f"{self._place(caller.name, caller.definition)}: a macro inside SUM and its like",
+            )
         return self._instance(self.macros[node[1]], node[2], caller)
-
-    def _where(self, caller: _Caller) -> str:
-        return f"{self.path.name}, line {caller.definition.line}, {caller.name!r}"
 
     def _instance(self, macro: Section, arguments: tuple, caller: _Caller) -> tuple:
         """The equations of a macro as hidden variables with the caller's loops; its result."""
-        where = self._where(caller)
+        where = self._place(caller.name, caller.definition)
         if caller.depth > _DEEPEST_MACRO:
             raise ModelError("M110", f"{where}: macros one inside another, over {_DEEPEST_MACRO}")
         results = arguments[len(macro.parameters) :]
@@ -264,11 +264,11 @@ class Reader:
         def local(name: str) -> tuple:
             return ("item", prefix + name, index) if axes else ("name", prefix + name)
 
-        def hide(name: str, expression: tuple, kind: str = "auxiliary", unit: str = "") -> None:
+        def hide(name: str, expression: tuple, kind: str = "auxiliary") -> None:
             if axes and kind != "lookup":
                 expression = ("parts", ("part", whole, expression))
             self.hidden[prefix + name] = Variable(
-                caller.name, kind, unit, (None, None), "", caller.definition.line, expression,
+                caller.name, kind, "", (None, None), "", caller.definition.line, expression,
                 axes=() if kind == "lookup" else axes,
             )  # fmt: skip
 

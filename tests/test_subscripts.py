@@ -452,3 +452,14 @@ def test_a_store_of_arrays_and_a_measure_of_an_element(tmp_path):
         simulate(small, experiment(
             ("x",), (10,), measures=(Measure("x", "k", "mean", [(0, 10)]),)
         ))  # fmt: skip
+
+
+def test_an_array_and_its_element_are_averaged_alike(tmp_path):
+    small = model(tmp_path, RANGES + "x[dim] = Time*dim", step=1)
+    found = simulate(small, experiment(("x", "x[b]"), (0, 4), averaged=("x", "x[b]")))
+    assert found["x"].to_numpy()[1, 0, 0, 0].tolist() == [2, 4, 6]
+    assert found["x[b]"].to_numpy().ravel()[1] == 4
+    with pytest.raises(Error, match="S208"):
+        simulate(small, experiment(("x", "x[b]"), (0, 4), averaged=("x",)))
+    with pytest.raises(Error, match="S203"):
+        simulate(small, experiment(("x",), (0, 4), averaged=("x[b]",)))
