@@ -192,8 +192,7 @@ class Ensemble:
             for name in outputs:
                 kind = ("mean", spans) if name in averaged else ("value", points)
                 found.append(Measure(name, name, *kind))
-        found += experiment.measures
-        return found
+        return [*found, *experiment.measures]
 
     @property
     def chunk(self) -> int:
