@@ -39,6 +39,14 @@ def test_elements_may_read_other_elements_of_their_own_variable(tmp_path):
     assert found["y"].to_numpy()[0, 0, 0, 0].tolist() == [1, 2, 3]
 
 
+def test_what_reads_several_parts_waits_for_all_of_them(tmp_path):
+    found = run(
+        "total = SUM(x[dim!])\nx[a] = 1\nx[sub] = late*2\nlate = later + 1\nlater = Time*10",
+        tmp_path, step=1, end=2,
+    )  # fmt: skip
+    assert column(found, "total").tolist() == [5, 45, 85]
+
+
 def test_a_chain_along_a_range_is_no_circle(tmp_path):
     # Each stage reads the one before it, under one equation for all later ones.
     found = run(
@@ -212,7 +220,8 @@ def test_each_turn_of_a_loop_marks_its_own_lanes(tmp_path):
         first = LN(s)
         x[dim] = first + LN(k[dim])
         y = SUM(LN(k[dim!] + 1))
-        z[dim] = DELAY FIXED(SQRT(k[dim] + 2), 1, 0)
+        w = DELAY FIXED(s, 1, 0)
+        z[dim] = DELAY FIXED(SQRT(k[dim] + 2), 1, 0) + w
     """
     lanes = 12
     columns = {name: np.ones(lanes) for name in ("k[a]", "k[b]", "k[c]", "s")}
@@ -364,7 +373,7 @@ def test_time_settings_hold_in_ensembles_of_some_outputs(tmp_path):
         ({"begin": -3}, [3, 9], 6),
         ({"FINAL TIME": 9, "TIME STEP": 0.5}, [0, 6], 9),
     ):
-        found = simulate(small, wanted, set=given)
+        found = simulate(compile_model(small), wanted, set=given)
         assert found["S"].to_numpy().ravel().tolist() == s
         assert set(found["end"].to_numpy().ravel()) == {end}
     with pytest.raises(Error, match=r"P309.*'begin'"):
