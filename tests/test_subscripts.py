@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -233,17 +235,17 @@ def test_each_turn_of_a_loop_marks_its_own_lanes(tmp_path):
     for outputs in (("x",), ("y",), ("z",), ("x", "y", "z")):
         with pytest.raises(Error) as caught:
             simulate(small, experiment(outputs, (2,), draws=columns))
-        alone = set()
+        alone = {}
         for lane in range(lanes):
             try:
                 simulate(
                     compile_model(small, outputs),
                     set={name: float(values[lane]) for name, values in columns.items()},
                 )
-            except Error:
-                alone.add(lane)
-        assert {f["draw"] for f in caught.value.failures} == alone
-    assert alone == set(fatal)
+            except Error as error:
+                alone[lane] = float(re.search(r"at time ([\d.]+)", error.message)[1])
+        assert {f["draw"]: f["time"] for f in caught.value.failures} == alone
+    assert set(alone) == set(fatal)
 
 
 def test_a_range_may_be_called_as_an_axis_of_results(tmp_path):
