@@ -92,8 +92,7 @@ class Posterior:
 
         p = np.clip(ndtr(z), 2.0**-60, 1 - 2.0**-53)
         columns = {item.name: quantile(item, p[:, i]) for i, item in enumerate(self.items)}
-        # One label, so one noise for all points: a density that moves by chance has no peak.
-        return pd.DataFrame(columns, index=np.zeros(len(z), dtype=int))
+        return pd.DataFrame(columns, index=range(len(z)))
 
     def coordinates(self, values: Mapping[str, float]) -> np.ndarray:
         """The point whose parameters have these values; the prior's middle where none is given."""
@@ -145,6 +144,8 @@ class Posterior:
     def simulate_values(self, values: pd.DataFrame) -> list[np.ndarray]:
         """The same at values of the parameters; columns may name other constants too."""
         draws = values[[name for name in values.columns if self.model.has(name)]]
+        # One label, so one noise for all points: a density that moves by chance has no peak.
+        draws = draws.set_axis(np.zeros(len(draws), dtype=int))
         experiment = Experiment(
             (Setting("fit", self.set),), (Setting("fit"),), draws, (), np.array([]),
             measures=self._measures,

@@ -626,7 +626,7 @@ class Worker:
         for name in model.constants:
             if name not in program.frozen:
                 low, high = model.find(name).limits
-                value = model.variables[name].value
+                value = model.find(name).value
                 values = np.clip([value, value * 0.9, value * 1.1 + 0.01], low, high)
                 draws = pd.DataFrame({name: values}, index=pd.RangeIndex(3, name="draw"))
                 break
