@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .cache import made_by
 from .compile import Program
 from .errors import ParameterError, SimulationError
 from .experiment import Draws, Experiment, Setting, chunk_of
@@ -145,7 +146,7 @@ class Ensemble:
         )
         plan, how = self.plan, (self.rk4, self.dt, self.defaults, self.seed)
         parts = {
-            "model, processor or version": (self.kernel.name, *how),
+            "model, processor or version": (self.kernel.name, made_by(), *how),
             "scenarios": (scenarios,),
             "policies": (policies, self.branch),
             "draws": (draws.items, draws.n, draws.seed) if made

@@ -76,6 +76,13 @@ def zeros(shape: tuple[int, ...], dtype=float) -> np.ndarray:
     return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
+def processor() -> str:
+    """A text that changes with the processor and what compiles for it."""
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.llvm_version_info}"
+
+
 def load_kernel(source: str) -> Kernel:
     """The compiled kernel of a program's text: from this process, the cache or LLVM."""
     import llvmlite
@@ -90,7 +97,7 @@ def load_kernel(source: str) -> Kernel:
         features["prefer-256-bit"] = False
     processor, features = llvm.get_host_cpu_name(), features.flatten()
     triple = llvm.get_process_triple()
-    compiler = code_of("assembly", "elementary", "kernel", "parts", "spmd", "vector")
+    compiler = code_of("kernel")
     name = name_of(compiler, llvmlite.__version__, triple, processor, features, source)
     if name in _kernels:
         return _kernels[name]
