@@ -139,7 +139,6 @@ class Ensemble:
     def fingerprint(self) -> dict[str, str]:
         """What decides the values, by its part: a text that changes with it, for a store."""
         draws, experiment = self.draws, self.experiment
-        made = isinstance(draws, Draws)
         scenarios, policies = (
             [(s.name, sorted(s.values.items())) for s in settings]
             for settings in (experiment.scenarios, experiment.policies)
@@ -149,7 +148,7 @@ class Ensemble:
             "model, processor or version": (self.kernel.name, made_by(), *how),
             "scenarios": (scenarios,),
             "policies": (policies, self.branch),
-            "draws": (draws.items, draws.n, draws.seed) if made
+            "draws": (draws.items, draws.n, draws.seed) if isinstance(draws, Draws)
             else (list(draws.columns), len(draws), draws.to_numpy(dtype=float)),
             "outputs, times or measures": (list(plan.columns), plan.gauge, plan.window, plan.datum),
         }  # fmt: skip
