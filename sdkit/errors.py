@@ -365,6 +365,10 @@ CODES: dict[str, Code] = {
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
     ),
+    "R427": Code(
+        "Another process is carrying out this run, or writes its results to the same folder.",
+        "Wait until it has ended, or end it; or give other results a folder of their own (--out).",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

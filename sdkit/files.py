@@ -7,6 +7,7 @@ raises RunError U603 when the disk does not take the file.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import hashlib
 import io
@@ -241,11 +242,22 @@ def near(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8 with Unix line ends (U603 if that fails)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """A file, whole or not at all: written beside its place and renamed into it (U603)."""
+    target = path.resolve()  # a link stays one
+    part = target.with_name(f".new-{os.getpid()}-{target.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(raw)
+        os.replace(part, target)
     except OSError as error:
         raise RunError("U603", f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -129,7 +129,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=lambda name: name.replace(" ", "_"))
 
 
-def write_posterior(every: Sequence[Findings], path: Path) -> None:
+def posterior_text(every: Sequence[Findings]) -> str:
     """models/NAME/posterior.csv: one row a draw, one column a fitted constant of the model, and the
     switch under whose settings a run was fitted; the first line, a comment, names the run and the
     text of the model."""
@@ -145,7 +145,7 @@ def write_posterior(every: Sequence[Findings], path: Path) -> None:
     model = prepared.model
     sentence = f"fitted by {run} to {model.path.name} {model.hash[:16]}"
     facts = {"run": run, "model": model.hash, **facts_of(every)}
-    write_text(path, sealed(sentence, facts, table_text([*held, *names], rows)))
+    return sealed(sentence, facts, table_text([*held, *names], rows))
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:
