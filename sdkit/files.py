@@ -209,13 +209,30 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
 def number(path: Path, line: int, column: str, text: str) -> float:
     """A finite number from a cell (R406)."""
     try:
-        value = float(text)
+        value = decimal(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         where = f"{path}, line {line}, column {column}"
         raise RunError("R406", f"{where}: {text!r} is no finite number")
     return value
+
+
+def decimal(text: str) -> float:
+    """The number that a text writes in ASCII digits with a decimal point; ValueError for any other.
+
+    Python's float also takes 0.1_1, digits of other scripts, and inf.
+    """
+    if not re.fullmatch(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", text):
+        raise ValueError(f"{text!r} is no decimal number")
+    return float(text)
+
+
+def integer(text: str) -> int:
+    """The whole number that a text writes in ASCII digits; ValueError for any other."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def digits(value: Any) -> str:

@@ -8,8 +8,11 @@ import re
 from typing import Any
 
 from .errors import ModelError
+from .files import decimal
 
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+# What Python reads as a part of a number, and the languages of models do not.
+_OF_PYTHON = re.compile(r"[0-9]_[0-9]|\b0[xXoObB]|[0-9.][jJ]\b|[^\x00-\x7f]")
 
 
 def literal(text: str) -> Any:
@@ -18,6 +21,8 @@ def literal(text: str) -> Any:
     if re.fullmatch(rf"\s*[+-]?\s*{_NUMBER}(?:\s*[+-]\s*{_NUMBER})+\s*", text):
         return sum(float("".join(n.split())) for n in re.findall(rf"[+-]?\s*{_NUMBER}", text))
     try:
+        if _OF_PYTHON.search(re.sub(r"\"[^\"]*\"|'[^']*'", "", text)):
+            raise ValueError
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError):
         raise ModelError(
@@ -37,6 +42,14 @@ def limits(found: tuple | None) -> tuple[float | None, float | None]:
     return tuple(n if n is not None and math.isfinite(n) else None for n in (low, high))
 
 
+def check_bounds(units: str) -> None:
+    """Refuse (ValueError) bounds after a unit that are neither numbers nor question marks."""
+    if units.endswith("]"):
+        for part in units[:-1].rpartition("[")[2].split(","):
+            if part.strip() != "?":
+                decimal(part)
+
+
 def check_table(table, where: str) -> None:
     """Refuse a graphical function that PySD would read in part, or not at all."""
     lengths = []
@@ -44,7 +57,7 @@ def check_table(table, where: str) -> None:
         for points in table.iterfind(f"{{*}}{name}"):
             parts = (points.text or "").split(points.get("sep", ","))
             try:
-                lengths.append(len([float(part) for part in parts]))
+                lengths.append(len([decimal(part) for part in parts]))
             except ValueError:
                 raise ModelError("M111", f"{where}: <{name}> holds {points.text!r}") from None
     wanted = 1 if table.find("{*}xscale") is not None else 2

@@ -25,7 +25,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
 _WORDS = re.compile(
     rf"{_QUOTED}|:\s*(?:and|or|not|na|except|raw|interpolate|hold backward|look forward)\s*:", re.I
 )
-_SIGNED = re.compile(r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_SIGNED = re.compile(r"[+-]?\s*(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _UNPAIRED = re.compile(r"([^=()]*)\(([^=()\[\]]*)\)", re.S)
 
 

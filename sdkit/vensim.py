@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import ModelError
 from .expressions import CONTROLS, key
-from .literals import limits, refuse_power, right_side
+from .literals import check_bounds, limits, refuse_power, right_side
 from .mend import mend_vensim
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
 
@@ -99,6 +99,7 @@ class Vensim:
                 self.places.append(node.start + len(text) - len(text.lstrip()))
                 self.end = max(self.end, node.end)
                 try:
+                    check_bounds(children[2].strip())
                     return super().visit_entry(node, children)
                 except ValueError:
                     self.bounds.append((self.places[-1], children[2].strip()))
