@@ -296,7 +296,7 @@ class Ensemble:
 
     def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
         numbers = numbered(draws.index, self.draws.index)
-        streams = beginnings(self.seed, numbers, len(self.program.streams))
+        streams = beginnings(self.seed, numbers, (*self.program.streams,))
         return self._fresh(self._pack(draws, scenario, policy), streams, place)
 
     def _fresh(
@@ -307,7 +307,7 @@ class Ensemble:
         p = blocks(packed, width)
         m = zeros((len(p), self.memory, width))
         m[:, 0] = self.buffer
-        for i, at in enumerate(self.program.streams):
+        for i, at in enumerate(self.program.streams.values()):
             m[:, at : at + 6] = blocks(streams[:, i], width)
         if place is None:
             place = np.empty((self.plan.width, len(packed)))
