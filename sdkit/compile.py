@@ -30,9 +30,9 @@ class Program:
     `outputs` are the labels that a run returns, `parameters` the constants in the order
     of the vector p (shape: parameters, then the four time settings), `defaults` their
     values; arrays stand there element by element. `frozen` are constants that decide the order
-    of a delay, `timing` those that decide the time settings. `streams` has the places in memory
-    where random numbers begin, `slots` the label of each place in the state vector, `lines` the
-    label of the variable that each line of the source computes.
+    of a delay, `timing` those that decide the time settings. `streams` has by name the places in
+    memory where random numbers begin, `slots` the label of each place in the state vector, `lines`
+    the label of the variable that each line of the source computes.
     """
 
     model: Model
@@ -42,7 +42,7 @@ class Program:
     defaults: tuple[float, ...]
     frozen: frozenset[str]
     timing: frozenset[str]
-    streams: tuple[int, ...]
+    streams: dict[str, int]
     slots: tuple[str, ...] = field(repr=False)
     states: int
     derived: int

@@ -25,6 +25,7 @@ from .plot import (
     styled,
 )  # fmt: skip
 from .report import page, weaknesses_of
+from .streams import generator
 
 _POINTS = 1500  # draws in a scatter
 COLUMNS = (
@@ -157,15 +158,14 @@ def _scatter(panel, one: Found, found: Discovery, names: list[str]) -> None:
     box = one.boxes[0][1]
     ordered = sorted(names, key=lambda name: box.chance[name])[:2]
     rows = np.flatnonzero(~found.half)[:_POINTS]
-    rng = np.random.default_rng(0)
     points = []
     for name in ordered:
         values = found.x[name].to_numpy()[rows]
         if name in found.switches:
-            values = values + rng.uniform(-0.3, 0.3, len(values))
+            values = values + generator(0, name, "apart").uniform(-0.3, 0.3, len(values))
         points.append(values)
     if len(points) == 1:
-        points.append(rng.uniform(0, 1, len(rows)))
+        points.append(generator(0, ordered[0], "height").uniform(0, 1, len(rows)))
     failed = one.y[rows]
     for mask, colour, size in ((~failed, "#bbbbbb", 1.6), (failed, VERMILION, 2.6)):
         panel.plot(points[0][mask], points[1][mask], "o", color=colour, markersize=size,

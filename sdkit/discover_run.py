@@ -13,7 +13,7 @@ from .compare import differences, floor_of, period_years, reduced, yearly
 from .discover import Box, Limit, find_boxes, inside, measured
 from .errors import RunError
 from .files import checked, load_arrays, place, save_arrays, typed
-from .inputs import Inputs, sobol_points
+from .inputs import Inputs
 from .outputs import Output
 from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
@@ -148,7 +148,7 @@ def execute_discovery(
     nothing."""
     run = prepared.run
     inputs = Inputs(prepared.parameters, run.source, held=held(prepared))
-    points = sobol_points(len(inputs), run.n, run.seed)
+    points = inputs.points(run.n, run.seed, shuffled=True)
     x = inputs.draws(points).assign(**prepared.changed)
     half = inputs.halves(points, run.seed)
     levels, floors = _levels(prepared, cases, x, work, progress, threads)

@@ -19,6 +19,7 @@ from .measurement import Measurement, observe, residuals
 from .optimum import Climb, climb, covariance, curvature, starting_points
 from .posterior import Posterior, Tally
 from .sampler import BLOCK, ENSEMBLES, THIN, Chains, Sampler, sample_density
+from .streams import generator
 
 _AMONG = 1024  # points of the prior among which the starts of climbs are chosen
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -160,9 +161,8 @@ def _starts(posterior: Posterior, n: int, seed: int, folder: Path | None) -> lis
     if not saved:
         own = {item.name: item.default for item in posterior.items}
         first = [posterior.coordinates(own), np.zeros(len(posterior))][:n]
-        rng = np.random.default_rng(seed)
         rest = max(n - len(first), 1)
-        others = starting_points(posterior.log_density, len(posterior), rest, _AMONG, rng)
+        others = starting_points(posterior.log_density, posterior.prior(0, _AMONG, seed), rest)
         saved = {"starts": np.array([*first, *others][:n])}
         if folder:
             save_arrays(folder / "starts.npz", saved)
@@ -277,9 +277,9 @@ def series_table(fit: Fit, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarra
     """
     posterior = fit.posterior
     values = posterior.values(fit.draws)
-    rng = np.random.default_rng(seed)
     rows, bands = [], {}
     for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        rng = generator(seed, m.name, "observed")
         seen = observe(m, own, *posterior.scatter(m, values), rng)
         bands[m.name] = np.quantile(seen, _QUANTILES, axis=0)
         low, _, high = bands[m.name]

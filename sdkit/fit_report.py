@@ -23,6 +23,7 @@ from .identifiability import AT
 from .measurement import observe
 from .provenance import sealed
 from .report import page, weaknesses_of
+from .streams import generator
 
 _KEPT = 500  # states of each chain in inference.nc
 # Tracked tables of each fit, and what they are among its findings.
@@ -375,11 +376,11 @@ def _write_inference(findings: Findings, path: Path) -> None:
     every = np.linspace(0, together.shape[1], min(_KEPT, together.shape[1]), endpoint=False)
     chosen = every.astype(int)
     values = posterior.values(together[:, chosen].reshape(-1, size)).to_numpy()
-    prior = np.random.default_rng(findings.prepared.run.seed).standard_normal((len(chosen), size))
+    seed = findings.prepared.run.seed
+    prior = posterior.prior(0, len(chosen), seed)
     own = posterior.values(fit.draws)
-    rng = np.random.default_rng(findings.prepared.run.seed)
     predicted = {
-        m.name: observe(m, x, *posterior.scatter(m, own), rng)
+        m.name: observe(m, x, *posterior.scatter(m, own), generator(seed, m.name, "observed"))
         for m, x in zip(posterior.measurements, posterior.simulate_values(own), strict=True)
     }
     try:

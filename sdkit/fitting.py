@@ -18,6 +18,7 @@ from .forecast import densities, scores
 from .identifiability import AT, find_profiles, influence_table
 from .measurement import Measurement, log_density, observe
 from .posterior import Posterior
+from .streams import generator
 
 _TRIED = 1000  # draws from the priors, until one can be simulated
 _HELD = 25  # states of each ensemble that are held in memory of one fit of several
@@ -178,9 +179,8 @@ def _profiles(fit: Fit, work: Path | None) -> np.ndarray:
 
 def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measurement]]:
     """Values drawn from the priors, and the measurements with series made by them and noise."""
-    rng = np.random.default_rng(seed)
-    for _ in range(_TRIED):
-        values = posterior.values(rng.standard_normal((1, len(posterior))))
+    for number in range(_TRIED):
+        values = posterior.values(posterior.prior(number, number + 1, seed))
         simulated = posterior.simulate_values(values)
         # A point that cannot be simulated or measured is impossible to the fit too.
         terms = (
@@ -193,6 +193,7 @@ def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measu
         raise RunError("F501", "hardly any point of the priors can be simulated")
     made = []
     for m, own in zip(posterior.measurements, simulated, strict=True):
+        rng = generator(seed, m.name, "made")
         seen = observe(m, own, *posterior.scatter(m, values), rng)[0]
         made.append(replace(m, series=replace(m.series, value=seen)))
     return values.iloc[0].to_dict(), made
@@ -231,8 +232,7 @@ def _forecasts(
     """Scores of the years after the fit, and what the first of them says of switches."""
     run = prepared.run
     # What a series that took no part in the fit needs besides comes from its prior.
-    rng = np.random.default_rng(run.seed)
-    spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
+    spare = posterior.values(posterior.prior(0, len(draws), run.seed))
     values = pd.concat(
         [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from .measurement import Measurement, log_density, observe, residuals
 from .parameters import Parameter
 from .posterior import Posterior
+from .streams import generator
 from .switches import settings
 
 NAIVE = ("last value", "last trend", "random walk with drift")
@@ -96,7 +97,6 @@ def scores(
     before the origin, or none after it, are left out, and so are draws that fail (`draws` counts
     the others). What others published for the same observation stands in a column "published by".
     """
-    rng = np.random.default_rng(seed)
     every = posterior.simulate_values(values)
     whole = np.all([np.isfinite(own).all(axis=1) for own in every], axis=0)
     values = values[whole].reset_index(drop=True)
@@ -105,6 +105,7 @@ def scores(
         past = int((m.series.time < origin).sum())
         if past == 0 or past == len(m.series.time):
             continue
+        rng = generator(seed, m.name, "forecast")
         seen = predict(posterior, m, own, values, past, rng)
         low, middle, high = np.quantile(seen, (0.05, 0.5, 0.95), axis=0)
         y = m.series.value[past:]

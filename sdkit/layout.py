@@ -14,6 +14,7 @@ from .expressions import CONTROLS, children, key, rebuilt, walk
 from .functions import FUNCTIONS
 from .hoist import hoist, owner
 from .model import Model
+from .ranges import Box
 from .settings import Folded, time_settings
 from .states import NOISE, READS, Block, Loops, State
 from .subscripts import index_of, loops_of, positions, split
@@ -97,6 +98,7 @@ class Layout:
 
     def _lay_all_out(self, apart: set[str]) -> None:
         self.states: list[State] = []
+        self._numbers: dict[int, tuple[str, Box, int]] = {}  # which random function a state is
         self._owners: dict[tuple, str] = {}
         self.expressions: dict[str, tuple] = {}
         self.parts: dict[str, Block] = {}
@@ -110,7 +112,7 @@ class Layout:
             if variable.axes:
                 self._blocks_of(k, variable, k in apart)
             else:
-                self._streams = {}
+                self._begin(k, ())
                 self.expressions[k] = self._lift(variable.expression, variable, ())
                 self._hold(k, ("name", k))
         gaps = {k for k, at in self._block_at.items() if (at < 0).any()}
@@ -138,9 +140,13 @@ class Layout:
             loops = loops_of(box)
             self.parts[b] = Block(k, box, loops)
             self.blocks[k].append(b)
-            self._streams = {}
+            self._begin(k, box)
             self.expressions[b] = self._lift(expression, variable, loops)
             self._hold(b, ("item", k, index_of(box)))
+
+    def _begin(self, k: str, box: Box) -> None:
+        """Before the equation of a variable for a box is lifted."""
+        self._streams, self._equation = {}, (k, box)
 
     def shape(self, k: str) -> tuple[int, ...]:
         return tuple(len(elements) for _, elements in self.by_key[k].axes)
@@ -245,6 +251,7 @@ class Layout:
         slot = ("slot", len(self.states) - 1)
         if state.kind == "noise":
             self._streams[node] = slot
+            self._numbers[slot[1]] = (*self._equation, int(node[2][0][1]))
         return slot
 
     def _hold(self, k: str, own: tuple) -> None:
@@ -267,11 +274,25 @@ class Layout:
             slots, memories, buffers = (state.count * size for size in state.sizes)
             slot, memory, buffer = slot + slots, memory + memories, buffer + buffers
         self.slots, self.memory, self.buffers = slot, memory, buffer
-        # Where in memory each stream of random numbers begins.
-        self.streams = tuple(
-            state.memory + turn * NOISE
-            for state in self.states if state.kind == "noise" for turn in range(state.count)
-        )  # fmt: skip
+        # The name of each stream of random numbers, and where in memory it begins.
+        self.streams = {
+            name: state.memory + turn * NOISE
+            for i, state in enumerate(self.states)
+            if state.kind == "noise"
+            for turn, name in enumerate(self._stream_names(i))
+        }
+
+    def _stream_names(self, i: int) -> list[str]:
+        """Of a random function a name for each of its turns: its variable or element, its number in
+        that equation, and its turn in SUM and its like. Nothing else in the model changes them."""
+        k, box, number = self._numbers[i]
+        axes = self.by_key[k].axes
+        labels = [
+            f"{k}[{','.join(key(e[p]) for (_, e), p in zip(axes, at, strict=True))}]" if axes else k
+            for at in product(*box)
+        ]
+        turns = self.states[i].count // len(labels)
+        return [f"{label} {number} {turn}" for label in labels for turn in range(turns)]
 
     def slot_labels(self) -> tuple[str, ...]:
         """For each place in the state vector the variable, or the element, that it is of."""

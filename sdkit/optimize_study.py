@@ -13,7 +13,6 @@ from .compare import reduced, yearly
 from .errors import RunError
 from .experiment import Setting, posterior_draws, sample
 from .files import load_arrays, place, save_arrays
-from .inputs import sobol_points
 from .optimize import (
     interactions,
     known_values,
@@ -28,6 +27,7 @@ from .optimize_run import Instruments, Wanted, goals, label
 from .outputs import Output
 from .run import Prepared, held, yearly_experiment
 from .simulation import simulate
+from .streams import Points
 from .switches import ENOUGH, meaning, settings
 
 _BLOCK = 64  # policies at a time: what an interruption loses
@@ -110,6 +110,12 @@ class _Simulator:
         return np.concatenate(found, axis=1)
 
 
+def search_points(instruments: Instruments, wanted: Wanted, seed: int) -> np.ndarray:
+    """Strengths to try (portfolios, instruments), each by the name of its instrument."""
+    own = [f"instrument {name}" for name in instruments.names]
+    return Points(seed, own).rows(0, wanted.portfolios)
+
+
 def execute_search(
     prepared: Prepared,
     wanted: Wanted,
@@ -126,9 +132,8 @@ def execute_search(
     made = {"priors": sample, "posterior": posterior_draws}[run.source]
     draws = made(prepared.parameters, run.n, run.seed).assign(**prepared.changed)
     few = draws.iloc[: wanted.search_draws]
-    count = len(instruments.names)
-    corners = subsets(count).astype(float)
-    random = sobol_points(count, wanted.portfolios, run.seed)
+    corners = subsets(len(instruments.names)).astype(float)
+    random = search_points(instruments, wanted, run.seed)
     timed = _timed(wanted, instruments)
     simulator = _Simulator(prepared, work, progress, threads)
     varied = draws.loc[:, (draws != draws.iloc[0]).any()].drop(

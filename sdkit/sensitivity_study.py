@@ -14,7 +14,7 @@ from .compare import yearly
 from .errors import RunError
 from .experiment import no_draws
 from .files import load_arrays, place, save_arrays
-from .inputs import Inputs, crossed, sobol_points, trajectories
+from .inputs import Inputs, crossed, trajectories
 from .run import Prepared, held, yearly_experiment
 from .sensitivity import (
     CHANCE,
@@ -268,7 +268,7 @@ class _Study:
 
     def screen(self, inputs: Inputs) -> None:
         seed, n = self.prepared.run.seed, self.asked.trajectories
-        points, order, step = trajectories(len(inputs), inputs.inputs, n, seed)
+        points, order, step = trajectories(inputs.coordinates, inputs.inputs, n, seed)
         names = [item.name for item in inputs.inputs]
 
         def make(method, found, y):
@@ -281,10 +281,9 @@ class _Study:
         self.finish(levels, ["morris"], make)
 
     def cross(self, inputs: Inputs) -> None:
-        seed, n, size = self.prepared.run.seed, self.prepared.run.n, len(inputs)
-        base = sobol_points(2 * size, n, seed)
+        seed, n = self.prepared.run.seed, self.prepared.run.n
         second = self.asked.second_order
-        a, b = base[:, :size], base[:, size:]
+        a, b = inputs.two_samples(n, seed)
         names = [item.name for item in inputs.inputs]
 
         def make(method, found, y):
@@ -302,7 +301,7 @@ class _Study:
 
     def sample(self, inputs: Inputs, methods: Sequence[str]) -> None:
         seed, n = self.prepared.run.seed, self.prepared.run.n
-        points = sobol_points(len(inputs), n, seed + 1)
+        points = inputs.points(n, seed, shuffled=True)
         x = inputs.draws(points)
         x = x.loc[:, (x != x.iloc[0]).any()]
 

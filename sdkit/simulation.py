@@ -187,7 +187,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
     s = [0.0] * program.states
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
-    for place, six in zip(program.streams, _first_numbers(program, seed), strict=True):
+    for place, six in zip(program.streams.values(), _first_numbers(program, seed), strict=True):
         m[place : place + 6] = six
     work, at = scratch(program), [-1]
     start = program.initial_time
@@ -213,7 +213,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
 
 def _first_numbers(program: Program, seed: int) -> list[list[float]]:
     """Where the streams of a single run begin: those of draw 0."""
-    return beginnings(seed, np.zeros(1), len(program.streams))[0].tolist()
+    return beginnings(seed, np.zeros(1), (*program.streams,))[0].tolist()
 
 
 def _whole(variable: Variable, found: Mapping[str, np.ndarray]) -> np.ndarray:
