@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .expressions import walk
+from .model import Model
+
 _MODULI = (4294967087, 4294967087, 4294967087, 4294944443, 4294944443, 4294944443)
 
 
@@ -15,6 +18,12 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def draws_numbers(model: Model) -> bool:
+    """Whether a model has random functions."""
+    variables = (*model.variables.values(), *model.hidden.values())
+    return any(n[:2] == ("state", "noise") for v in variables for n in walk(v.expression))
 
 
 def numbered(draws: pd.Index, everything: pd.Index) -> np.ndarray:

@@ -11,6 +11,7 @@ from .findings import listed
 from .optimize_plot import delay_sentence, write_portfolio_figures
 from .optimize_run import label, over
 from .optimize_study import Portfolios
+from .origins import origin_of
 from .plot import amount
 from .report import page, weaknesses_of
 
@@ -52,6 +53,7 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         pictures=write_portfolio_figures(found, out / "figures"),
         short=in_short(found),
         amount=amount,
+        origin=origin_of(found.prepared),
         weaknesses=weaknesses_of(found.prepared.model.path.parent),
         record=found.prepared.record,
     )
