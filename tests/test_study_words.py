@@ -201,3 +201,55 @@ def test_few_failures_are_said_and_not_explained(flare):
     found = re.search(r"Only (\d) of the 128 draws held out to judge fails?: too few", page)
     assert found
     assert not len(pd.read_csv(folder / "out" / "splits.csv"))
+
+
+# -- portfolios --------------------------------------------------------------------------
+
+OPTIMIZE = """
+[optimize]
+limit = { output = "spending per day", most = 60000 }
+portfolios = 16
+search_draws = 16
+delays = [1, 10]
+"""
+
+
+def test_a_search_in_days(flare):
+    """Treatment and isolation each spare a share of the ill: together less than the sum."""
+    folder, page = carried_out(flare, "optimize", OPTIMIZE, n=64)
+    pairs = pd.read_csv(folder / "interactions.csv")
+    own = pairs[pairs.output == "ill people"].iloc[0]
+    # Both spare people: a positive interaction is an overlap.
+    assert own.kind == "overlap"
+    assert own["mean"] > 0
+    told = re.search(r"Strongest overlap: treatment and isolation together change ill people by "
+                     r"([\d.]+) people less than the sum", page)  # fmt: skip
+    assert float(told[1]) == pytest.approx(own["mean"], rel=0.01)  # three digits
+    assert "1 day later" in page
+    timing = pd.read_csv(folder / "timing.csv").timing
+    assert {"1 day later", "10 days later"} <= set(timing)
+    assert "days 0–39" in page
+    for word in ("year", "effort", "price", "Whose part"):
+        assert word not in page, word
+    # Money a day, summed over days, is money.
+    assert "spending, summed over days 0–39 (USD): mean of the draws" in page
+    assert "Limit: spending, summed over days 0–39, at most 60k USD by the mean" in page
+
+
+def test_words_and_figure_order_instruments_alike(flare):
+    _, page = carried_out(flare, "optimize", OPTIMIZE, n=64)
+    order = re.search(r"each contributes of that: (\w+) (\d+) %, (\w+) (\d+) %", page)
+    leader = re.search(r"(\w+) accounts for (\d+) ?% of what all instruments", page)
+    assert order[1] == "treatment"
+    assert int(order[2]) > int(order[4])
+    assert leader[1].lower() == order[1]
+    assert leader[2] == order[2]
+
+
+def test_what_is_lost_has_no_share_of_nothing():
+    from sdkit.optimize_study import _share
+
+    levels = np.array([[1.0, 100.0]])
+    assert _share(2.0, -4.0, levels) == 0.5
+    assert np.isnan(_share(2.0, 0.0, levels))
+    assert np.isnan(_share(2.0, 1e-12, levels))
