@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .experiment import read_posterior
 from .noise import draws_numbers
+from .parameters import Parameters
 from .provenance import PosteriorProvenance, SeriesSeen, posterior_provenance
 from .run import Prepared
 from .time_units import TimeUnit, time_unit
@@ -59,14 +60,14 @@ def seen_lines(found: PosteriorProvenance, clock: TimeUnit) -> list[str]:
         return ["Fitted values come from posterior.csv, which no fit of sdkit wrote."]
     text = f"Fitted values come from the posterior of {found.run}"
     if found.series:
-        text += f", which was fitted to {_series(found.series, clock)}"
+        text += f", which was fitted to {series_said(found.series, clock)}"
     lines = [f"{text}."]
     if found.held_out:
-        lines.append(f"The fit did not use {_series(found.held_out, clock)}.")
+        lines.append(f"The fit did not use {series_said(found.held_out, clock)}.")
     return lines
 
 
-def _series(every: Sequence[SeriesSeen], clock: TimeUnit) -> str:
+def series_said(every: Sequence[SeriesSeen], clock: TimeUnit) -> str:
     """ "deaths (2000–2025, 26 observations); prices (2010, 1 observation)"."""
     told = []
     for own in every:
@@ -76,10 +77,14 @@ def _series(every: Sequence[SeriesSeen], clock: TimeUnit) -> str:
 
 
 def _outside(prepared: Prepared) -> str:
-    """The constants that vary and are not in the posterior, in words; "" if there are none."""
     set_by_all = set.intersection(*({*s.values} for s in prepared.scenarios))
-    fitted = {*read_posterior(prepared.parameters), *prepared.changed, *set_by_all}
-    own = [p for p in prepared.parameters.sampled if p.name not in fitted]
+    known = {*read_posterior(prepared.parameters), *prepared.changed, *set_by_all}
+    return outside_of(prepared.parameters, known)
+
+
+def outside_of(parameters: Parameters, known: Collection[str]) -> str:
+    """The constants that have a prior and are not among the `known`, in words; "" for none."""
+    own = [p for p in parameters.sampled if p.name not in known]
     switches = sum(p.role == "structural" for p in own)
     counts = ((len(own) - switches, "other constant"), (switches, "switch"))
     plural = {"other constant": "other constants", "switch": "switches"}
