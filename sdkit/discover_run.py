@@ -21,7 +21,7 @@ from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
 from .time_units import TimeUnit
-from .tree import Leaf, Split, grow
+from .tree import Leaf, Split, grow, judge
 
 _CASE = {"policy": str, "output": str}
 _MORE = {"period": str, "of": str, "above": float, "below": float}
@@ -271,7 +271,7 @@ def _search(
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
             before &= ~inside(box.limits, one)
-        tree = grow(one, mine, other, rest, _LEAVES, seed, own)
+        tree = judge(grow(one, mine, other, _LEAVES, seed), mine, rest, own)
         splits = tree.splits
         for leaf in tree.leaves if len(tree.leaves) > 1 else ():
             there, before = rest[leaf.rows], mine[leaf.grown]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .findings import capital
-from .optimize_run import counted, label, over
+from .optimize_run import label, over
 from .optimize_study import Portfolios
 from .outputs import Output
 from .plot import (
@@ -66,7 +66,7 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
         error = (table["mean_high"] - table["mean"]).to_numpy()
         panel.errorbar(table["mean"], at, xerr=error, fmt="none", ecolor=DARK, elinewidth=0.9)
         panel.axvline(0, color=GREY, linewidth=0.6)
-        panel.set_title(wrapped(counted(output), 34), fontsize=8.5)
+        panel.set_title(wrapped(output.noun, 34), fontsize=8.5)
         panel.set_xlabel(_scale(found, output), fontsize=7.5)
         panel.xaxis.set_major_formatter(tick)
         panel.xaxis.set_major_locator(locator(4))
@@ -87,7 +87,7 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
 
 def _leading(output: Output, best: str, part: pd.Series, total: pd.Series) -> str:
     """What the figure of parts says of the instrument that helps most."""
-    what, unit = counted(output), plain(output.unit)
+    what, unit = output.noun, plain(output.unit)
     gain, whole = part["mean"] * output.sign, total["mean"] * output.sign
     if not gain > 0:
         return f"No instrument improves {what}"
@@ -119,7 +119,7 @@ def interaction(found: Portfolios, kind: str = "") -> str:
     more = "more" if row.kind == "synergy" else "less"
     return (
         f"Strongest {row.kind}: {label(row.one)} and {label(row.other)} together change "
-        f"{counted(found.first)} by {size} {more} than the sum of what each changes without the "
+        f"{found.first.noun} by {size} {more} than the sum of what each changes without the "
         "other."
     )
 
@@ -151,7 +151,7 @@ def _pairs(found: Portfolios, folder: Path) -> Picture:
     for side in ("left", "bottom"):
         panel.spines[side].set_visible(False)
     title = interaction(found).rstrip(".") or (
-        f"The draws tell no interaction in {counted(found.first)} from none"
+        f"The draws tell no interaction in {found.first.noun} from none"
     )
     note = (
         "What two instruments change together, less the sum of what each changes without the "
@@ -189,9 +189,9 @@ def _front(found: Portfolios, folder: Path) -> Picture:
     by_name = {o.name: o for o in found.prepared.outputs}
     own, what = beside.rsplit(", ", 1)
     own = by_name[own]
-    panel.set_xlabel(f"{counted(own)}, {_scale(found, own)}, {what} of the draws", fontsize=8)
+    panel.set_xlabel(f"{own.noun}, {_scale(found, own)}, {what} of the draws", fontsize=8)
     panel.set_ylabel(
-        f"{counted(found.first)},\n{_scale(found, found.first)}, mean of the draws", fontsize=8
+        f"{found.first.noun},\n{_scale(found, found.first)}, mean of the draws", fontsize=8
     )
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(tick)
@@ -246,7 +246,7 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
         _, low, high = scaled[name]
         for y, value, side in ((-0.02, low, "top"), (1.02, high, "bottom")):
             panel.text(x, y, amount(value), ha="center", va=side, fontsize=7)
-    ends = {f"{o.name}, mean": counted(o) for o in found.prepared.outputs}
+    ends = {f"{o.name}, mean": o.noun for o in found.prepared.outputs}
     names = [ends.get(name, label(name)) for name in axes]
     panel.set_xticks(range(len(axes)), [wrapped(name, 15) for name in names], fontsize=7.4)
     panel.tick_params(length=0, pad=14)
@@ -259,10 +259,10 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
     common = "no instrument at half or more"
     if always:
         common = f"at least half of {', '.join(map(label, always))}"
-    title = f"What the best portfolios for {counted(found.first)} have in common: {common}"
+    title = f"What the best portfolios for {found.first.noun} have in common: {common}"
     note = (
         f"One line for each of the {len(table)} portfolios on the front: strengths, then means of "
-        f"the draws over the horizon. Blue: the best tenth of the range of {counted(found.first)}."
+        f"the draws over the horizon. Blue: the best tenth of the range of {found.first.noun}."
     )
     framed(figure, title, note, (1, 1), (0.4, 0.4, 0.4, 0.95))
     save(figure, folder, "lines")
@@ -297,7 +297,7 @@ def _known(found: Portfolios, folder: Path) -> Picture:
     title += f" (knowing all of them: {size})"
     within = " within the limit" if found.wanted.limit else ""
     note = (
-        f"By how much {counted(output)} would improve, on average, if the input were known before "
+        f"By how much {output.noun} would improve, on average, if the input were known before "
         f"a portfolio{within} is chosen. Grey: below the orange line, under which the best of as "
         "many inputs that mean nothing stays in 95 of 100 cases."
     )
@@ -324,7 +324,7 @@ def _timing(found: Portfolios, folder: Path) -> Picture:
     panel.xaxis.set_major_formatter(tick)
     panel.xaxis.set_major_locator(locator(4))
     panel.set_xlabel(f"{_scale(found, output)}, against all at once", fontsize=7.5)
-    title = delay_sentence(found) or f"What the order of instruments changes in {counted(output)}"
+    title = delay_sentence(found) or f"What the order of instruments changes in {output.noun}"
     note = (
         "Mean over the draws; lines are 5 to 95 % of them. Orange: for the worse, blue: the better."
     )
@@ -343,7 +343,7 @@ def delay_sentence(found: Portfolios) -> str:
     row = own.iloc[0]
     size = f"{_plus(row['mean'])} {plain(output.unit)}".strip()
     return (
-        f"The full package {row.timing} changes {counted(output)} by {size} against all at once "
+        f"The full package {row.timing} changes {output.noun} by {size} against all at once "
         f"({_plus(row.p5)} to {_plus(row.p95)} in 90 % of the draws)"
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from .files import write_frame, write_json, write_text
 from .findings import listed
 from .optimize_plot import delay_sentence, interaction, write_portfolio_figures
-from .optimize_run import counted, label, over
+from .optimize_run import label, over
 from .optimize_study import Portfolios
 from .origins import origin_of
 from .plot import amount
@@ -45,8 +45,7 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         first=found.first,
         columns=_columns(found),
         period=found.clock.span(*run.horizon),
-        counted=counted,
-        names={o.name: counted(o) for o in found.prepared.outputs},
+        names={o.name: o.noun for o in found.prepared.outputs},
         chosen=_picks(found),
         label=label,
         percentage=percentage,
@@ -69,7 +68,7 @@ def _picks(found: Portfolios) -> list[dict]:
     """The chosen portfolios, each once with all that it was picked as."""
     said = {}
     for output in found.outputs:
-        name, what = output.name, counted(output)
+        name, what = output.name, output.noun
         said[f"best for {name}, mean"] = f"best for {what}, mean of the draws"
         said[f"best for {name}, worst tenth"] = f"best for {what}, worst tenth of the draws"
         said[f"least regret, {name}"] = f"least regret in {what}"
@@ -83,7 +82,7 @@ def _columns(found: Portfolios) -> list[tuple[str, str]]:
     """The columns of outputs in the table of portfolios, each with what it says in words."""
     horizon, told = found.prepared.run.horizon, []
     for output in found.prepared.outputs:
-        what = f"{counted(output)}, {over(output, horizon, found.clock)}"
+        what = f"{output.noun}, {over(output, horizon, found.clock)}"
         unit = f" ({plain(output.unit)})" if plain(output.unit) else ""
         for column, words in (("mean", "mean of the draws"),
                               ("worst tenth", "mean of the worst tenth of the draws")):  # fmt: skip
@@ -104,7 +103,7 @@ def in_short(found: Portfolios) -> list[str]:
     """The search in sentences, made of its numbers."""
     output, horizon = found.first, found.prepared.run.horizon
     first, unit = output.name, plain(output.unit)
-    what = counted(output)
+    what = output.noun
 
     def told(value: float) -> str:
         return f"{amount(value)} {unit}".strip()
@@ -123,7 +122,7 @@ def in_short(found: Portfolios) -> list[str]:
         name, most = found.wanted.limit
         own = next(o for o in found.prepared.outputs if o.name == name)
         lines.append(
-            f"Limit: {counted(own)}, {over(own, horizon, found.clock)}, at most "
+            f"Limit: {own.noun}, {over(own, horizon, found.clock)}, at most "
             f"{amount(most)} {plain(own.unit)}".rstrip()
             + " by the mean of the draws."
         )
@@ -181,7 +180,7 @@ def _attribution(found: Portfolios, told: Callable[[float], str]) -> str:
     ]
     lead = "of that" if shares else "to that"
     return (
-        f"All instruments together change {counted(output)} by {told(total['mean'])}; by Shapley's "
+        f"All instruments together change {output.noun} by {told(total['mean'])}; by Shapley's "
         f"value each contributes {lead}: {', '.join(each)}."
     )
 
@@ -196,7 +195,7 @@ def _under_settings(found: Portfolios, told: Callable[[float], str]) -> list[str
     share = f" ({worst.lost_share:.1%})" if worst.lost_share == worst.lost_share else ""
     return [
         f"Another portfolio is best under {len(other)} of {len(found.by_setting)} settings of "
-        f"switches. Keeping the usual one there makes {counted(found.first)} worse by at most "
+        f"switches. Keeping the usual one there makes {found.first.noun} worse by at most "
         f"{told(worst.lost)}{share}, under {worst.switch}: {worst.means}."
     ]
 

@@ -14,7 +14,7 @@ from .experiment import Setting
 from .files import checked, place, typed
 from .outputs import Output
 from .run import Prepared, Run
-from .time_units import TimeUnit, without_rate
+from .time_units import TimeUnit
 
 _OPTIONS = {
     "limit": dict, "portfolios": int, "search_draws": int, "delays": list, "orders": list,
@@ -193,12 +193,6 @@ def goals(outputs: Sequence[Output]) -> list[Output]:
 def label(instrument: str) -> str:
     """An instrument's name in a table of several: "strikes only" is strikes there."""
     return instrument.removesuffix(" only")
-
-
-def counted(output: Output) -> str:
-    """What an output's value over the horizon counts: a sum of a rate is an amount, so that of
-    "infections per year" is infections."""
-    return without_rate(output.name) if output.reduction == "sum" else output.name
 
 
 def over(output: Output, horizon: tuple[int, int], clock: TimeUnit) -> str:

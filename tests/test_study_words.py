@@ -19,7 +19,7 @@ from sdkit.outputs import Output
 from sdkit.results import carry_out
 from sdkit.sensitivity import left_out, quantities, settle
 from sdkit.time_units import TimeUnit
-from sdkit.tree import grow
+from sdkit.tree import grow, judge
 
 HEAD = """
 do = "{do}"
@@ -134,17 +134,17 @@ def test_a_split_survives_by_other_draws_alone():
     noise = rng.random(400) < 0.3
     half = np.arange(400) < 200
     one, other = x[half].reset_index(drop=True), x[~half].reset_index(drop=True)
-    found = grow(one, y[half], other, y[~half], 6, 1)
+    found = judge(grow(one, y[half], other, 6, 1), y[half], y[~half])
     assert [split.input for split in found.splits if split.survives] == ["a"]
     assert len(found.leaves) == 2
     for leaf in found.leaves:  # each takes rows of both halves
         assert leaf.grown.sum() + sum(o.grown.sum() for o in found.leaves if o is not leaf) == 200
     # What grew on accidents is not kept; the same rows would have confirmed it.
-    accident = grow(one, noise[half], other, noise[~half], 6, 1)
+    accident = judge(grow(one, noise[half], other, 6, 1), noise[half], noise[~half])
     assert len(accident.splits) > 1
     assert not any(split.survives for split in accident.splits)
     assert len(accident.leaves) == 1
-    again = grow(one, noise[half], one, noise[half], 6, 1)
+    again = judge(grow(one, noise[half], one, 6, 1), noise[half], noise[half])
     assert any(split.survives for split in again.splits)
 
 
