@@ -16,6 +16,7 @@ import pytest
 
 from sdkit.discover import chance_of
 from sdkit.outputs import Output
+from sdkit.provenance import sealed
 from sdkit.results import carry_out
 from sdkit.sensitivity import left_out, quantities, settle
 from sdkit.time_units import TimeUnit
@@ -26,7 +27,7 @@ do = "{do}"
 question = "What of it?"
 model = "models/flare"
 seed = {seed}
-draws = {{ from = "priors", n = {n} }}
+draws = {{ from = "{source}", n = {n} }}
 scenarios = ["reference"]
 policies = ["nothing", "treatment", "isolation"]
 outputs = ["ill people", "luck", "spending per day"]
@@ -42,11 +43,12 @@ def flare(root, tmp_path):
     return tmp_path
 
 
-def carried_out(project, do: str, body: str, n: int = 256, seed: int = 1):
+def carried_out(project, do: str, body: str, n: int = 256, seed: int = 1, source: str = "priors"):
     """The run's folder and the words of its page."""
     folder = project / "runs" / do
     folder.mkdir(exist_ok=True)
-    (folder / "run.toml").write_text(HEAD.format(do=do, n=n, seed=seed) + body, encoding="utf-8")
+    text = HEAD.format(do=do, n=n, seed=seed, source=source) + body
+    (folder / "run.toml").write_text(text, encoding="utf-8")
     carry_out(folder)
     return folder, words(folder / "out" / "report.html")
 
@@ -253,3 +255,127 @@ def test_what_is_lost_has_no_share_of_nothing():
     assert _share(2.0, -4.0, levels) == 0.5
     assert np.isnan(_share(2.0, 0.0, levels))
     assert np.isnan(_share(2.0, 1e-12, levels))
+
+
+# -- where draws come from ---------------------------------------------------------------
+
+SEEN = {
+    "run": "runs/first", "question": "How fast?", "until": 20.0,
+    "series": [["ill counted", 0.0, 20.0, 21]], "held_out": [["ill guessed", 5.0, 10.0, 2]],
+    "warnings": ["The chains agree less than is usual."],
+}  # fmt: skip
+CASES = {
+    "sensitivity": '[sensitivity]\nmethods = ["pawn"]\n',
+    "discover": '[discover]\ncases = [{ policy = "treatment", output = "ill people", '
+    "above = -0.4 }]\n",
+    "optimize": OPTIMIZE,
+}
+
+
+def fitted(project) -> None:
+    """A posterior of the decline, as a fit would have written it."""
+    from sdkit import read_model
+
+    folder = project / "models" / "flare"
+    rows = "\n".join(f"{2.2 + 0.007 * i:.3f}" for i in range(256))
+    text = sealed("fitted", {**SEEN, "model": read_model(folder).hash}, f"decline\n{rows}\n")
+    (folder / "posterior.csv").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("do", CASES)
+def test_a_page_tells_what_its_posterior_has_seen_and_what_its_fit_warns_of(flare, do):
+    _, page = carried_out(flare, do, CASES[do])
+    assert "No fit has narrowed them" in page
+    assert "chains" not in page
+    fitted(flare)
+    _, page = carried_out(flare, do, CASES[do], source="posterior")
+    assert "No fit has narrowed" not in page
+    assert (
+        "Fitted values come from the posterior of runs/first, which was fitted to ill counted "
+        "(days 0–20, 21 observations). The fit did not use ill guessed (days 5–10, 2 observations)."
+    ) in page
+    # Two effects and three idle constants.
+    assert "From their priors come 5 other constants." in page
+    assert "The fit warns: The chains agree less than is usual." in page
+    assert "draws random numbers" not in page
+
+
+@pytest.mark.parametrize(
+    ("do", "said"), [("sensitivity", "belongs to no input"), ("discover", "hold this noise too")]
+)
+def test_a_page_says_that_its_model_draws_random_numbers(flare, do, said):
+    path = flare / "models" / "flare" / "flare.mdl"
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("MODULO(1e+06*(idle one + idle two + idle three), 1)",
+                        "RANDOM UNIFORM(0, 1, 7)")  # fmt: skip
+    path.write_text(text, encoding="utf-8")
+    _, page = carried_out(flare, do, CASES[do])
+    assert "The model draws random numbers" in page
+    assert said in page
+
+
+# -- a fit -------------------------------------------------------------------------------
+
+FIT = """
+do = "fit"
+question = "How fast?"
+model = "models/flare"
+seed = 7
+draws = 64
+until = 20
+measurements = ["ill counted"]
+set = { "treatment effect" = 0.5 }
+posterior = true
+
+[effort]
+starts = 1
+walkers = 8
+warm_up = 20
+most = 10
+r_hat = 1.5
+effective = 20
+
+[forecast]
+years = 10
+measurements = ["ill counted"]
+"""
+
+
+def test_a_fit_in_days_and_what_it_warns_of(flare):
+    folder = flare / "runs" / "fit"
+    folder.mkdir()
+    (folder / "run.toml").write_text(FIT, encoding="utf-8")
+    carry_out(folder)
+    page = words(folder / "out" / "report.html")
+    assert (
+        "The fit used observations up to the end of day 20; the forecasts go 10 days further. "
+        "Fitted values are drawn from the posterior; from their priors come 4 other constants."
+    ) in page
+    assert "The fit used ill counted (days 0–20, 21 observations)." in page
+    assert "ill guessed (days 5–10, 2 observations)" in page
+    assert "Local searches (L-BFGS) from the model's own values:" in page
+    assert "1 of 1 search ended at the most probable point." in page
+    assert "year" not in page.lower()
+    ahead = pd.read_csv(folder / "forecasts.csv")
+    assert ahead.days_ahead.tolist() == list(range(1, 11))
+    # Nobody was ill on days 29 and 30: no error relative to that.
+    assert ahead.error.isna().tolist() == [False] * 8 + [True] * 2
+    # Logarithms of the past exist: it is above zero to day 20.
+    assert ahead["crps of last trend"].notna().all()
+    # The bounds of this fit are loose, and its page does not say that ensembles agree.
+    assert "The chains agree less than is usual." in page
+    assert "Four ensembles agree" not in page
+    assert "Held in the fit: treatment effect = 0.5." in page
+    _, other = carried_out(flare, "discover", CASES["discover"], source="posterior")
+    assert "The fit warns: The chains agree less than is usual." in other
+    assert "Held in the fit: treatment effect = 0.5." in other
+
+
+def test_a_series_with_zeros_has_no_logarithm_to_forecast():
+    from sdkit.forecast import naive
+    from sdkit.measurement import Measurement
+    from sdkit.observations import Series
+
+    time, value = np.arange(6.0), np.array([5.0, 0, 3, 4, 5, 6])
+    m = Measurement("m", Series("s", time, value, "x", ()), "v", "point", "normal", 0.1)
+    assert list(naive(m, 4, 10, np.random.default_rng(0))) == ["last value"]
