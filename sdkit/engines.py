@@ -22,6 +22,7 @@ from .experiment import Experiment, Setting
 from .expressions import key, walk
 from .functions import FUNCTIONS
 from .model import XMILE, Model, read_model
+from .noise import draws_numbers
 from .simulation import by_label, simulate
 from .structure import run_with_simlin
 
@@ -173,19 +174,13 @@ def _agreement(found: Engines, pair, runs: Mapping[str, Values], method: str) ->
     over = sorted((n for n in both if largest[n].max() > LIMIT), key=lambda n: -largest[n].max())
     peak = float(largest[worst].max())
     limit = {PLAIN: SAME, PYSD: LIMIT}.get(pair[1]) if pair[0] == COMPILED else None
-    if pair[1] == PYSD and _draws(found.model):  # other random numbers are no fault
+    if pair[1] == PYSD and draws_numbers(found.model):  # other random numbers are no fault
         limit = None
     _explain(found, pair, method, over)
     return Agreement(
         pair, method, len(both), peak, worst, float(found.times[largest[worst].argmax()]),
         tuple(over), None if limit is None else peak <= limit,
     )  # fmt: skip
-
-
-def _draws(model: Model) -> bool:
-    """Whether a model has random functions."""
-    variables = (*model.variables.values(), *model.hidden.values())
-    return any(n[:2] == ("state", "noise") for v in variables for n in walk(v.expression))
 
 
 def _difference(model: Model, name: str, one: Values, other: Values) -> np.ndarray:

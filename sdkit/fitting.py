@@ -19,6 +19,7 @@ from .identifiability import AT, find_profiles, influence_table
 from .measurement import Measurement, log_density, observe
 from .posterior import Posterior
 from .streams import generator
+from .time_units import time_unit
 
 _TRIED = 1000  # draws from the priors, until one can be simulated
 _HELD = 25  # states of each ensemble that are held in memory of one fit of several
@@ -100,7 +101,7 @@ def execute_fit(
     fine = posterior.changed(time_step=posterior.time_step / 2)
     coarse, half = posterior.log_likelihood(fit.mode[None]), fine.log_likelihood(fit.mode[None])
     pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
-    moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
+    moved = max(_moved(a, b) for a, b in pairs)
     table, bands = series_table(fit, run.seed)
     # Of many fits nobody looks at each: what costs time is left out.
     alone = run.recover < 2
@@ -122,6 +123,14 @@ def execute_fit(
         draws,
         profiles,
     )
+
+
+def _moved(coarse: np.ndarray, fine: np.ndarray) -> float:
+    """The largest change of simulated values, relative to each, or to the largest where one is
+    zero."""
+    size = np.where(fine != 0, np.abs(fine), np.abs(fine).max())
+    change = np.abs(coarse - fine)
+    return float(np.max(change / np.where(size > 0, size, 1.0)))
 
 
 def _since(run: FitRun, posterior: Posterior) -> int:
@@ -239,6 +248,8 @@ def _forecasts(
     values = values.drop(columns=[name for name in values.columns if name in posterior.set])
     origin = run.until + 1
     return (
-        scores(posterior, values, origin, run.seed, run.forecast.published),
+        scores(
+            posterior, values, origin, run.seed, run.forecast.published, time_unit(prepared.model)
+        ),
         densities(posterior, values, origin, prepared.parameters.of_role("structural")),
     )

@@ -138,6 +138,12 @@ class Inputs:
             columns[item.name] = quantile(item, points[:, i])
         return pd.DataFrame(columns)
 
+    def rows(self, points: np.ndarray) -> np.ndarray | None:
+        """Of each point the row of the posterior that it has; None without a posterior."""
+        if not self._own:
+            return None
+        return self._row(np.clip(points, 2.0**-53, 1 - 2.0**-53))[0]
+
     def halves(self, points: np.ndarray, seed: int) -> np.ndarray:
         """Which points are in the first of two halves that tell nothing of each other: no row of a
         posterior lies in both, and neither has a range of an input to itself."""

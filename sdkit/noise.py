@@ -7,9 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from .expressions import walk
+from .model import Model
 from .streams import mixed, words
 
 _MODULI = (4294967087, 4294967087, 4294967087, 4294944443, 4294944443, 4294944443)
+
+
+def draws_numbers(model: Model) -> bool:
+    """Whether a model has random functions."""
+    variables = (*model.variables.values(), *model.hidden.values())
+    return any(n[:2] == ("state", "noise") for v in variables for n in walk(v.expression))
 
 
 def numbered(draws: pd.Index, everything: pd.Index) -> np.ndarray:

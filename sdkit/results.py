@@ -45,6 +45,7 @@ from .sensitivity_run import prepare_inputs, read_asked
 from .sensitivity_study import execute_sensitivity
 from .simulation import by_label, simulate
 from .switches import tracked
+from .time_units import time_unit
 
 _WORK = "unfinished-"
 # What writes results into a folder, and a file elsewhere that goes with them: its path and text.
@@ -241,7 +242,7 @@ def _sensitivity(folder, flat, n, changed, threads, progress) -> _Done:
 def _discover(folder, flat, n, changed, threads, progress) -> _Done:
     run = read_run(folder, n)
     prepared = prepare(run, changed)
-    cases = read_cases(run, {o.name: o for o in prepared.outputs})
+    cases = read_cases(run, {o.name: o for o in prepared.outputs}, time_unit(prepared.model))
     (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_discovery(prepared, cases, work, progress, threads)
     return lambda stage: write_discovery(found, stage), None

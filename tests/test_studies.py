@@ -322,7 +322,7 @@ def test_the_page_and_tables_of_a_study(project, sdkit):
     code, out, _ = sdkit("run", folder)
     assert code == 0
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
-    assert "most depends on" in page
+    assert "depends most on" in page
     assert page.count("<figure>") >= 10
     table = pd.read_csv(folder / "summary.csv")
     assert {"sobol", "morris", "prcc"} <= set(table.method)

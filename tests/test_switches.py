@@ -17,6 +17,7 @@ from sdkit.outputs import Output
 from sdkit.parameters import Parameter, Parameters
 from sdkit.rivals import Rivals
 from sdkit.switches import by_switch, main_outputs, meaning, median_interval, settings, tracked
+from sdkit.time_units import YEAR
 
 HORIZON = (2026, 2029)
 DEATHS = Output("deaths", "d", "sum", "people", "lower", True)
@@ -56,6 +57,7 @@ def comparison(draws: pd.DataFrame, *effects):
         parameters=Parameters((S, T)),
         summary=summarise(result, [DEATHS], [whole(HORIZON)], HORIZON),
         switches=by_switch(result, [DEATHS], HORIZON, draws, switches),
+        time=YEAR,
     )
 
 
@@ -189,7 +191,7 @@ def test_many_policies_go_into_several_figures(tmp_path):
     pictures = heatmap.write_heatmaps([Rivals(comparison(draws, *effects), DEATHS)], tmp_path)[
         "deaths"
     ]
-    assert [p.stem for p in pictures] == ["switches-deaths", "switches-deaths-2"]
+    assert [p.stem for p in pictures] == ["switches-1-1-deaths", "switches-1-2-deaths"]
     assert "(2 of 2)" in pictures[1].title
 
 
