@@ -16,6 +16,7 @@ from .files import checked, place, read_toml, tables, typed
 from .model import Model
 from .observations import REDUCTIONS
 from .parameters import Parameters
+from .time_units import refuse_calendar
 
 # How the expression of a stock begins.
 STOCKS = (("state", "stock"), ("state", "non-negative stock"))
@@ -98,7 +99,8 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
     """The [[check]] tables of checks.toml, each with the values of the [[setting]] it names.
 
     Every name is known to the model: S203, P305, P308; R407 to R412 for a key or a value
-    that is wrong, R411 for an unknown setting or policy, C701 for an unknown kind.
+    that is wrong, R411 for an unknown setting or policy, R431 for years of a model whose time
+    is not in years, C701 for an unknown kind.
     """
     data = read_toml(path)
     for word in data:
@@ -128,6 +130,7 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
             raise RunError("R411", f"{where}: no setting {row['under']!r}; known: {known}")
         _names(path, where, row, model, parameters)
         _values(where, row)
+        refuse_calendar(model, row.get("reduction", ""), where)
         if "policies" in row:
             row["policies"] = _policies(path, where, row["policies"], parameters)
         checks[row["name"]] = Check(row["name"], kind, row, settings.get(row.get("under"), {}))

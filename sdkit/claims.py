@@ -1,4 +1,4 @@
-"""What the draws say about the claims of a debate."""
+"""What the draws say about the claims of a model."""
 
 from __future__ import annotations
 

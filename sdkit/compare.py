@@ -1,7 +1,8 @@
 """Policies compared: from a simulated Dataset to tables. Nothing here reads or simulates.
 
-All functions see yearly values: an array (year, scenario, policy, draw) an output, the
-mean over each calendar year for flows and levels and the value at its end for "last".
+All functions see values a unit of the model's time (a year, in a model of years): an array
+(year, scenario, policy, draw) an output, the mean over each unit for flows and levels and the
+value at its end for "last".
 A policy's effect is a difference within a draw, summarised afterwards.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,14 +23,20 @@ from .files import place, read_tables
 from .observations import Series
 from .outputs import Output, one_of
 from .parameters import Parameters
+from .time_units import YEAR, TimeUnit
+
+if TYPE_CHECKING:
+    from .provenance import PosteriorProvenance
 
 DIRECTIONS = ("lower", "higher", "unchanged")
 QUANTILES = (0.05, 0.5, 0.95)
+# The last time, in the model's own unit, that a period may name.
+LATEST = 999_999
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the debate as a comparison that a draw can bear out or not."""
+    """One claim as a comparison that a draw can bear out or not."""
 
     id: str
     claim: str
@@ -43,18 +51,40 @@ class Claim:
 
 @dataclass(frozen=True)
 class History:
-    """One observed series with the baseline's 5 %, 50 % and 95 % (3, years) at its years."""
+    """One observed series with the baseline's 5 %, 50 % and 95 % (3, years) at its years.
+
+    `seen` is the first and the last time of it that the posterior of the draws was fitted to, if
+    it was; `fitted` says whether draws are from a posterior at all.
+    """
 
     name: str
     options: Mapping
     series: Series
     years: np.ndarray
     bands: np.ndarray
+    seen: tuple[float, float] | None = None
+    fitted: bool = False
+
+    @property
+    def filled(self) -> np.ndarray:
+        """Which values a fit has seen; without a fit those in the years of the check."""
+        time, first, last = self.series.time, self.options["from"], self.options["to"]
+        if not self.fitted:
+            return (time >= first) & (time < last + 1)
+        if self.seen is None:
+            return np.zeros(len(time), bool)
+        if self.options["reduction"] == "point":
+            return (time >= self.seen[0]) & (time <= self.seen[1])
+        return (np.floor(time) >= np.floor(self.seen[0])) & (time < np.floor(self.seen[1]) + 1)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that came of comparing policies; what the report and the figures are made from."""
+    """All that came of comparing policies; what the report and the figures are made from.
+
+    `source` says where draws come from: "priors", "posterior" or "defaults"; `fitted` are the
+    constants that a posterior holds, `provenance` is what its fit had seen.
+    """
 
     name: str
     question: str
@@ -75,6 +105,20 @@ class Comparison:
     main: tuple[Output, ...]
     switches: pd.DataFrame
     histories: tuple[History, ...]
+    time: TimeUnit = YEAR
+    source: str = "priors"
+    fitted: frozenset[str] = frozenset()
+    provenance: PosteriorProvenance | None = None
+
+    @property
+    def once(self) -> bool:
+        """Whether there is a single draw, so that nothing can be said of draws."""
+        return len(self.draws) == 1
+
+    @property
+    def period(self) -> str:
+        """The whole horizon in words."""
+        return self.time.span(*self.horizon)
 
 
 def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
@@ -102,12 +146,12 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
         if not 0 <= row["margin"] < 1:
             raise RunError("R410", f"{where}: margin has to lie between 0 and 1")
         try:
-            period_years(row["period"], (0, 9999))
+            period_years(row["period"], (0, LATEST))
         except ValueError:
             raise RunError(
                 "R410",
-                f"{where}: period {row['period']!r} is no year, no span such as 2026-2030 and not "
-                '"horizon"',
+                f"{where}: period {row['period']!r} is no whole time such as 2030, no span such as "
+                '2026-2030 and not "horizon"',
             ) from None
         number = row.pop("from")
         claims.append(Claim(**row, number=number))
@@ -131,15 +175,18 @@ def whole(horizon: tuple[int, int]) -> str:
 
 
 def standard_periods(horizon: tuple[int, int]) -> list[str]:
-    """Every fifth year of the horizon, its last year, and the whole of it."""
-    years = sorted({y for y in range(horizon[0], horizon[1] + 1) if y % 5 == 0} | {horizon[1]})
-    return [*(str(year) for year in years), whole(horizon)]
+    """Every fifth year of the horizon, its last year, and the whole of it; of a long horizon
+    every tenth, twentieth, fiftieth and so on, so that there are ten or fewer."""
+    steps = (k * 10**power for power in range(7) for k in (5, 10, 20))
+    step = next(s for s in steps if (horizon[1] - horizon[0]) // s < 9)
+    years = {*range(-(-horizon[0] // step) * step, horizon[1] + 1, step), horizon[1]}
+    return [*(str(year) for year in sorted(years)), whole(horizon)]
 
 
 def yearly(result: xr.Dataset, output: Output) -> xr.DataArray:
-    """(year, scenario, policy, draw): the value of each whole year that `result` holds.
+    """(year, scenario, policy, draw): the value of each whole unit of time that `result` holds.
 
-    `result` is saved at the edges of years, with flows and levels averaged between edges.
+    `result` is saved at the edges of units, with flows and levels averaged between edges.
     """
     values = result[output.variable].isel(time=slice(1, None))
     years = np.round(values["time"].to_numpy()).astype(int) - 1
@@ -176,6 +223,7 @@ SUMMARY = (
     "scenario",
     "policy",
     "output",
+    "reduction",
     "unit",
     "period",
     "median",
@@ -222,7 +270,7 @@ def summarise(
                     numbers = [0.0 if abs(v) < floor else float(v) for v in numbers]
                     share = float(better[i, j]) if j and output.better != "none" else np.nan
                     changes = [float(v) for v in relative[[1, 0, 2], i, j]]
-                    head = (scenario, policy, output.name, output.unit, period)
+                    head = (scenario, policy, output.name, output.reduction, output.unit, period)
                     rows.append((*head, *numbers, share, *changes))
     table = pd.DataFrame(rows, columns=SUMMARY)
     # Scenario, then policy, then output: what a person looks for first.
@@ -307,8 +355,10 @@ def judge(
     return pd.DataFrame(rows, columns=CLAIMS)
 
 
-def series_table(result: xr.Dataset, outputs: Sequence[Output]) -> pd.DataFrame:
-    """Yearly 5 %, 50 % and 95 % of each output by scenario and policy."""
+def series_table(
+    result: xr.Dataset, outputs: Sequence[Output], unit: TimeUnit = YEAR
+) -> pd.DataFrame:
+    """5 %, 50 % and 95 % of each output by scenario, policy and unit of time (column `time`)."""
     frames = []
     for output in outputs:
         values = yearly(result, output)
@@ -316,11 +366,15 @@ def series_table(result: xr.Dataset, outputs: Sequence[Output]) -> pd.DataFrame:
         bands = np.quantile(values.to_numpy(), QUANTILES, axis=-1)
         bands = np.where(np.abs(bands) < floor, 0.0, bands)
         names = [values[d].values for d in ("scenario", "policy", "year")]
-        index = pd.MultiIndex.from_product(names, names=["scenario", "policy", "year"])
+        index = pd.MultiIndex.from_product(names, names=["scenario", "policy", "time"])
         flat = np.moveaxis(bands, 1, -1).reshape(len(QUANTILES), -1)
         frame = pd.DataFrame(
-            {"output": output.name, "p5": flat[0], "median": flat[1], "p95": flat[2]}, index=index
-        )
+            {
+                "output": output.name, "unit": output.running(unit),
+                "p5": flat[0], "median": flat[1], "p95": flat[2],
+            },
+            index=index,
+        )  # fmt: skip
         frames.append(frame.reset_index())
-    columns = ["output", "scenario", "policy", "year", "median", "p5", "p95"]
+    columns = ["output", "unit", "scenario", "policy", "time", "median", "p5", "p95"]
     return pd.concat(frames, ignore_index=True)[columns]

@@ -8,12 +8,14 @@ import numpy as np
 
 from .compare import Comparison, History, judge, series_table, summarise, whole
 from .errors import RunError
-from .experiment import Experiment
-from .files import place
+from .experiment import Experiment, read_posterior
+from .files import place, read_toml
 from .observations import REDUCTIONS, at_observations, calendar_years
+from .provenance import posterior_provenance
 from .run import Prepared, yearly_experiment
 from .simulation import simulate
 from .switches import by_switch, main_outputs
+from .time_units import time_unit
 
 
 def execute(
@@ -26,6 +28,10 @@ def execute(
     observed = {model.find(c.options["variable"]).name for c in prepared.histories}
     program, experiment = yearly_experiment(prepared, prepared.draws, observed)
     end = run.horizon[1] + 1.0
+    clock = time_unit(model)
+    provenance = None
+    if run.source == "posterior":
+        provenance = posterior_provenance(model.path.parent, model)
     parts = _parts(prepared, program)
     result = simulate(program, experiment, progress=progress, threads=threads, seed=run.seed)
     structural = prepared.parameters.of_role("structural")
@@ -50,11 +56,15 @@ def execute(
         model=model.name,
         claims=prepared.claims,
         summary=summary,
-        series=series_table(result, prepared.outputs),
+        series=series_table(result, prepared.outputs, clock),
         claims_table=judge(result, prepared.claims, by_name, run.horizon, prepared.draws, names),
         main=tuple(main),
         switches=by_switch(result, prepared.outputs, run.horizon, prepared.draws, switches),
-        histories=_histories(prepared, program, end, parts, threads),
+        histories=_histories(prepared, program, end, parts, threads, provenance),
+        time=clock,
+        source=run.source,
+        fitted=frozenset(read_posterior(prepared.parameters)) if provenance else frozenset(),
+        provenance=provenance,
     )
 
 
@@ -76,7 +86,25 @@ def _parts(prepared: Prepared, program) -> int:
     return 4
 
 
-def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> tuple[History, ...]:
+def _seen(prepared: Prepared, provenance) -> dict[str, tuple[float, float]]:
+    """Of each series that a posterior was fitted to the first and the last time. A fit names
+    measurements, and measurements.toml the series of each."""
+    path = prepared.model.path.parent / "measurements.toml"
+    if provenance is None or not path.exists():
+        return {}
+    rows = read_toml(path).get("measurement", [])
+    series = {row.get("name"): row.get("series") for row in rows}
+    found: dict[str, tuple[float, float]] = {}
+    for one in provenance.series:
+        name = series.get(one.name, one.name)
+        first, last = found.get(name, (one.first, one.last))
+        found[name] = min(first, one.first), max(last, one.last)
+    return found
+
+
+def _histories(
+    prepared: Prepared, program, end: float, parts: int, threads, provenance=None
+) -> tuple[History, ...]:
     """The baseline beside the observed series, as the history checks reduce them.
 
     A monthly series is shown by its calendar years.
@@ -103,6 +131,7 @@ def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> 
         averaged=tuple(n for n in program.outputs if n not in points),
     )
     result = simulate(program, experiment, threads=threads, seed=prepared.run.seed)
+    seen_of = _seen(prepared, provenance)
     histories = []
     for check, series in zip(prepared.histories, seen, strict=True):
         row = check.options
@@ -127,5 +156,7 @@ def _histories(prepared: Prepared, program, end: float, parts: int, threads) -> 
             span = {"from": np.ceil(row["from"] - 1 / 12), "to": np.floor(row["to"])}
             row = dict(row) | {"reduction": "year", "window": 1} | span
         if len(series.time):
-            histories.append(History(check.name, dict(row), series, years, bands))
+            own = seen_of.get(series.name)
+            fitted = provenance is not None
+            histories.append(History(check.name, dict(row), series, years, bands, own, fitted))
     return tuple(histories)

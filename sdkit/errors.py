@@ -349,6 +349,17 @@ CODES: dict[str, Code] = {
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
     ),
+    "R431": Code(
+        "A reduction by years or months of the calendar, in a model whose time is not in years.",
+        'Use reduction = "point", or give the model a time in years. If its time is in years '
+        "already, give TIME STEP and the other time settings the unit Year.",
+    ),
+    "R432": Code(
+        "The unit or the name of an output contradicts its variable and its reduction.",
+        "A sum over time needs a rate in the model's own unit of time, and the unit of an amount "
+        "(people from people/day); a mean or a last value has the unit of the variable. Correct "
+        "unit, reduction or name in outputs.toml, or the unit in the model.",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

@@ -22,6 +22,13 @@ HARDLY = 0.01
 WIDE = 0.05
 # A combination within this of the sum of its parts is their sum.
 EQUAL = 0.001
+# The same of a single run, which says nothing of draws.
+ONCE = {
+    "better": "better",
+    "open": "not to be compared, as the baseline is nothing",
+    "hardly": "hardly moves it, less than 1 %",
+    "worse": "worse",
+}
 VERDICTS = {
     "better": "better in at least 95 % of draws",
     "likely better": "better in 80 to 95 % of draws",
@@ -54,9 +61,7 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def spell(name: str) -> str:
-    """A name at the start of a sentence."""
-    return name[:1].upper() + name[1:]
+spell = capital  # a name at the start of a sentence
 
 
 def listed(words: Sequence[str]) -> str:
@@ -103,6 +108,21 @@ def effects(comparison: Comparison, output: Output, scenario: str | None = None)
     return rows[rows.policy != comparison.policies[0].name].rename(columns=names)
 
 
+def ordered(comparison: Comparison, output: Output, scenario: str | None = None):
+    """The rows of `effects`, best first: the one order of policies in words, tables and figures.
+
+    The measure is the median of the relative change. Where neither direction is better, the
+    lowest is first.
+    """
+    rows = effects(comparison, output, scenario)
+    return rows.sort_values("change", ascending=output.better != "higher", kind="stable")
+
+
+def verdict_words(comparison: Comparison) -> dict[str, str]:
+    """What the verdicts mean, for several draws or for one."""
+    return ONCE if comparison.once else VERDICTS
+
+
 def verdict(row) -> str:
     """One of VERDICTS for a row of `effects`.
 
@@ -130,7 +150,7 @@ def leaders(comparison: Comparison, output: Output) -> list[str]:
     names = [policy.name for policy in comparison.policies]
     mine = level[names.index(best.policy)]
     found = [best.policy]
-    for name in rows.sort_values("change", ascending=output.better == "lower").policy:
+    for name in ordered(comparison, output).policy:
         other = level[names.index(name)]
         wins = (mine < other if output.better == "lower" else mine > other).mean()
         if name != best.policy and wins < LIKELY:
@@ -157,7 +177,7 @@ def headline(comparison: Comparison, output: Output) -> str:
     first, *equal = leaders(comparison, output)
     if worst.policy in equal:
         return (
-            f"{name}: the draws name no best policy; medians run from “{first}” "
+            f"{name}: no policy is clearly the best; changes run from “{first}” "
             f"({percent(best.change)}) to “{worst.policy}” ({percent(worst.change)})"
         )
     text = f"{name}: best is “{first}” ({percent(best.change)})"
@@ -187,9 +207,13 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
         for row in effects(comparison, output, scenario).itertuples():
             cell = {
                 "change": percent(row.change),
-                "range": f"{percent(row.low)} to {percent(row.high)}",
+                "range": "" if comparison.once else f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
-                "share": f"better in {share(row.share_better)}" if row.low or row.high else "",
+                "share": (
+                    f"better in {share(row.share_better)}"
+                    if (row.low or row.high) and not comparison.once
+                    else ""
+                ),
                 "verdict": verdict(row) if output.better != "none" else "",
             }
             table[row.policy][output.name] = cell
@@ -198,42 +222,52 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
 
 def answer(comparison: Comparison, output: Output) -> list[tuple[str, str]]:
     """(verdict in words, policies with their effects) for one output, best first."""
-    rows = effects(comparison, output).sort_values("change", kind="stable")
-    if output.better == "higher":
-        rows = rows[::-1]
+    words = verdict_words(comparison)
     groups: dict[str, list[str]] = {}
-    for row in rows.itertuples():
+    for row in ordered(comparison, output).itertuples():
         word = verdict(row)
-        span = "" if word == "hardly" else f"; {percent(row.low)} to {percent(row.high)}"
+        span = (
+            ""
+            if word == "hardly" or comparison.once
+            else f"; {percent(row.low)} to {percent(row.high)}"
+        )
         groups.setdefault(word, []).append(f"{row.policy} ({percent(row.change)}{span})")
-    return [(VERDICTS[name], "; ".join(groups[name])) for name in VERDICTS if name in groups]
+    return [(words[name], "; ".join(groups[name])) for name in words if name in groups]
 
 
 def in_short(comparison: Comparison, output: Output) -> list[str]:
     """The main answer in a few sentences, for one output."""
-    rows = effects(comparison, output)
+    rows, once = ordered(comparison, output), comparison.once
     words = {r.policy: verdict(r) for r in rows.itertuples()}
-    order = rows.sort_values("change", kind="stable", ascending=output.better == "lower")
-    sure = [r for r in order.itertuples() if words[r.policy] == "better"]
+    sure = [r for r in rows.itertuples() if words[r.policy] == "better"]
     lines = []
     verb = "lower" if output.better == "lower" else "raise"
     if sure:
+        many = f"{len(sure)} of {len(rows)} policies {verb}{'s' * (len(sure) == 1)} {output.name}"
+        best = f"“{sure[0].policy}” has the largest"
         lines.append(
-            f"{len(sure)} of {len(rows)} policies {verb} {output.name} in at least 95 % of draws, "
-            f"and by 1 % or more at the median; the largest median effect has “{sure[0].policy}” "
-            f"({percent(sure[0].change)}; 5–95 % of draws: {percent(sure[0].low)} to "
+            f"{many} by 1 % or more. {best} effect ({percent(sure[0].change)})."
+            if once
+            else f"{many} in at least 95 % of draws, and by 1 % or more at the median. {best} "
+            f"median effect ({percent(sure[0].change)}; 5–95 % of draws: {percent(sure[0].low)} to "
             f"{percent(sure[0].high)})."
         )
         equal = leaders(comparison, output)[1:]
-        if equal:
+        if equal and not once:
             lines.append(
-                f"Within draws, “{sure[0].policy}” is not clearly better than {quoted(equal)}."
+                f"“{sure[0].policy}” is better than {quoted(equal)} in fewer than "
+                f"{share(LIKELY)} of draws."
             )
     else:
-        lines.append(f"No policy {verb}s {output.name} by 1 % in at least 95 % of draws.")
+        sureness = "" if once else " in at least 95 % of draws"
+        lines.append(f"No policy {verb}s {output.name} by 1 %{sureness}.")
+    median = "" if once else " at the median"
     for word, text in (
-        ("hardly", f"Hardly moving {output.name}, less than 1 % at the median"),
-        ("worse", f"Making {output.name} worse in at least 95 % of draws"),
+        ("hardly", f"Policies that move {output.name} by less than 1 %{median}"),
+        (
+            "worse",
+            f"Policies that worsen {output.name}" + ("" if once else " in at least 95 % of draws"),
+        ),
     ):
         names = [name for name, found in words.items() if found == word]
         if names:
@@ -243,7 +277,13 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
     results = claim_results(comparison)
-    if results:
+    if results and once:
+        shares = [r.share for r in results]
+        counts = [f"{shares.count(1.0)} hold", f"{shares.count(0.0)} fail"]
+        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
+            counts.append(f"{some} hold in some scenarios only")
+        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
+    elif results:
         counts = [
             f"{sum(r.verdict == word for r in results)} {text}"
             for word, text in (
@@ -254,25 +294,31 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
                 ("fails", "in at most 5 %"),
             )
         ]
-        lines.append(f"Of {len(results)} claims of the debate, {listed(counts)}.")
+        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
     return lines
 
 
 def baseline_sentence(comparison: Comparison, output: Output) -> str:
-    """What the baseline itself gives, with its range, and for the last year too."""
+    """What the baseline itself gives over the whole horizon, with its range."""
     table = comparison.summary
     rows = table[
         (table.scenario == comparison.scenarios[0].name)
         & (table.policy == comparison.policies[0].name)
         & (table.output == output.name)
     ].set_index("period")
-    how = {"sum": "in all", "mean": "on average", "last": "at the end"}[output.reduction]
-    period = whole(comparison.horizon)
-    row = rows.loc[period]
+    row = rows.loc[whole(comparison.horizon)]
+    what = {
+        "sum": f"the sum of {output.noun} over {comparison.period}",
+        "mean": f"the mean of {output.noun} over {comparison.period}",
+        "last": f"the value of {output.noun} at the end of "
+        + comparison.time.at(comparison.horizon[1]),
+    }[output.reduction]
+    value = output.value(short(row["median"]))
+    if comparison.once:
+        return f"Under “{comparison.policies[0].name}”, {what} is {value}."
     return (
-        f"Under “{comparison.policies[0].name}”, {output.name} come to {short(row['median'])} "
-        f"{output.unit} {how} over {period.replace('-', '–')} (5–95 % of draws: {short(row.p5)} to "
-        f"{short(row.p95)})."
+        f"Under “{comparison.policies[0].name}”, {what} is {value} at the median (5–95 % of draws: "
+        f"{short(row.p5)} to {short(row.p95)})."
     )
 
 
@@ -334,11 +380,20 @@ def wholes(comparison: Comparison, output: Output) -> list[Whole]:
         gap = (mine - total) * output.sign  # above nothing: better
         less, more = float((gap < -EQUAL).mean()), float((gap > EQUAL).mean())
         change, summed = float(np.median(mine)), float(np.median(total))
+        if comparison.once:
+            compared = "better than" if more else "worse than" if less else "within 0.1 points of"
+            median, last = "", f"The combination is {compared} the sum of its parts."
+        else:
+            median, last = (
+                " at the median",
+                (
+                    f"The combination is better than the sum of its parts in {share(more)} of "
+                    f"draws, worse in {share(less)}, and within 0.1 points of it in the rest."
+                ),
+            )
         sentence = (
-            f"“{policy.name}” changes {output.name} by {percent(change)} at the median; its parts "
-            f"({quoted(names_)}), each taken alone, add up to "
-            f"{percent(summed)}. The combination is better than the sum of its parts in "
-            f"{share(more)} of draws, worse in {share(less)}, and within 0.1 points in the rest."
+            f"“{policy.name}” changes {output.name} by {percent(change)}{median}; the effects of "
+            f"its parts ({quoted(names_)}), each alone, add up to {percent(summed)}. {last}"
         )
         found.append(Whole(policy.name, names_, change, summed, less, sentence))
     return found
@@ -362,9 +417,14 @@ def additions(comparison: Comparison, output: Output) -> list[str]:
                 gap[np.abs(gap) < 1e-9 * np.ptp(level)] = 0.0
                 good = gap < 0 if output.better == "lower" else gap > 0
                 change = np.median(gap / np.abs(other)) if (other != 0).all() else np.nan
+                sure = (
+                    ""
+                    if comparison.once
+                    else (f" at the median, better in {share(good.mean())} of draws")
+                )
                 lines.append(
-                    f"“{part.name}” on top of “{rest.name}”: {percent(change)} "
-                    f"{output.name} at the median, better in {share(good.mean())} of draws."
+                    f"“{part.name}” on top of “{rest.name}” changes {output.name} by "
+                    f"{percent(change)}{sure}."
                 )
     return lines
 

@@ -10,9 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .findings import HARDLY, percent, share
+from .findings import HARDLY, ordered, percent, share
 from .outputs import Output
-from .plot import BLUE, DARK, VERMILION, Picture, framed, new_figure, room, save, slug, styled
+from .plot import (
+    BLUE,
+    DARK,
+    VERMILION,
+    Picture,
+    file_stem,
+    framed,
+    new_figure,
+    room,
+    save,
+    styled,
+    wrapped,
+)
 from .rivals import Rivals
 from .switches import ENOUGH, meaning, settings
 
@@ -32,21 +44,24 @@ class _Row:
 
 def write_heatmaps(found: Sequence[Rivals], folder: Path) -> dict[str, list[Picture]]:
     """A figure, or several where policies are many, for each output, by its name."""
-    return {rivals.output.name: _heatmaps(rivals, folder) for rivals in found}
+    return {
+        rivals.output.name: _heatmaps(rivals, folder, number)
+        for number, rivals in enumerate(found, 1)
+    }
 
 
-def _heatmaps(rivals: Rivals, folder: Path) -> list[Picture]:
+def _heatmaps(rivals: Rivals, folder: Path, place: int = 1) -> list[Picture]:
+    """The pictures of one output, the `place`-th of the page."""
     comparison, output = rivals.comparison, rivals.output
     rows, left_out = _rows(rivals)
     cells = pd.concat([row.cells.change_median for row in rows if row.cells is not None], axis=1)
-    overall = rows[0].cells.change_median
     shown = cells.abs().max(axis=1) >= HARDLY / 2
     shown = shown if shown.any() else ~shown
-    policies = overall[shown].sort_values(ascending=output.better == "lower", kind="stable").index
+    policies = [name for name in ordered(comparison, output).policy if shown[name]]
     hidden = [p.name for p in comparison.policies[1:] if p.name not in policies]
     notes = [
-        f"Median change from “{comparison.policies[0].name}” over "
-        f"{comparison.horizon[0]}–{comparison.horizon[1]} in per cent, draw by draw, scenario "
+        f"Median change of {output.noun}, {output.over(comparison.period).split(',')[0]}, from "
+        f"“{comparison.policies[0].name}” in per cent, draw by draw, scenario "
         f"“{comparison.scenarios[0].name}”. Blue: better; orange: worse; white: no change. Bold: "
         "a point or more from all draws, beyond what the number of draws explains."
     ]
@@ -63,7 +78,7 @@ def _heatmaps(rivals: Rivals, folder: Path) -> list[Picture]:
     limit = max(float(cells.loc[policies].abs().max().max()), _PALE)
     pictures = []
     for number, part in enumerate(parts, 1):
-        stem = f"switches-{slug(output.name)}" + (f"-{number}" if number > 1 else "")
+        stem = file_stem(f"switches-{place}", number, output.name)
         title = rivals.finding + (f" ({number} of {len(parts)})" if len(parts) > 1 else "")
         pictures.append(_draw(output, rows, part, limit, title, " ".join(notes), folder, stem))
     return pictures
@@ -108,8 +123,10 @@ def _draw(
     folder: Path,
     stem: str,
 ) -> Picture:
-    labels = [textwrap.wrap(row.label, 46 if row.cells is not None else 52) for row in rows]
-    names = ["\n".join(textwrap.wrap(name, 20)) for name in policies]
+    labels = [
+        wrapped(row.label, 46 if row.cells is not None else 52, 3).split("\n") for row in rows
+    ]
+    names = [wrapped(name, 20, 3) for name in policies]
     heights = [_HIGH + 0.145 * (len(lines) - 1) for lines in labels]
     # A little air above each heading and under the line of all draws.
     gaps = [0.09 if row.cells is None else 0.0 for row in rows]

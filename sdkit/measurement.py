@@ -21,6 +21,7 @@ from .model import Model
 from .observations import REDUCTIONS, Series, same_unit
 from .outputs import one_of
 from .parameters import Parameter, Parameters
+from .time_units import refuse_calendar
 
 _REQUIRED = {"name": str, "series": str, "variable": str, "reduction": str, "density": str}
 _OPTIONAL = {
@@ -75,7 +76,7 @@ class Measurement:
 def read_measurements(
     path: Path, model: Model, parameters: Parameters, series: Mapping[str, Series]
 ) -> dict[str, Measurement]:
-    """measurements.toml by name. Raises R407 to R412, R419, S203 or P305 for unknown names."""
+    """measurements.toml by name. Raises R407 to R412, R419, R431; S203, P305 for names."""
     found = {}
     for row in read_tables(path, "measurement", _REQUIRED, _OPTIONAL):
         name = row["name"]
@@ -94,6 +95,7 @@ def read_measurements(
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
             wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
+        refuse_calendar(model, row["reduction"], f"{place(path, 'reduction', name)}: {name!r}")
         variable = model.scalar(row["variable"])
         where = f"{place(path, 'series', name)}: {name!r}"
         if "scale" not in row:  # which may bring another unit

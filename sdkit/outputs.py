@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .errors import RunError
 from .files import place, read_tables
 from .model import Model
+from .time_units import TimeUnit, named_rate, parsed, plain, rates, time_unit, without_rate
 
 REDUCTIONS = ("sum", "mean", "last")
 BETTER = ("lower", "higher", "none")
@@ -29,6 +31,29 @@ class Output:
     description: str = ""
 
     @property
+    def noun(self) -> str:
+        """What a value over a period counts: without the "per year" of its name for a sum."""
+        return without_rate(self.name) if self.reduction == "sum" else self.name
+
+    @property
+    def how(self) -> str:
+        """The reduction as an adjective or an adverb: "summed", "averaged", "at the end"."""
+        return {"sum": "summed", "mean": "averaged", "last": "at the end"}[self.reduction]
+
+    def value(self, number: str) -> str:
+        """A number over a period with its unit, which may be none."""
+        return f"{number} {plain(self.unit)}".strip()
+
+    def over(self, period: str) -> str:
+        """ "sum over 2026–2040, deaths": how a value over a period comes about, with its unit."""
+        words = {"sum": "sum over", "mean": "mean of", "last": "at the end of"}
+        return ", ".join(filter(None, (f"{words[self.reduction]} {period}", plain(self.unit))))
+
+    def running(self, unit: TimeUnit) -> str:
+        """The unit of its course over time: an amount that is summed is one per unit of time."""
+        return unit.rate(self.unit) if self.reduction == "sum" else plain(self.unit)
+
+    @property
     def sign(self) -> float:
         """-1 where lower is better, 1 where higher, NaN where neither."""
         return {"lower": -1.0, "higher": 1.0, "none": np.nan}[self.better]
@@ -43,13 +68,18 @@ def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def read_outputs(path: Path, model: Model) -> dict[str, Output]:
-    """outputs.toml by name. Raises R407 to R412, S203 for an unknown variable."""
+    """outputs.toml by name. Raises R407 to R412, R432, S203 for an unknown variable."""
     required = {"name": str, "variable": str, "reduction": str, "unit": str, "better": str}
     outputs = {}
+    clock = time_unit(model)
     for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
         one_of(path, "reduction", row["reduction"], REDUCTIONS)
         one_of(path, "better", row["better"], BETTER)
-        row["variable"] = model.scalar(row["variable"]).name
+        variable = model.scalar(row["variable"])
+        row["variable"] = variable.name
+        if fault := _fault(row, variable.unit, clock):
+            where = f"{place(path, 'unit', row['name'])}: {row['name']!r}"
+            raise RunError("R432", f"{where} {fault}")
         outputs[row["name"]] = Output(
             **{"headline": False, "description": ""} | row,
         )
@@ -63,3 +93,31 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
                 "another elsewhere; one variable is either averaged or read at an end",
             )
     return outputs
+
+
+def _fault(row: Mapping[str, Any], unit: str, clock: TimeUnit) -> str:
+    """How unit and name of an output contradict its variable, whose unit is `unit`; "" if not.
+
+    Only what is certain: units that cannot be read, or are not given, contradict nothing.
+    """
+    own, stated = parsed(unit), parsed(row["unit"])
+    said, known = named_rate(row["name"]), own is not None and plain(unit) != ""
+    summed, variable = row["reduction"] == "sum", f"{row['variable']!r} is in {unit!r}"
+    by = rates(own) if known else set()
+    if summed and known and clock.one and by and clock.one not in by:
+        return f"is a sum over {clock.many}; {variable}"
+    if summed and said and clock.one and said != clock.one:
+        return f"is a sum over {clock.many}, and its name says that it is a rate per {said}"
+    if said and by and said not in by:
+        return f"is a rate per {said} by its name; {variable}"
+    if not known or stated is None or plain(row["unit"]) == "":
+        return ""
+    if not summed:
+        amount = {base: power for base, power in own.items() if base not in by}
+        if (rates(stated) and rates(stated) != by) or (by and stated == amount):
+            return f"is in {row['unit']!r}, and not summed; {variable}"
+    elif clock.one in by and clock.one in rates(stated) and own == stated:
+        return f"is a sum over {clock.many} in {row['unit']!r}; {variable}"
+    elif clock.one and not by and own == stated:
+        return f"is a sum over {clock.many} in {row['unit']!r}, and {variable} at each time"
+    return ""

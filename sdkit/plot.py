@@ -1,7 +1,7 @@
 """Pictures of results: PNG and SVG, the same bytes for the same numbers.
 
 The only module that imports matplotlib. Colours are Okabe and Ito's; no meaning rests on
-colour alone: the baseline is dashed and grey, what was not used to set values is hollow.
+colour alone: the baseline is dashed and grey, what a fit has not seen is hollow.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .compare import Comparison, History
-from .findings import effects, headline, percent, ranked, short, spell, verdict
+from .compare import Comparison
+from .findings import effects, headline, ordered, percent, ranked, short, spell, verdict
 from .findings import share as share_text
-from .observations import log_errors, running_mean
 from .outputs import Output
+from .time_units import plain
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
 _STYLE = {
@@ -36,6 +36,8 @@ _STYLE = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "path.simplify": True,
+    # Names are text: a dollar in one begins no formula.
+    "text.parse_math": False,
 }
 
 
@@ -88,25 +90,46 @@ def amount(value: float) -> str:
     return tick(float(f"{value:.3g}"))
 
 
-def wrapped(text: str, width: int = 34) -> str:
-    """A label on lines of at most so many letters."""
-    return "\n".join(textwrap.wrap(text, width))
+def wrapped(text: str, width: int = 34, lines: int | None = None) -> str:
+    """A label on lines of at most so many letters; cut with an ellipsis after so many `lines`."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
 
 
-def slug(name: str) -> str:
-    """A file name made of a label: letters, digits and hyphens."""
-    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).split("-")
-    return "-".join(word for word in words if word) or "output"
+def file_stem(kind: str, number: int, name: str) -> str:
+    """The name of a figure's files, without their ending: its kind, its place among those of its
+    kind (from 1), and some of the label that it shows.
+
+    The place alone keeps two figures apart, also where a file system folds case: labels may
+    differ in other letters than ASCII's, in case, or after the fortieth letter.
+    """
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
+    return "-".join([kind, str(number), *"-".join(words)[:40].strip("-").split("-")]).strip("-")
+
+
+def time_axis(axis, width: float, last: float) -> None:
+    """Ticks at whole units of time, as many as labels up to `last` fit into `width` inches."""
+    letters = len(f"{last:.0f}")
+    axis.set_major_locator(locator(max(int(width / (0.24 + 0.085 * letters)), 1), whole=True))
+    axis.set_major_formatter(lambda value, _=None: f"{value:.10g}".replace("-", "−"))
+
+
+def drawn_from(comparison: Comparison) -> str:
+    """ "1,024 draws from the posterior"."""
+    return f"{len(comparison.draws):,} draws from the {comparison.source}"
 
 
 def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Picture]]:
-    """Every figure of a comparison, by kind: history, fan, tornado, claims."""
-    made: dict[str, list[Picture]] = {"history": [], "fan": [], "tornado": [], "claims": []}
-    if comparison.histories:
-        made["history"].append(_history(comparison, folder))
+    """The figures of a comparison's results, by kind: fan, tornado, claims."""
+    made: dict[str, list[Picture]] = {"fan": [], "tornado": [], "claims": []}
     if len(comparison.policies) > 1:
-        made["fan"] = [_fan(comparison, output, folder) for output in comparison.outputs]
-        made["tornado"] = [_tornado(comparison, output, folder) for output in ranked(comparison)]
+        for kind, draw, outputs in (
+            ("fan", _fan, comparison.outputs),
+            ("tornado", _tornado, ranked(comparison)),
+        ):
+            made[kind] = [
+                draw(comparison, output, folder, file_stem(kind, number, output.name))
+                for number, output in enumerate(outputs, 1)
+            ]
     if len(comparison.claims_table):
         made["claims"].append(_claims(comparison, folder))
     return made
@@ -123,13 +146,14 @@ def _colour(output: Output, row) -> str:
 
 
 @styled
-def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
+def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Picture:
     scenario = comparison.scenarios[0].name
     names = [policy.name for policy in comparison.policies]
     table = comparison.series
     table = table[(table.output == output.name) & (table.scenario == scenario)]
-    first = comparison.horizon[0] - 6
-    table = table[table.year >= first]
+    begin, end = comparison.horizon
+    first = max(begin - max(6, round(0.4 * (end - begin))), table.time.min())
+    table = table[table.time >= first]
     lines = {name: table[table.policy == name] for name in names}
     base, others = lines[names[0]], names[1:]
     columns = min(5, len(others)) if len(others) != 6 else 3
@@ -142,45 +166,59 @@ def _fan(comparison: Comparison, output: Output, folder: Path) -> Picture:
     bottom = min(frame.p5.min() for frame in lines.values())
     # Limits first, and titles at a fixed height: matplotlib's search for both takes seconds.
     axes.flat[0].set_ylim(min(0.0, bottom), top * 1.12 if top > 0 else 1.0)
-    axes.flat[0].set_xlim(first, comparison.horizon[1])
-    for panel, name in zip(axes.flat, others, strict=False):
+    axes.flat[0].set_xlim(first, end if end > first else first + 1)
+    titles = [wrapped(name, 27, 3) for name in others]
+    height = 0.155 + 0.125 * max(title.count("\n") + 1 for title in titles)
+    for panel, name, title in zip(axes.flat, others, titles, strict=False):
         panel.set_autoscale_on(False)
         frame = lines[name]
         colour = _colour(output, moved.loc[name])
-        panel.fill_between(base.year, base.p5, base.p95, color=GREY, alpha=0.22, linewidth=0)
-        after = frame[frame.year >= comparison.horizon[0] - 1]
-        panel.fill_between(after.year, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0)
-        panel.plot(base.year, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
-        panel.plot(after.year, after["median"], color=colour, linewidth=1.8)
-        panel.set_title("\n".join(textwrap.wrap(name, 27)), fontsize=8, pad=0, y=1.04)
+        after = frame[frame.time >= begin - 1]
+        if not comparison.once:
+            panel.fill_between(base.time, base.p5, base.p95, color=GREY, alpha=0.22, linewidth=0)
+            panel.fill_between(
+                after.time, after.p5, after.p95, color=colour, alpha=0.28, linewidth=0
+            )
+        panel.plot(base.time, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
+        panel.plot(after.time, after["median"], color=colour, linewidth=1.8)
+        panel.set_title(title, fontsize=8, pad=0, y=1.04)
         change = changes[name]
         if np.isfinite(change):
             panel.text(
                 0.98, 0.95, f"{percent(change)}", transform=panel.transAxes, ha="right", va="top",
                 color=colour, fontsize=8, fontweight="bold",
             )  # fmt: skip
+    for panel in axes[-1]:
+        panel.set_xlabel(comparison.time.axis, fontsize=7.5, labelpad=1)
     for number in range(len(others), rows * columns):
         axes.flat[number].set_visible(False)
         axes.flat[number - columns].tick_params(labelbottom=True)
+        axes.flat[number - columns].set_xlabel(comparison.time.axis, fontsize=7.5, labelpad=1)
     corner = axes.flat[0]
-    middle = comparison.horizon[0] + 5 - comparison.horizon[0] % 5
-    corner.set_xticks([y for y in range(middle - 5, comparison.horizon[1] + 1, 5) if y >= first])
+    time_axis(corner.xaxis, max(2.05, 5.9 / columns), end)
     corner.yaxis.set_major_formatter(tick)
     corner.yaxis.set_major_locator(locator(4))
     for row in range(rows):
-        axes[row, 0].set_ylabel(output.unit, fontsize=7.5)
+        axes[row, 0].set_ylabel(wrapped(output.running(comparison.time), 24, 2), fontsize=7.5)
     title = headline(comparison, output)
-    period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
+    what = f"change of {output.noun}, {output.over(comparison.period).split(',')[0]}"
+    if comparison.once:
+        solid, change = "one run with the default values", what
+    else:
+        solid, change = f"median and 5–95 % of {drawn_from(comparison)}", f"median {what}"
+    if comparison.once and comparison.source != "defaults":
+        solid = f"one draw from the {comparison.source}"
     note = (
-        f"Solid: median and 5–95 % of draws under the policy. Dashed grey: “{names[0]}”. "
-        f"Number: median change over {period}. Scenario “{scenario}”."
+        f"Solid: {solid}, under the policy. Dashed grey: “{names[0]}”. "
+        f"Number: {change}. Scenario “{scenario}”."
     )
-    margins = (0.78, 0.15, 0.42, 0.25)
-    framed(figure, title, note, (rows, columns), margins, (0.14, 0.4))
-    stem = f"fan-{slug(output.name)}"
+    partial = len(others) < rows * columns
+    gap = height + 0.07 + (0.3 if partial else 0.0)
+    framed(figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (0.14, gap))
     save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
-    alt = f"Fan charts of {output.name} by policy. Median change over {period}: {words}."
+    kind = "Lines" if comparison.once else "Fan charts"
+    alt = f"{kind} of {output.name} by policy. {spell(change)}: {words or 'none'}."
     return Picture(stem, title, alt)
 
 
@@ -232,146 +270,94 @@ def room(labels: Sequence[str], size: float = 8.5) -> float:
 
 
 @styled
-def _tornado(comparison: Comparison, output: Output, folder: Path) -> Picture:
-    scenario = comparison.scenarios[0].name
-    rows = effects(comparison, output, scenario).sort_values(
-        "diff_median", ascending=output.better == "higher", kind="stable"
-    )
-    figure = new_figure(7.6, 0.27 * len(rows) + 1.35)
+def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) -> Picture:
+    scenario, once = comparison.scenarios[0].name, comparison.once
+    rows = ordered(comparison, output, scenario)[::-1]  # the best at the top
+    labels = [wrapped(name, 44, 2) for name in rows.policy]
+    figure = new_figure(7.9, 0.27 * len(rows) + 1.35)
     axes = figure.subplots()
     y = np.arange(len(rows))
     colours = [_colour(output, row) for row in rows.itertuples()]
-    axes.barh(y, rows.diff_median, color=colours, alpha=0.75, height=0.62)
-    axes.hlines(y, rows.diff_p5, rows.diff_p95, color=DARK, linewidth=1.1)
-    for end in (rows.diff_p5, rows.diff_p95):
-        axes.plot(end, y, "|", color=DARK, markersize=6)
+    axes.barh(y, 100 * rows.change, color=colours, alpha=0.75, height=0.62)
+    if not once:
+        axes.hlines(y, 100 * rows.low, 100 * rows.high, color=DARK, linewidth=1.1)
+        for end in (rows.low, rows.high):
+            axes.plot(100 * end, y, "|", color=DARK, markersize=6)
     other = [s.name for s in comparison.scenarios[1:]]
     for name in other[:1]:
-        second = effects(comparison, output, name).set_index("policy").diff_median
+        second = effects(comparison, output, name).set_index("policy").change
         axes.plot(
-            [second[p] for p in rows.policy], y, "D", markerfacecolor="white", markersize=4,
+            [100 * second[p] for p in rows.policy], y, "D", markerfacecolor="white", markersize=4,
             markeredgecolor=DARK, markeredgewidth=0.9, linestyle="none",
         )  # fmt: skip
     axes.axvline(0, color=DARK, linewidth=0.8)
-    axes.set_yticks(y, list(rows.policy))
+    axes.set_yticks(y, labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(tick)
+    axes.xaxis.set_major_formatter(lambda value, _=None: f"{tick(value)}\u00a0%")
+    axes.xaxis.set_major_locator(locator(6))
     axes.margins(y=0.02)
-    for place, share in zip(y, rows.share_better, strict=True):
-        axes.text(1.01, place, share_text(share), transform=axes.get_yaxis_transform(), va="center",
-                  fontsize=8)  # fmt: skip
-    axes.text(
-        1.01, len(rows) - 0.35, "better in", transform=axes.get_yaxis_transform(), va="bottom",
-        fontsize=7.5, color="#444444",
+    # Beside the bars the change in the output's own unit, and how sure its direction is.
+    columns = {", ".join(filter(None, ("change", plain(output.unit)))): [
+        short(value) for value in rows.diff_median
+    ]}  # fmt: skip
+    if not once:
+        columns["better in"] = [share_text(share) for share in rows.share_better]
+    beside, right = 0.1, 0.15
+    for head, cells in columns.items():
+        head = wrapped(head, 16, 2)
+        for place, cell in zip([*y, len(rows) - 0.35], [*cells, head], strict=True):
+            axes.annotate(
+                cell, (1, place), (72 * beside, 0), xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points", va="bottom" if cell is head else "center",
+                fontsize=7.5 if cell is head else 8, color="#444444" if cell is head else "black",
+            )  # fmt: skip
+        beside += room([*cells, head], 8)
+    base = wrapped(comparison.policies[0].name, 40, 1)
+    axes.set_xlabel(
+        wrapped(f"Change of {output.noun} from “{base}”, "
+                f"{output.over(comparison.period).split(',')[0]}", 80, 3)
     )  # fmt: skip
-    how = {"sum": "summed", "mean": "averaged", "last": "at the end"}[output.reduction]
-    period = f"{comparison.horizon[0]}–{comparison.horizon[1]}"
-    axes.set_xlabel(f"Change from “{comparison.policies[0].name}”, {how}, {period} ({output.unit})")
-    title = _tornado_title(output, rows)
-    note = f"Bar: median of paired differences; line: 5–95 % of draws. Scenario “{scenario}”"
-    note += f"; diamond: median in “{other[0]}”." if other else "."
-    framed(figure, title, note, margins=(room(list(rows.policy)), 0.65, 0.3, 0.45))
-    stem = f"tornado-{slug(output.name)}"
+    title = _tornado_title(output, rows, once)
+    note = "Bar and number beside it: "
+    note += (
+        "change between two runs."
+        if once
+        else (
+            f"medians of the change within each of {drawn_from(comparison)}; line: 5–95 % of draws."
+        )
+    )
+    note += f" Scenario “{scenario}”"
+    note += f"; diamond: {'' if once else 'median '}in “{other[0]}”." if other else "."
+    below = 0.3 + 0.15 * len(axes.get_xlabel().split("\n"))
+    heads = max(head.count("\n") for head in (wrapped(h, 16, 2) for h in columns))
+    framed(figure, title, note, margins=(room(labels), beside + right, 0.3 + 0.12 * heads, below))
     save(figure, folder, stem)
     words = "; ".join(
-        f"{r.policy} {short(r.diff_median)} ({short(r.diff_p5)} to {short(r.diff_p95)}), better in "
-        f"{share_text(r.share_better)}"
-        for r in rows.itertuples()
+        f"{r.policy} {percent(r.change)}"
+        + (
+            ""
+            if once
+            else f" ({percent(r.low)} to {percent(r.high)}), better in {share_text(r.share_better)}"
+        )
+        for r in rows[::-1].itertuples()
     )
     return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
 
 
-def _tornado_title(output: Output, rows) -> str:
+def _tornado_title(output: Output, rows, once: bool) -> str:
     """How many policies do what to an output, in one line."""
     words = [verdict(row) for row in rows.itertuples()]
+    better, worse, hardly = (words.count(word) for word in ("better", "worse", "hardly"))
     counts = [
-        (words.count("better"), "improve it in at least 95 % of draws"),
-        (words.count("worse"), "worsen it in at least 95 %"),
-        (words.count("hardly"), "hardly move it"),
+        (better, f"improve{'s' * (better == 1)} it" + " in at least 95 % of draws" * (not once)),
+        (worse, f"worsen{'s' * (worse == 1)} it" + " in at least 95 %" * (not once)),
+        (hardly, f"hardly move{'s' * (hardly == 1)} it"),
     ]
     told = [f"{count} {text}" for count, text in counts if count]
     return f"{spell(output.name)}: of {len(rows)} policies, " + (
         ", ".join(told) if told else "none has a sure effect"
     )
-
-
-def history_errors(history: History) -> tuple[float, float]:
-    """Root mean square log ratio and worst factor of the median, over the years of the check."""
-    row = history.options
-    seen = history.series.between(row["from"], row["to"])
-    when = seen.time if row["reduction"] == "point" else np.floor(seen.time)
-    at = np.interp(when, history.years, history.bands[1])
-    window = row.get("window", 1)
-    return log_errors(running_mean(at, window), running_mean(seen.value, window))
-
-
-def _missed(history: History) -> tuple[int, int]:
-    """Of the values observed after the years used: how many lie outside the band, and how many."""
-    seen, low, high = history.series, history.bands[0], history.bands[2]
-    years = np.floor(seen.time)
-    later = (seen.time >= history.options["to"] + 1) & np.isin(years, history.years)
-    at = np.searchsorted(history.years, years[later])
-    values = seen.value[later]
-    return int(((values < low[at]) | (values > high[at])).sum()), int(later.sum())
-
-
-@styled
-def _history(comparison: Comparison, folder: Path) -> Picture:
-    count = len(comparison.histories)
-    columns = min(3, count)
-    rows = -(-count // columns)
-    figure = new_figure(max(3.2 * columns, 5.5), 2.35 * rows + 0.6)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    words = []
-    for panel, history in zip(axes.flat, comparison.histories, strict=False):
-        row, seen = history.options, history.series
-        low, middle, high = history.bands
-        first = min(seen.time[0] - 2, row["from"])
-        keep = history.years >= first
-        panel.fill_between(
-            history.years[keep], low[keep], high[keep], color=BLUE, alpha=0.22, linewidth=0
-        )
-        panel.plot(history.years[keep], middle[keep], color=BLUE, linewidth=1.8)
-        used = (seen.time >= row["from"]) & (seen.time < row["to"] + 1)
-        panel.plot(seen.time[used], seen.value[used], "o", color=DARK, markersize=3.6)
-        panel.plot(
-            seen.time[~used], seen.value[~used], "o", markerfacecolor="white",
-            markeredgecolor=DARK, markersize=3.6,
-        )  # fmt: skip
-        if (seen.time >= row["to"] + 1).any():
-            panel.axvline(row["to"] + 0.5, color=GREY, linewidth=0.7, linestyle=":")
-        inside = np.concatenate([high[keep], seen.value])
-        panel.set_ylim(0, inside.max() * 1.1)
-        panel.yaxis.set_major_formatter(tick)
-        panel.yaxis.set_major_locator(locator(5))
-        panel.xaxis.set_major_locator(locator(5, whole=True))
-        rms, worst = history_errors(history)
-        panel.set_title("\n".join(textwrap.wrap(history.name, 40)), fontsize=8.5, pad=12)
-        panel.text(
-            0, 1.01, f"rms log error {rms:.2f}, worst year ×{worst:.2f}",
-            transform=panel.transAxes, va="bottom", fontsize=7.5, color="#444444",
-        )  # fmt: skip
-        panel.set_ylabel(seen.unit, fontsize=7.5)
-        words.append(f"{history.name}: rms log error {rms:.2f}, worst year off by {worst:.2f}")
-    for panel in list(axes.flat)[count:]:
-        panel.set_visible(False)
-    good = sum(
-        history_errors(h)[0] <= h.options.get("rms_log_ratio", 0.35)
-        and history_errors(h)[1] <= h.options.get("factor", 2.0)
-        for h in comparison.histories
-    )
-    outside, later = np.sum([_missed(h) for h in comparison.histories], axis=0)
-    title = f"The median of draws stays within the error bounds for {good} of {count} series"
-    if later:
-        title += f"; of {later} later values, not used, {outside} lie outside the band"
-    note = (
-        "Line and band: median and 5–95 % of draws without a new policy. Filled: observed, used in "
-        "setting values. Hollow: observed, not used in setting values."
-    )
-    framed(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.25), (0.72, 0.75))
-    save(figure, folder, "history")
-    return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
 
 
 @styled
@@ -403,15 +389,17 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     axes.set_ylim(y[-1] - heights[-1], heights[0])
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_xlabel("Share of draws in which the claim holds")
+    # One draw holds once a scenario.
+    of = "scenarios" if comparison.once else "draws"
+    axes.set_xlabel(f"Share of {of} in which the claim holds")
     held = int((overall.share >= 0.5).sum())
-    title = f"{held} of {len(overall)} claims hold in at least half of the draws"
-    note = (
-        "Filled: holds in half of the draws or more; hollow: in fewer. Grey: range over the "
-        "settings of the switches between rival explanations."
-    )
+    hold = "holds" if held == 1 else "hold"
+    title = f"{held} of {len(overall)} claims {hold} in at least half of the {of}"
+    note = f"Filled: holds in half of the {of} or more; hollow: in fewer."
+    if (~table.group.isin(["all", "scenario"])).any():
+        note += " Grey: range over the settings of the switches between rival explanations."
     margins = (room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
     framed(figure, title, note, margins=margins)
     save(figure, folder, "claims")
     words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
-    return Picture("claims", title, f"Share of draws in which each claim holds. {words}")
+    return Picture("claims", title, f"Share of {of} in which each claim holds. {words}")

@@ -12,8 +12,9 @@ from .compare import Comparison
 from .files import read_text, write_text
 from .findings import ranked, spell
 from .heatmap import write_heatmaps
+from .history_plot import history_errors, history_figure
 from .outputs import Output
-from .plot import Picture, history_errors, slug, write_figures
+from .plot import Picture, write_figures
 
 _HERE = Path(__file__).parent
 _GRADES = {
@@ -30,6 +31,8 @@ def write_report(
     """Figures and report.html into `out`; `weaknesses` are the model's own, as its README has
     them. Returns the path of the report."""
     pictures = write_figures(comparison, out / "figures")
+    if comparison.histories:
+        pictures["history"] = [history_figure(comparison, out / "figures")]
     path = out / "report.html"
     write_text(path, render(comparison, out / "figures", pictures, record, weaknesses))
     return path
@@ -59,15 +62,15 @@ def render(
         alone=_alone(comparison, outputs),
         additions=[line for o in outputs[:1] for line in findings.additions(comparison, o)],
         tables={s.name: findings.verdicts(comparison, s.name) for s in comparison.scenarios},
-        legend=findings.VERDICTS,
         claims=claims.claim_results(comparison),
         untested=claims.untested(comparison),
         rivals=found,
         rival_others=rivals.others(comparison),
         switches=rivals.weights(found),
         heatmaps=write_heatmaps(found, figures),
-        fans=_paired(pictures["fan"], comparison.outputs),
-        tornados=_paired(pictures["tornado"], outputs),
+        # Figures come in the order of the outputs that they show.
+        fans=list(zip(comparison.outputs, pictures["fan"], strict=False)),
+        tornados={o.name: p for o, p in zip(outputs, pictures["tornado"], strict=False)},
         histories=[(h, history_errors(h)) for h in comparison.histories],
         picture={kind: made[0] for kind, made in pictures.items() if made},
         parameters={
@@ -83,7 +86,9 @@ def render(
         weaknesses=weaknesses,
         record=record,
         n=len(comparison.draws),
-        period=f"{comparison.horizon[0]}–{comparison.horizon[1]}",
+        period=comparison.period,
+        time=comparison.time,
+        sources=_sources(comparison),
     )
 
 
@@ -120,9 +125,26 @@ def _image(path: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _paired(pictures: Sequence[Picture], outputs: Sequence[Output]):
-    by_stem = {picture.stem.split("-", 1)[1]: picture for picture in pictures}
-    return [(o, by_stem[slug(o.name)]) for o in outputs if slug(o.name) in by_stem]
+def _sources(comparison: Comparison) -> dict[str, object]:
+    """Where the draws come from, in sentences, and what the posterior's fit had seen."""
+    sampled = [p.name for p in comparison.parameters.sampled if p.name in comparison.draws]
+    sampled = [name for name in sampled if name not in comparison.changed]
+    held = [name for name in sampled if name in comparison.fitted]
+    found: dict[str, object] = {
+        "sampled": len(sampled),
+        "held": len(held),
+        "seen": "",
+        "unseen": "",
+    }
+    what = comparison.provenance
+    if what is None:
+        return found
+    found["run"] = what.run
+    for key, rows in (("seen", what.series), ("unseen", what.held_out)):
+        found[key] = "; ".join(
+            f"{s.name}, {comparison.time.span(int(s.first), int(s.last))} ({s.count})" for s in rows
+        )
+    return found
 
 
 def _answer(comparison: Comparison, output: Output) -> dict:

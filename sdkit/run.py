@@ -19,7 +19,7 @@ import pandas as pd
 
 from . import __version__
 from .checks import Check, read_checks
-from .compare import Claim, period_years, read_claims, standard_periods, whole
+from .compare import LATEST, Claim, period_years, read_claims, standard_periods, whole
 from .compile import Program, compile_model
 from .errors import RunError
 from .experiment import (
@@ -169,9 +169,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             impossible("main", f"holds {name!r}, which is none of outputs")
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
-        raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
-    if not (0 <= years[0] <= 9999 and 0 <= years[1] <= 9999):
-        impossible("horizon", "has to lie between the years 0 and 9999")
+        raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole numbers")
+    if not all(0 <= year <= LATEST for year in years):
+        impossible("horizon", f"has to lie between 0 and {LATEST}, in the model's unit of time")
     if years[0] > years[1]:
         impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
     horizon = (years[0], years[1])
@@ -181,7 +181,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             period_years(period, horizon)
             periods.append(whole(horizon) if period == "horizon" else period)
         except ValueError:
-            impossible("periods", f"holds {period!r}, which is no year or span of the horizon")
+            impossible(
+                "periods", f"holds {period!r}, which is no whole time or span of the horizon"
+            )
     return Run(
         folder=folder,
         question=data["question"],

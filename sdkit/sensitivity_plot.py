@@ -16,12 +16,12 @@ from .plot import (
     VERMILION,
     Picture,
     amount,
+    file_stem,
     framed,
     locator,
     new_figure,
     room,
     save,
-    slug,
     styled,
     tick,
     wrapped,
@@ -115,7 +115,7 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
         "by resampling. Grey: several inputs that vary together."
     )
     framed(figure, title, note, (lines, columns), (left, 0.15, 0.45, 0.45), (left + 0.1, 0.95))
-    stem = f"ranked-{slug(method)}"
+    stem = file_stem("ranked", [*found.settled].index(method) + 1, method)
     save(figure, folder, stem)
     return Picture(stem, title, note)
 
@@ -190,7 +190,7 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7, length=0)
     bar.ax.yaxis.set_major_formatter(tick)
-    stem = f"time-{slug(output)}"
+    stem = file_stem("time", _outputs(found).index(output) + 1, output)
     save(figure, folder, stem)
     return Picture(stem, title, note)
 
@@ -244,7 +244,7 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
         f"intervals of the first two; the widest of all indices is ±{settled.width:.2f}."
     )
     framed(figure, title, note, (lines, columns), (0.45, 1.25, 0.4, 0.3), (1.35, 0.75))
-    stem = f"looks-{slug(method)}"
+    stem = file_stem("looks", [*found.settled].index(method) + 1, method)
     save(figure, folder, stem)
     return Picture(stem, title, note)
 
@@ -298,7 +298,7 @@ def _along(found: Sensitivity, quantity: Quantity, folder: Path) -> Picture | No
     )
     framed(figure, title, note, (1, len(own)), (0.65, 0.15, 0.45, 0.45 + deep), (0.15, 0))
     number = found.main.index(quantity) + 1
-    stem = f"along-{number}-{slug(quantity.output)}"
+    stem = file_stem("along", number, quantity.output)
     save(figure, folder, stem)
     return Picture(stem, title, note)
 

@@ -189,7 +189,7 @@ def test_many_policies_go_into_several_figures(tmp_path):
     pictures = heatmap.write_heatmaps([Rivals(comparison(draws, *effects), DEATHS)], tmp_path)[
         "deaths"
     ]
-    assert [p.stem for p in pictures] == ["switches-deaths", "switches-deaths-2"]
+    assert [p.stem for p in pictures] == ["switches-1-1-deaths", "switches-1-2-deaths"]
     assert "(2 of 2)" in pictures[1].title
 
 
