@@ -251,6 +251,22 @@ CODES: dict[str, Code] = {
         "Carry out the run that fits the model again (its name stands in the first line of the "
         "file), or let draws come from the priors.",
     ),
+    "P314": Code(
+        "posterior.csv does not say where it comes from, so nothing tells whether it was changed.",
+        "Carry out the fit again (sdkit run runs/NAME, with posterior = true). Where it was made "
+        "elsewhere, write '# unverified: ' and who made it, and from what, as its first line; its "
+        "results then say so.",
+    ),
+    "P315": Code(
+        "posterior.csv was changed after the fit that wrote it: its checksum is another.",
+        "Restore the file from version control, or carry out the fit that its first line names "
+        "again (sdkit run).",
+    ),
+    "P316": Code(
+        "All draws of posterior.csv are the same, so it is one point and no distribution.",
+        "Carry out the fit again (sdkit run). For a run of one point take draws from "
+        '"defaults", or --set values.',
+    ),
     # -- R: run folders, settings and data files ----------------------------------------
     "R401": Code(
         "There is no run folder at this path: it does not exist or holds no run.toml.",

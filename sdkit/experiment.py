@@ -14,6 +14,7 @@ from .errors import ParameterError, RunError, SimulationError
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
 from .parameters import Parameter, Parameters
+from .provenance import verified
 
 
 @dataclass(frozen=True)
@@ -191,11 +192,13 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
 def read_posterior(parameters: Parameters) -> pd.DataFrame:
     """The posterior.csv beside a model: one row a draw, one column a constant that it holds.
 
-    Raises R402 where there is no such file, P310 where it does not fit the model.
+    Raises R402 where there is no such file, P314 and P315 where nothing says that it is as a fit
+    wrote it, P310 where it does not fit the model, P316 where all its draws are the same.
     """
     if parameters.path is None:
         raise RunError("R402", "a model without parameters.csv has no posterior")
     path = parameters.path.parent / "posterior.csv"
+    verified(path)
     rows = read_rows(path, ())
     if not rows:
         raise RunError("R403", f"{path} holds no draw")
@@ -219,7 +222,11 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
     absent = [p.name for p in parameters.of_role("fitted") if p.name not in columns]
     if absent:
         raise ParameterError("P310", f"{path}: no column for {absent[0]!r}, which is fitted")
-    return pd.DataFrame(columns)
+    found = pd.DataFrame(columns)
+    # A chain that stays where it is repeats a row, so that some may be equal.
+    if len(found) > 1 and len(found.drop_duplicates()) == 1:
+        raise ParameterError("P316", f"{path}: all {len(found)} draws are the same")
+    return found
 
 
 def chunk_of(draws: pd.DataFrame | Draws, low: int, high: int) -> pd.DataFrame:

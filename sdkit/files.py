@@ -167,34 +167,41 @@ def tables(
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file as (line, mapping); it needs these columns and may hold more (R406)."""
+    """Rows of a CSV file as (line, mapping); it needs these columns and may hold more (R406).
+
+    Lines that begin with # before the header are comments.
+    """
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text), strict=True)
+    stream = io.StringIO(text)
+    comments = 0
+    while text.startswith("#", stream.tell()):
+        comments += bool(stream.readline())
+    reader = csv.reader(stream, strict=True)
     try:
-        if text.startswith("#"):
-            next(reader)
         header = [cell.strip() for cell in next(reader, ())]
         if not header:
             raise RunError("R403", f"{path} holds no table")
         missing = [column for column in columns if column not in header]
         if missing:
-            raise RunError("R406", f"{path}, line 1: the column {missing[0]!r} is missing")
+            raise RunError(
+                "R406", f"{path}, line {comments + 1}: the column {missing[0]!r} is missing"
+            )
         if len(set(header)) != len(header):
-            raise RunError("R406", f"{path}, line 1: a column stands twice")
+            raise RunError("R406", f"{path}, line {comments + 1}: a column stands twice")
         rows = []
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
+                where = f"{path}, line {comments + reader.line_num}"
                 raise RunError(
-                    "R406",
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, where the header has "
-                    f"{len(header)}",
+                    "R406", f"{where}: {len(cells)} cells, where the header has {len(header)}"
                 )
             row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-            rows.append((reader.line_num, row))
+            rows.append((comments + reader.line_num, row))
     except csv.Error as error:
-        raise RunError("R406", f"{path}, line {reader.line_num}: {error}") from None
+        line = comments + reader.line_num
+        raise RunError("R406", f"{path}, line {line}: {error}") from None
     return rows
 
 
@@ -241,16 +248,18 @@ def write_text(path: Path, text: str) -> None:
         raise RunError("U603", f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def write_table(
-    path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], comment: str = ""
-) -> None:
-    """A CSV file, numbers in six significant digits; a `comment` is its first line."""
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A CSV file, numbers in six significant digits."""
+    write_text(path, table_text(columns, rows))
+
+
+def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """What `write_table` writes."""
     buffer = io.StringIO()
-    buffer.write(f"# {comment}\n" if comment else "")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([digits(cell) for cell in row] for row in rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_frame(path: Path, table: Any) -> None:

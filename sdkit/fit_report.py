@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .convergence import write_inference_data
+from .convergence import EFFECTIVE, R_HAT, write_inference_data
 from .errors import RunError
-from .files import exact, write_frame, write_json, write_table, write_text
+from .files import exact, table_text, write_frame, write_json, write_text
 from .findings import percent
 from .fit_plot import write_fit_figures
 from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
 from .fit_pool import in_short as pool_in_short
 from .fit_run import Prepared
-from .fitting import Findings
+from .fitting import Findings, seen_by
 from .forecast import NAIVE
 from .identifiability import AT
 from .measurement import observe
+from .provenance import sealed
 from .report import page, weaknesses_of
 
 _KEPT = 500  # states of each chain in inference.nc
@@ -33,6 +34,7 @@ _OF_EACH = {
     "without.csv": "without",
 }
 TABLES = (*_OF_EACH, "fits.csv")
+_COARSE = 0.5  # change of the log likelihood by half the time step
 _STRONG = 0.3  # influence of a value outside the fit, in standard deviations of residuals
 
 
@@ -44,7 +46,8 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
     for name, table in tables.items():
         if len(table):
             write_frame(stage / name, table)
-    write_json(stage / "record.json", first.record)
+    facts = facts_of(every)
+    write_json(stage / "record.json", {**first.record, **facts})
     if len(every) == 1:
         _write_one(every[0], out)
         return
@@ -138,9 +141,11 @@ def write_posterior(every: Sequence[Findings], path: Path) -> None:
     held = [p.name for p in prepared.parameters.of_role("structural") if p.name in prepared.set]
     settings = [[exact(s) for s in row] for row in draws[held].to_numpy()]
     rows = [[*own, *row] for own, row in zip(settings, rows, strict=True)]
-    run = prepared.run.folder.resolve().name
-    comment = f"fitted by runs/{run} to {prepared.model.path.name} {prepared.model.hash[:16]}"
-    write_table(path, [*held, *names], rows, comment)
+    run = f"runs/{prepared.run.folder.resolve().name}"
+    model = prepared.model
+    sentence = f"fitted by {run} to {model.path.name} {model.hash[:16]}"
+    facts = {"run": run, "model": model.hash, **facts_of(every)}
+    write_text(path, sealed(sentence, facts, table_text([*held, *names], rows)))
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:
@@ -266,6 +271,33 @@ def in_short(findings: Findings) -> list[str]:
             f"the prior's spread, and say next to nothing about {len(weak)} (marked in the table). "
             "Each of those could be fixed; together they are fitted so that draws meet the series."
         )
+    lines += _doubts(findings)
+    shift, moved = findings.halved
+    signed = f"{shift:+.2f}".replace("-", "−")
+    lines.append(
+        f"Half the time step moves the log likelihood of the most probable point by {signed} "
+        f"and no simulated value by more than {moved:.2%}."
+    )
+    for row in pooled(findings.forecasts).itertuples():
+        beaten = [n for i, n in enumerate(NAIVE) if row.crps < getattr(row, f"crps_{i}")]
+        lost = [n for n in NAIVE if n not in beaten]
+        words = []
+        if beaten:
+            words.append(f"better than {', '.join(beaten)}")
+        if lost:
+            words.append(f"worse than {', '.join(lost)}")
+        lines.append(
+            f"Forecasts of {row.measurement}: {row.coverage:.0%} of {row.observations} "
+            f"observations in the 90 % band, median error {percent(row.error)}; {'; '.join(words)}."
+        )
+    return lines
+
+
+def _doubts(findings: Findings) -> list[str]:
+    """What makes a reader trust the draws less, in sentences."""
+    fit, table = findings.fit, findings.parameters
+    mine = table[table["of"] == "model"]
+    lines = []
     out = [r.parameter for r in mine.itertuples() if "pulls out" in r.remark]
     if out:
         lines.append(
@@ -296,25 +328,42 @@ def in_short(findings: Findings) -> list[str]:
             f"{tally.failed:,} of {tally.points:,} points ({tally.failed / tally.points:.2%}) "
             "could not be simulated and count as impossible; impossible.csv holds the first."
         )
-    shift, moved = findings.halved
-    signed = f"{shift:+.2f}".replace("-", "−")
-    lines.append(
-        f"Half the time step moves the log likelihood of the most probable point by {signed} "
-        f"and no simulated value by more than {moved:.2%}."
-    )
-    for row in pooled(findings.forecasts).itertuples():
-        beaten = [n for i, n in enumerate(NAIVE) if row.crps < getattr(row, f"crps_{i}")]
-        lost = [n for n in NAIVE if n not in beaten]
-        words = []
-        if beaten:
-            words.append(f"better than {', '.join(beaten)}")
-        if lost:
-            words.append(f"worse than {', '.join(lost)}")
-        lines.append(
-            f"Forecasts of {row.measurement}: {row.coverage:.0%} of {row.observations} "
-            f"observations in the 90 % band, median error {percent(row.error)}; {'; '.join(words)}."
-        )
     return lines
+
+
+def warnings_of(every: Sequence[Findings]) -> list[str]:
+    """What other runs that draw from these fits have to know of them, in sentences."""
+    found = []
+    for findings in every:
+        fit = findings.fit
+        own = []
+        if fit.r_hat.max() > R_HAT or fit.effective.min() < EFFECTIVE:
+            own.append(
+                f"The chains agree less than is usual: R-hat is {fit.r_hat.max():.3f} at most "
+                f"(usual: {R_HAT:g}), and a parameter has {fit.effective.min():,.0f} effective "
+                f"draws (usual: {EFFECTIVE:g})."
+            )
+        best = max(c.log_density for c in fit.climbs)
+        if not any(c.converged for c in fit.climbs if c.log_density > best - 0.1):
+            own.append("No search for the most probable point converged at it.")
+        own += _doubts(findings)
+        shift = findings.halved[0]
+        if not abs(shift) <= _COARSE:
+            own.append(
+                f"The time step is coarse: half of it moves the log likelihood of the most "
+                f"probable point by {shift:+.2f}.".replace("-", "−")
+            )
+        label = findings.prepared.label
+        found += [f"{label}: {line}" if label else line for line in own]
+    return found
+
+
+def facts_of(every: Sequence[Findings]) -> dict:
+    """What was fitted, to what, and what to doubt of it: for record.json and posterior.csv."""
+    run = every[0].prepared.run
+    # Truths that are found again are many fits of invented series, and nothing draws from them.
+    warnings = [] if run.recover else warnings_of(every)
+    return {"question": run.question, **seen_by(every[0].prepared), "warnings": warnings}
 
 
 def _write_inference(findings: Findings, path: Path) -> None:

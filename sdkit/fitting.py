@@ -48,17 +48,33 @@ class Findings:
 def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
     """The posterior that a run asks for. Raises R410 where no observation is left."""
     run = prepared.run
-    last = np.inf if run.until is None else run.until
-    used = [
-        prepared.measurements[name].until(run.later.get(name, last) + 1 - 1e-9)
-        for name in prepared.chosen
-    ]
+    used = [prepared.measurements[name].until(last_of(run, name)) for name in prepared.chosen]
     used = [m for m in used if len(m.series.time)]
     if not used:
         raise RunError("R410", f"{place(run.file, 'until')}: no observation is left")
     return Posterior(
         prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
     )
+
+
+def last_of(run: FitRun, name: str) -> float:
+    """The time up to which a fit uses the observations of a measurement."""
+    last = np.inf if run.until is None else run.until
+    return run.later.get(name, last) + 1 - 1e-9
+
+
+def seen_by(prepared: Prepared) -> dict:
+    """What a fit uses and what it holds out: `until`, and rows of name, first time, last time and
+    number of observations, one a measurement."""
+    run = prepared.run
+    series, held_out = [], []
+    for name, m in prepared.measurements.items():
+        time = m.series.time
+        used = time <= (last_of(run, name) if name in prepared.chosen else -np.inf)
+        for rows, own in ((series, time[used]), (held_out, time[~used])):
+            if len(own):
+                rows.append([name, float(own[0]), float(own[-1]), len(own)])
+    return {"until": run.until, "series": series, "held_out": held_out}
 
 
 def execute_fit(

@@ -30,11 +30,12 @@ from .experiment import (
     read_settings,
     sample,
 )
-from .files import checked, fingerprint, place, read_text, read_toml, typed
+from .files import checked, fingerprint, place, read_toml, typed
 from .model import Model, read_model
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
+from .provenance import posterior_provenance
 
 _REQUIRED = {
     "do": str,
@@ -283,9 +284,8 @@ def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
     hashes = {f"{model.name}/{f.relative_to(folder).as_posix()}": fingerprint(f) for f in files}
     fitted = {}
     if run.source == "posterior":
-        line = read_text(folder / "posterior.csv").split("\n")[0]
-        # Its first line names the fit and the text of the model that was fitted.
-        fitted = {"posterior": {"is": line.strip("# \r"), "of this text": model.hash[:16] in line}}
+        found = posterior_provenance(folder, model)
+        fitted = {"posterior": {"is": found.sentence, "of this text": found.of_this_text}}
     return {
         "sdkit": __version__,
         "seed": run.seed,

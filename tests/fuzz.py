@@ -48,10 +48,10 @@ RUN_FILES = ("run.toml", "policies.toml", "scenarios.toml", "outputs.toml", "cla
              "data/reported_cases_by_month.csv")  # fmt: skip
 FIT_FILES = ("fit.toml", "measurements.toml", "posterior.csv")
 POSTERIOR = (
-    b"""# fitted by runs/fit to sir.mdl 0123456789abcdef
+    b"""# unverified: eight rows for inputs to begin with
 infectivity,infectious duration,reporting fraction
 """
-    + b"0.1,0.15,0.3\n" * 8
+    + b"0.1,0.15,0.3\n0.11,0.15,0.3\n" * 4
 )
 
 # -- what is put into files -----------------------------------------------------------------

@@ -21,6 +21,7 @@ from sdkit.fitting import execute_fit, posterior_of
 from sdkit.model import read_model
 from sdkit.observations import at_observations
 from sdkit.parameters import read_parameters
+from sdkit.provenance import SeriesSeen, posterior_provenance
 from sdkit.results import carry_out
 
 RUN = """
@@ -134,8 +135,9 @@ def test_inference_data_holds_the_draws(fitted):
 
 def test_a_posterior_goes_on_into_draws(fitted):
     path = fitted / "models" / "sir" / "posterior.csv"
-    first, header, *rows = path.read_text(encoding="utf-8").splitlines()
+    first, _, seal, header, *rows = path.read_text(encoding="utf-8").splitlines()
     assert first.startswith("# fitted by runs/fit to sir.mdl ")
+    assert seal.startswith("# sha256 ")
     assert header == "infectivity,infectious duration,reporting fraction"
     assert len(rows) == 64
     parameters = read_parameters(read_model(fitted / "models" / "sir"))
@@ -194,26 +196,117 @@ def test_a_comparison_draws_from_the_posterior(fitted, root):
     assert "fitted to another text of this model" in page
 
 
+def edited(fitted, tmp_path, change):
+    """A copy of the model whose posterior.csv is another text."""
+    shutil.copytree(fitted / "models" / "sir", tmp_path / "sir")
+    path = tmp_path / "sir" / "posterior.csv"
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return tmp_path / "sir"
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         (lambda t: t.replace("infectivity", "no constant"), "P310"),
         (lambda t: t.replace("infectivity", "usual contacts"), "P310"),
-        (lambda t: "\n".join(r.split(",")[0] for r in t.splitlines()[1:]), "P310"),
-        (lambda t: "\n".join([*t.splitlines()[:2], *["1e9,0.15,0.3"] * 64]), "P310"),
-        (lambda t: "\n".join([*t.splitlines()[:2], *["x,0.15,0.3"] * 64]), "R406"),
+        (lambda t: "\n".join(r.split(",")[0] for r in t.splitlines()), "P310"),
+        (lambda t: "\n".join([*t.splitlines()[:1], *["1e9,0.15,0.3"] * 64]), "P310"),
+        (lambda t: "\n".join([*t.splitlines()[:1], *["x,0.15,0.3"] * 64]), "R406"),
+        (lambda t: "\n".join([*t.splitlines()[:1], *["0.1,0.15,0.3"] * 64]), "P316"),
         (lambda t: "", "R403"),
-        (lambda t: "#", "R403"),
-        (lambda t: "# fitted by nobody\n", "R403"),
     ],
 )
 def test_a_posterior_that_does_not_fit_the_model(change, code, fitted, tmp_path):
-    shutil.copytree(fitted / "models" / "sir", tmp_path / "sir")
-    path = tmp_path / "sir" / "posterior.csv"
-    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    def unverified(text):
+        table = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        return "# unverified: by hand\n" + change(table)
+
+    folder = edited(fitted, tmp_path, unverified)
     with pytest.raises(Error) as caught:
-        posterior_draws(read_parameters(read_model(tmp_path / "sir")), 16, 5)
+        posterior_draws(read_parameters(read_model(folder)), 16, 5)
     assert caught.value.code == code
+
+
+def swapped(text):
+    """The first two names of the header in each other's place."""
+    return text.replace("\ninfectivity,infectious duration,", "\ninfectious duration,infectivity,")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (swapped, "P315"),
+        (lambda t: t.replace("infectivity", "reporting fraction"), "P315"),
+        (lambda t: t.replace("\n0.1", "\n0.2", 1), "P315"),
+        (lambda t: t[: t.rindex("\n", 0, -1)] + "\n", "P315"),  # a row less
+        (lambda t: "\n".join([*t.splitlines(), t.splitlines()[-1]]), "P315"),  # a row more
+        (lambda t: "\n".join([*t.splitlines()[:4], *t.splitlines()[:3:-1]]), "P315"),  # backwards
+        (lambda t: t.replace("# fitted by runs/fit", "# fitted by runs/best"), "P315"),
+        (lambda t: t.replace('"until": 2020', '"until": 2024'), "P315"),
+        (lambda t: t.replace("# sha256 ", "# sha256 0"), "P314"),
+        (lambda t: "\n".join([t.splitlines()[0], *t.splitlines()[3:]]), "P314"),  # as it once was
+        (lambda t: "\n".join(t.splitlines()[3:]), "P314"),
+        (lambda t: "# unverified:  \n" + "\n".join(t.splitlines()[3:]), "P314"),
+        (lambda t: "", "R403"),
+        (lambda t: "#", "P314"),
+        (lambda t: "# fitted by nobody\n", "P314"),
+    ],
+)
+def test_a_posterior_is_as_the_fit_wrote_it(change, code, fitted, tmp_path):
+    folder = edited(fitted, tmp_path, change)
+    text = (folder / "posterior.csv").read_text(encoding="utf-8")
+    assert text != (fitted / "models" / "sir" / "posterior.csv").read_text(encoding="utf-8")
+    model = read_model(folder)
+    for read in (
+        lambda: posterior_draws(read_parameters(model), 16, 5),
+        lambda: posterior_provenance(folder, model),
+    ):
+        with pytest.raises(Error) as caught:
+            read()
+        assert caught.value.code == code
+
+
+def test_line_ends_do_not_change_a_posterior(fitted, tmp_path):
+    folder = edited(fitted, tmp_path, lambda t: "\ufeff" + t.replace("\n", "\r\n") + "\r\n")
+    draws = posterior_draws(read_parameters(read_model(folder)), 16, 5)
+    same = posterior_draws(read_parameters(read_model(fitted / "models" / "sir")), 16, 5)
+    pd.testing.assert_frame_equal(draws, same)
+
+
+def test_a_posterior_says_what_it_was_fitted_to(fitted, tmp_path):
+    model = read_model(fitted / "models" / "sir")
+    found = posterior_provenance(fitted / "models" / "sir", model)
+    assert (found.run, found.question, found.until) == (
+        "runs/fit",
+        "What do the reported cases say?",
+        2020,
+    )
+    assert found.series == (SeriesSeen("reported cases", 2010, 2020, 11),)
+    assert found.held_out == (SeriesSeen("reported cases", 2021, 2024, 4),)
+    assert found.of_this_text
+    # Imports move what was measured.
+    assert any("imported infections (" in line for line in found.warnings)
+    record = json.loads((fitted / "runs" / "fit" / "record.json").read_text(encoding="utf-8"))
+    assert record["warnings"] == list(found.warnings)
+    assert record["series"] == [["reported cases", 2010, 2020, 11]]
+    folder = edited(fitted, tmp_path, lambda t: t)
+    path = folder / "sir.mdl"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.1 ~", "0.2 ~") + " ", "utf-8")
+    assert not posterior_provenance(folder, read_model(folder)).of_this_text
+
+
+def test_a_posterior_of_others_is_taken_and_said_to_be(fitted, tmp_path):
+    def of_others(text):
+        rows = text.splitlines()[3:]
+        return "\n".join(["# unverified: Stan, by a colleague", *rows, *rows[-3:]])
+
+    folder = edited(fitted, tmp_path, of_others)
+    model = read_model(folder)
+    assert len(posterior_draws(read_parameters(model), 64, 5)) == 64
+    found = posterior_provenance(folder, model)
+    assert (found.run, found.series, found.of_this_text) == ("", (), False)
+    assert "nothing vouches for it: Stan, by a colleague" in found.warnings[0]
+    assert "3 of the 67 draws" in found.warnings[1]
 
 
 def test_a_fit_that_was_interrupted_ends_as_one_that_was_not(fitted, tmp_path):
@@ -377,7 +470,9 @@ def test_a_fit_under_each_setting_of_a_switch(fitted, tmp_path):
     draws = posterior_draws(parameters, 64, 5)
     np.testing.assert_array_equal(draws["immunity wanes"], pooled["immunity wanes"])
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("\n1,", "\n0.5,", 1), encoding="utf-8")
+    table_ = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
+    table_ = table_.replace("\n1,", "\n0.5,", 1)
+    path.write_text(f"# unverified: by hand\n{table_}", encoding="utf-8")
     with pytest.raises(Error) as caught:
         posterior_draws(parameters, 64, 5)
     assert caught.value.code == "P310"

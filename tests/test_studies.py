@@ -173,7 +173,8 @@ def test_a_mean_along_an_input():
 def posterior(project, settings=(0, 0, 0, 1)):
     """A posterior of four draws, told apart by the infectivity; a switch held or not."""
     rows = [f"{s},{0.08 + 0.01 * i:.2f},0.14,0.3" for i, s in enumerate(settings)]
-    text = "immunity wanes,infectivity,infectious duration,reporting fraction\n" + "\n".join(rows)
+    text = "# unverified: four rows of a test\n"
+    text += "immunity wanes,infectivity,infectious duration,reporting fraction\n" + "\n".join(rows)
     (project / "models" / "sir" / "posterior.csv").write_text(text + "\n", encoding="utf-8")
     return prepare(read_run(write(project, "sensitivity", SENSITIVITY.replace(
         '"rbd-fast", ', ""), source="posterior"))).parameters  # fmt: skip
