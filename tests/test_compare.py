@@ -143,7 +143,7 @@ def test_periods():
 def test_series_have_every_year_of_every_policy(result):
     table = series_table(result, [output()])
     assert len(table) == 2 * 2 * 5
-    one = row(table, scenario="b", policy="p1", year=2029)
+    one = row(table, scenario="b", policy="p1", time=2029)
     assert one["median"] == 250.0
     assert one.p95 == pytest.approx(np.quantile([100, 200, 300, 410], 0.95))
 

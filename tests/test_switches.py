@@ -56,6 +56,7 @@ def comparison(draws: pd.DataFrame, *effects):
         parameters=Parameters((S, T)),
         summary=summarise(result, [DEATHS], [whole(HORIZON)], HORIZON),
         switches=by_switch(result, [DEATHS], HORIZON, draws, switches),
+        period="2026–2029",
     )
 
 
