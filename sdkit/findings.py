@@ -307,12 +307,9 @@ def baseline_sentence(comparison: Comparison, output: Output) -> str:
         & (table.output == output.name)
     ].set_index("period")
     row = rows.loc[whole(comparison.horizon)]
-    what = {
-        "sum": f"the sum of {output.noun} over {comparison.period}",
-        "mean": f"the mean of {output.noun} over {comparison.period}",
-        "last": f"the value of {output.noun} at the end of "
-        + comparison.time.at(comparison.horizon[1]),
-    }[output.reduction]
+    how = output.over(comparison.time, comparison.horizon)
+    value = "the value" if output.reduction == "last" else f"the {output.reduction}"
+    what = f"{value} of {output.noun} {how.removeprefix(output.reduction).strip()}"
     value = output.value(short(row["median"]))
     if comparison.once:
         return f"Under “{comparison.policies[0].name}”, {what} is {value}."

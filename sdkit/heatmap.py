@@ -60,7 +60,7 @@ def _heatmaps(rivals: Rivals, folder: Path, place: int = 1) -> list[Picture]:
     policies = [name for name in ordered(comparison, output).policy if shown[name]]
     hidden = [p.name for p in comparison.policies[1:] if p.name not in policies]
     notes = [
-        f"Median change of {output.noun}, {output.over(comparison.period).split(',')[0]}, from "
+        f"Median change of {output.noun}, {output.over(comparison.time, comparison.horizon)}, from "
         f"“{comparison.policies[0].name}” in per cent, draw by draw, scenario "
         f"“{comparison.scenarios[0].name}”. Blue: better; orange: worse; white: no change. Bold: "
         "a point or more from all draws, beyond what the number of draws explains."

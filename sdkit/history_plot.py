@@ -118,4 +118,6 @@ def history_figure(comparison: Comparison, folder: Path) -> Picture:
     )
     framed(figure, title, note, (rows, columns), (0.8, 0.15, 0.5, 0.4), (0.72, 0.95))
     save(figure, folder, "history")
-    return Picture("history", title, "Model against observed series. " + "; ".join(words) + ".")
+    return Picture(
+        "history", title, "Model against observed series. " + "; ".join(words) + ".", note
+    )

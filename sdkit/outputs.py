@@ -35,19 +35,15 @@ class Output:
         """What a value over a period counts: without the "per year" of its name for a sum."""
         return without_rate(self.name) if self.reduction == "sum" else self.name
 
-    @property
-    def how(self) -> str:
-        """The reduction as an adjective or an adverb: "summed", "averaged", "at the end"."""
-        return {"sum": "summed", "mean": "averaged", "last": "at the end"}[self.reduction]
-
     def value(self, number: str) -> str:
         """A number over a period with its unit, which may be none."""
         return f"{number} {plain(self.unit)}".strip()
 
-    def over(self, period: str) -> str:
-        """ "sum over 2026–2040, deaths": how a value over a period comes about, with its unit."""
-        words = {"sum": "sum over", "mean": "mean of", "last": "at the end of"}
-        return ", ".join(filter(None, (f"{words[self.reduction]} {period}", plain(self.unit))))
+    def over(self, unit: TimeUnit, period: tuple[int, int]) -> str:
+        """ "sum over 2026–2040", "mean over days 30–60", "at the end of 2040"."""
+        if self.reduction == "last":
+            return f"at the end of {unit.at(period[1])}"
+        return f"{self.reduction} over {unit.span(*period)}"
 
     def running(self, unit: TimeUnit) -> str:
         """The unit of its course over time: an amount that is summed is one per unit of time."""

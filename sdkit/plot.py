@@ -49,6 +49,7 @@ class Picture:
     stem: str
     title: str
     alt: str
+    note: str = ""
 
 
 def styled(draw):
@@ -201,7 +202,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
     for row in range(rows):
         axes[row, 0].set_ylabel(wrapped(output.running(comparison.time), 24, 2), fontsize=7.5)
     title = headline(comparison, output)
-    what = f"change of {output.noun}, {output.over(comparison.period).split(',')[0]}"
+    what = f"change of {output.noun}, {output.over(comparison.time, comparison.horizon)}"
     if comparison.once:
         solid, change = "one run with the default values", what
     else:
@@ -214,7 +215,9 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
     )
     partial = len(others) < rows * columns
     gap = height + 0.07 + (0.3 if partial else 0.0)
-    framed(figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (0.14, gap))
+    framed(
+        figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (0.14, gap), 1.0
+    )
     save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
     kind = "Lines" if comparison.once else "Fan charts"
@@ -228,19 +231,29 @@ def locator(count: int, whole: bool = False):
     return MaxNLocator(count, integer=whole)
 
 
-def framed(figure, title: str, note: str, shape=(1, 1), margins=(0.6, 0.2, 0.3, 0.3), gaps=(0, 0)):
+def framed(
+    figure,
+    title: str,
+    note: str,
+    shape=(1, 1),
+    margins=(0.6, 0.2, 0.3, 0.3),
+    gaps=(0, 0),
+    least=0.5,
+):
     """Title at the top, a note at the foot, and panels between, with all room in inches.
 
     `shape` is (rows, columns), `margins` left, right, top and bottom of the panels without
-    the texts, `gaps` what lies between columns and rows. Automatic layouts take seconds.
+    the texts, `gaps` what lies between columns and rows, `least` the height that a panel needs.
+    Automatic layouts take seconds.
     """
     width, height = figure.get_size_inches()
     left, right, top, bottom = margins
-    lines, foot = textwrap.wrap(title, int(width * 11)), textwrap.wrap(note, int(width * 16))
+    lines = wrapped(title, int(width * 11), 5).split("\n")
+    foot = textwrap.wrap(note, int(width * 16))
     bottom += 0.12 + 0.14 * len(foot)
     top += 0.12 + 0.19 * len(lines)
     # Few rows under a long title would leave panels no room.
-    height = max(height, top + bottom + gaps[1] * (shape[0] - 1) + 0.5 * shape[0])
+    height = max(height, top + bottom + gaps[1] * (shape[0] - 1) + least * shape[0])
     figure.set_size_inches(width, height)
     figure.text(
         0.12 / width, 1 - 0.08 / height, "\n".join(lines), ha="left", va="top",
@@ -294,12 +307,12 @@ def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) ->
     axes.set_yticks(y, labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(lambda value, _=None: f"{tick(value)}\u00a0%")
-    axes.xaxis.set_major_locator(locator(6))
+    axes.xaxis.set_major_formatter(tick)
+    axes.xaxis.set_major_locator(locator(5))
     axes.margins(y=0.02)
     # Beside the bars the change in the output's own unit, and how sure its direction is.
     columns = {", ".join(filter(None, ("change", plain(output.unit)))): [
-        short(value) for value in rows.diff_median
+        short(value).replace("-", "−") for value in rows.diff_median
     ]}  # fmt: skip
     if not once:
         columns["better in"] = [share_text(share) for share in rows.share_better]
@@ -316,7 +329,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) ->
     base = wrapped(comparison.policies[0].name, 40, 1)
     axes.set_xlabel(
         wrapped(f"Change of {output.noun} from “{base}”, "
-                f"{output.over(comparison.period).split(',')[0]}", 80, 3)
+                f"{output.over(comparison.time, comparison.horizon)} (%)", 80, 3)
     )  # fmt: skip
     title = _tornado_title(output, rows, once)
     note = "Bar and number beside it: "

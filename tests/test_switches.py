@@ -17,6 +17,7 @@ from sdkit.outputs import Output
 from sdkit.parameters import Parameter, Parameters
 from sdkit.rivals import Rivals
 from sdkit.switches import by_switch, main_outputs, meaning, median_interval, settings, tracked
+from sdkit.time_units import YEAR
 
 HORIZON = (2026, 2029)
 DEATHS = Output("deaths", "d", "sum", "people", "lower", True)
@@ -56,7 +57,7 @@ def comparison(draws: pd.DataFrame, *effects):
         parameters=Parameters((S, T)),
         summary=summarise(result, [DEATHS], [whole(HORIZON)], HORIZON),
         switches=by_switch(result, [DEATHS], HORIZON, draws, switches),
-        period="2026–2029",
+        time=YEAR,
     )
 
 
