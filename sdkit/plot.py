@@ -196,7 +196,10 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
         axes.flat[number - columns].tick_params(labelbottom=True)
         axes.flat[number - columns].set_xlabel(comparison.time.axis, fontsize=7.5, labelpad=1)
     corner = axes.flat[0]
-    time_axis(corner.xaxis, max(2.05, 5.9 / columns), end)
+    # A label at the end of a panel stays clear of one at the beginning of the next.
+    apart = 0.06 + 0.08 * len(str(end))
+    wide = (figure.get_size_inches()[0] - 0.93 - apart * (columns - 1)) / columns
+    time_axis(corner.xaxis, wide, end)
     corner.yaxis.set_major_formatter(tick)
     corner.yaxis.set_major_locator(locator(4))
     for row in range(rows):
@@ -216,7 +219,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
     partial = len(others) < rows * columns
     gap = height + 0.07 + (0.3 if partial else 0.0)
     framed(
-        figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (0.14, gap), 1.0
+        figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (apart, gap), 1.0
     )
     save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))

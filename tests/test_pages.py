@@ -85,6 +85,16 @@ def once(tmp_path_factory, root):
     return execute(prepare(read_run(folder / "runs" / "sir")))
 
 
+@pytest.fixture(scope="module")
+def fitted_page(fitted, tmp_path_factory):
+    return page(fitted, tmp_path_factory.mktemp("fitted-page"))
+
+
+@pytest.fixture(scope="module")
+def once_page(once, tmp_path_factory):
+    return page(once, tmp_path_factory.mktemp("once-page"))
+
+
 def test_a_model_in_days_speaks_of_days(days, outbreak):
     _, text = days
     assert "Table: change from “nothing”, days 20–190" in text
@@ -107,8 +117,8 @@ def test_long_horizons_have_few_periods(outbreak):
     )  # fmt: skip
 
 
-def test_nothing_of_another_model_stands_on_a_page(days, fitted, once, tmp_path):
-    for text in (days[1], page(fitted, tmp_path / "a"), page(once, tmp_path / "b")):
+def test_nothing_of_another_model_stands_on_a_page(days, fitted_page, once_page):
+    for text in (days[1], fitted_page, once_page):
         own = text.replace("Effort spent on both programmes; its unit is arbitrary.", "")
         assert not re.search(
             r"death|overdose|opioid|cartel|drug|operation|debate|thesis|arbitrary|ranked by|money",
@@ -142,8 +152,8 @@ def test_a_page_from_priors_says_so(comparison, tmp_path):
     assert "Hollow: observed, outside it" in history_plot.history_figure(comparison, tmp_path).note
 
 
-def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, tmp_path):
-    text = page(fitted, tmp_path)
+def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_path):
+    text = fitted_page
     assert "Of the constants that vary, 3 come from the posterior of the fit runs/sir-fit" in text
     assert (
         "Fitted to (in brackets the number of observations) reported cases, 2010–2021 (12)" in text
@@ -168,8 +178,8 @@ def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, tmp_path):
     assert "8 draws from the posterior" in figure.note
 
 
-def test_a_page_of_one_run_speaks_of_no_draws(once, tmp_path):
-    text = page(once, tmp_path)
+def test_a_page_of_one_run_speaks_of_no_draws(once_page):
+    text = once_page
     assert "Each policy was simulated once in each scenario, with the default values" in text
     assert "The ranges and priors below played no part in it" in text
     assert "every constant has one value" in text
@@ -311,8 +321,8 @@ def test_calendars_are_refused_where_time_is_not_in_years(epidemic, reduction):
         assert len(read(path)) == 1
 
 
-def test_a_year_s_words_are_the_calendar_s(fitted, tmp_path):
-    text = page(fitted, tmp_path)
+def test_a_year_s_words_are_the_calendar_s(fitted, fitted_page):
+    text = fitted_page
     assert "the sum of infections over 2026–2040 is" in text
     assert "Infections per year sum over 2026–2040; better: lower" in text
     rows = pd.Series(fitted.series.unit.values, fitted.series.output.values)
