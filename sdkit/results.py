@@ -302,7 +302,7 @@ def default_run(
     stocks = [name for name in result if model.variables[name].kind == "stock"]
     shown = stocks or list(result)[:9]
     try:
-        picture = run_plot.stocks(result, shown, model.name, out / "stocks.png")
+        picture = run_plot.stocks(result, shown, model, out / "stocks.png")
     except OSError as error:
         raise RunError("U603", f"{out}: {error.strerror or error}") from None
     return out / "variables.csv", picture
