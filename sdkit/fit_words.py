@@ -166,7 +166,8 @@ def _doubts(findings: Findings) -> list[str]:
         lines.append(
             f"{_count(len(strong), 'uncertain value')} outside the fit would move what was "
             f"measured by {_STRONG:g} standard deviations of the residuals or more: {names}. "
-            "Drawn from their priors, they move the model off its series; it is better to fit them too."
+            "Drawn from their priors, they move the model off its series; it is better to fit them "
+            "too."
         )
     tally = fit.tally
     if tally.failed:

@@ -152,8 +152,9 @@ def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame)
     the cause were taken away and all else stayed, as quantiles over the draws.
 
     `ratio_...` are last values relative to the year's, with all causes; `change_...` that ratio
-    without the cause, relative to the one with it. With one cause fewer others may do more, so
-    that changes need not add up.
+    without the cause, relative to the one with it; `level_...` the last value itself without the
+    cause, relative to the one with it. With one cause fewer others may do more, so that changes
+    need not add up.
     """
     rows = []
     if not run.without:
@@ -161,15 +162,18 @@ def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame)
     first = posterior.changed(measurements=posterior.measurements[:1])
     m = first.measurements[0]
 
-    def change(values: Mapping[str, float]) -> np.ndarray:
+    def ends(values: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         (own,) = first.simulate_values(draws.assign(**values))
-        return own[:, -1] / own[:, since]
+        return own[:, -1] / own[:, since], own[:, -1]
 
-    usual = change({})
+    usual, level = ends({})
     for cause, values in run.without.items():
         row = {"without": cause, "measurement": m.name, "time": m.series.time[-1]}
-        for name, ratio in (("ratio", usual), ("change", change(values) / usual - 1)):
-            found = np.nanquantile(ratio, (0.05, 0.5, 0.95))
+        ratio, last = ends(values)
+        for name, own in (
+            ("ratio", usual), ("change", ratio / usual - 1), ("level", last / level - 1),
+        ):  # fmt: skip
+            found = np.nanquantile(own, (0.05, 0.5, 0.95))
             row |= {f"{name}_{q}": v for q, v in zip((5, 50, 95), found, strict=True)}
         rows.append(row)
     return pd.DataFrame(rows)

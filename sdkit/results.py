@@ -333,7 +333,7 @@ def default_run(
     try:
         with workshop(out) as stage:
             write_table(stage / "fresh" / "variables.csv", ["Time", *names], rows)
-            run_plot.stocks(result, shown, model.name, stage / "fresh" / "stocks.png")
+            run_plot.stocks(result, shown, model, stage / "fresh" / "stocks.png")
             put(stage / "fresh", out, lambda name: False, stage)
     except OSError as error:
         raise RunError("U603", f"{out}: {error.strerror or error}") from None

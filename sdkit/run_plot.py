@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
 
-from .plot import BLUE, GREY, VERMILION, locator, new_figure, styled, tick
+from .model import Model
+from .plot import BLUE, GREY, VERMILION, locator, new_figure, styled, tick, time_axis, wrapped
+from .time_units import plain, time_unit
 
 # Lines that differ without colour too.
 _LINES = ((BLUE, "-"), (VERMILION, "--"), ("#009E73", "-."), ("#CC79A7", ":"))
 
 
 @styled
-def stocks(result: xr.Dataset, names: Sequence[str], model: str, path: Path) -> Path:
+def stocks(result: xr.Dataset, names: Sequence[str], model: Model, path: Path) -> Path:
     """A panel for each of `names` over time: up to four elements of an array with their names,
     more of them as thin lines."""
+    clock, last = time_unit(model), float(result["time"][-1])
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    wide, high = 2.6 * columns + 0.4, 1.5 * rows + 0.6
+    titles = [wrapped(_label(result, name), 34, 3) for name in names]
+    lines = max(title.count("\n") + 1 for title in titles)
+    gap = 0.3 + 0.125 * lines
+    wide, high = 2.6 * columns + 0.4, (1.1 + gap) * rows + 0.65
     figure = new_figure(wide, high)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     # Fixed margins, in inches: an automatic layout of forty panels takes seconds.
     figure.subplots_adjust(
-        left=0.6 / wide, right=1 - 0.1 / wide, bottom=0.3 / high, top=1 - 0.65 / high,
-        wspace=0.36, hspace=0.52,
+        left=0.6 / wide, right=1 - 0.15 / wide, bottom=0.42 / high,
+        top=1 - (0.35 + 0.125 * lines) / high, wspace=0.36, hspace=gap / 1.1,
     )  # fmt: skip
-    for panel, name in zip(axes.flat, names, strict=False):
-        unit = result[name].attrs.get("units", "")
-        label = f"{name} ({unit})" if unit else name
-        panel.set_title("\n".join(textwrap.wrap(label, 34)), fontsize=8)
+    for panel, name, title in zip(axes.flat, names, titles, strict=False):
+        panel.set_title(title, fontsize=8)
         _draw(panel, result[name].isel(scenario=0, policy=0, draw=0))
         panel.yaxis.set_major_formatter(tick)
         panel.yaxis.set_major_locator(locator(4))
-    for panel in list(axes.flat)[len(names) :]:
-        panel.set_visible(False)
-    figure.suptitle(f"{model}: one run", fontsize=10, x=0.01, y=1 - 0.12 / high, ha="left")
+    time_axis(axes.flat[0].xaxis, 1.9, last)
+    for number in range(len(names), rows * columns):
+        axes.flat[number].set_visible(False)
+        axes.flat[number - columns].tick_params(labelbottom=True)
+        axes.flat[number - columns].set_xlabel(clock.axis, fontsize=7.5, labelpad=1)
+    for panel in axes[-1]:
+        panel.set_xlabel(clock.axis, fontsize=7.5, labelpad=1)
+    figure.suptitle(f"{model.name}: one run", fontsize=10, x=0.01, y=1 - 0.12 / high, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": "sdkit"})
     return path
+
+
+def _label(result: xr.Dataset, name: str) -> str:
+    """The name of a variable with its unit, if it has one."""
+    unit = plain(result[name].attrs.get("units", ""))
+    return f"{name} ({unit})" if unit else name
 
 
 def _draw(panel, values: xr.DataArray) -> None:

@@ -18,11 +18,13 @@ ROOT = Path(__file__).parent.parent
 PAGE, README = ROOT / "docs" / "fits.md", ROOT / "README.md"
 BEGIN, END = "<!-- from the forecasts of runs/fit-to-... -->\n", "<!-- end of forecasts -->\n"
 MAIN, ALL, KNOWN = "fit-to-2022", "fit", "fit-with-supply-known"
+# Lim et al., PNAS 2022: what the scenarios of the published model said.
+SPAN = "what was published: its scenarios spanned 543 to 842 thousand deaths over 2020 to 2032."
 HEAD = """# Fits
 
 What `sdkit run` found in the recorded fits of `models/fentanyl`; made from their tables by
-`python -m tests.fits`, so that no number stands here that is in no run. The reports
-(`runs/fit-to-2022/out/report.html` and so on, made by the run) say more.
+`python -m tests.fits`. The reports (`runs/fit-to-2022/out/report.html` and so on, made by the run)
+say more.
 """
 
 
@@ -167,12 +169,16 @@ def published_rows(folder: Path) -> list[str]:
 
 
 def published_section(folder: Path) -> list[str]:
-    names = [entry["name"] for entry in task(folder)["forecast"]["published"]]
+    names = [
+        f"{entry['name']}: {entry['source'].split(', http')[0]}"
+        for entry in task(folder)["forecast"]["published"]
+    ]
     return [
         f"## Beside a published forecast, `runs/{folder.name}`",
         "",
-        f"The published one is {', '.join(names)} (`run.toml` names its source); a single run, so that its",
-        "error is its score.",
+        f"The published one is {'; '.join(names)}",
+        "(`run.toml` has the address). It is a single run, so that its error is its score, and not the middle of",
+        SPAN,
         "",
         *table(
             *published_rows(folder),
@@ -211,6 +217,7 @@ def settings_section(folder: Path) -> list[str]:
         for row in fits.itertuples()
     ]
     left = pd.read_csv(folder / "without.csv")
+    last, since = f"{left.time[0]:g}", f"{task(folder)['since']:g}"
     causes = [
         f"| {cause} | "
         + " | ".join(
@@ -233,11 +240,38 @@ def settings_section(folder: Path) -> list[str]:
             "median error | border seizures | powder purity | homicides",
         ),
         "",
-        f"How much higher or lower {left.measurement[0]} of {left.time[0]:g} would be, relative to those of",
-        f"{task(folder)['since']:g}, if one cause were taken away and all else stayed (median, 5 to 95 % of the",
-        "draws). The range over explanations is the answer; no single split is.",
+        f"The ratio of {left.measurement[0]} of {last} to those of {since}, and by how much it would be higher or",
+        "lower if one cause were taken away and all else stayed (median, 5 to 95 % of the draws). The range over",
+        "explanations is the answer; no single split is.",
         "",
-        *table(*causes, columns="without | " + " | ".join(fits.fit)),
+        f"This is no effect on the number of deaths in {last}. A cause that began before {since}, such as the control",
+        f"of precursors or naloxone, moves the deaths of {since} as well. Without such a cause the ratio can be lower",
+        f"because {since} had more deaths.",
+        "",
+        *table(*causes, columns=f"ratio of {last} to {since} without | " + " | ".join(fits.fit)),
+        *_levels(left, last, list(fits.fit)),
+    ]
+
+
+def _levels(left: pd.DataFrame, last: str, fits: list[str]) -> list[str]:
+    """The same for the last year's number itself, where the recorded table has it."""
+    if "level_50" not in left:
+        return []
+    rows = [
+        f"| {cause} | "
+        + " | ".join(
+            f"{signed(r.level_50)} ({signed(r.level_5)} to {signed(r.level_95)})"
+            for r in own.itertuples()
+        )
+        + " |"
+        for cause, own in left.groupby("without", sort=False)
+    ]
+    head = f"{left.measurement[0]} of {last} without"
+    return [
+        "",
+        f"The number of {last} itself:",
+        "",
+        *table(*rows, columns=" | ".join([head, *fits])),
     ]
 
 
@@ -340,9 +374,9 @@ def marks_section(main: Path, known: Path, origins: list[Path]) -> list[str]:
         f"{share(told.error.abs().max())} off at most, {told.inside.sum()} of {len(told)} in the bands |",
     ]
     return [
-        "## Marks, and what was reached",
+        "## Targets and results",
         "",
-        *table(*rows, columns="what was to be reached | what was measured"),
+        *table(*rows, columns="target | result"),
         "",
         f"Seizures by month scatter: a mean of thirteen months of the series itself misses its months by {share(_scatter())}",
         "at the median. The mark leaves next to nothing for a model that has one disturbance a year.",
@@ -394,7 +428,8 @@ def scores() -> str:
         "",
         *table(*rows, columns=SCORES),
         "",
-        "Beside the forecast that the FDA's opioid model made from data to 2020:",
+        "Beside the pessimistic run of the FDA's opioid model (SOURCE), calibrated to 2020. It is not the middle of",
+        SPAN,
         "",
         *table(
             *(row for folder in published for row in published_rows(folder)),

@@ -550,10 +550,12 @@ def test_what_a_cause_adds_to_a_change(fitted, tmp_path):
     posterior = posterior_of(prepare_fit(read_fit(folder)))
     (usual,) = posterior.simulate_values(draws)
     (less,) = posterior.simulate_values(draws.assign(**{"imported infections": 100.0}))
+    level = np.quantile(less[:, -1] / usual[:, -1] - 1, 0.05)
     usual, less = (y[:, -1] / y[:, 5] for y in (usual, less))
     # The file of the posterior is rounded to a thousandth of each column's spread.
     assert row.ratio_50 == pytest.approx(np.median(usual), rel=1e-3)
     assert row.change_50 == pytest.approx(np.median(less / usual - 1), abs=1e-3)
+    assert row.level_5 == pytest.approx(level, rel=5e-3)
     folder.joinpath("run.toml").write_text(text.replace("2015", "1999"), encoding="utf-8")
     with pytest.raises(RunError) as caught:
         execute_fit(prepare_fit(read_fit(folder)))
