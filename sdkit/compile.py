@@ -31,8 +31,9 @@ class Program:
     of the vector p (shape: parameters, then the four time settings), `defaults` their
     values; arrays stand there element by element. `frozen` are constants that decide the order
     of a delay, `timing` those that decide the time settings. `streams` has the places in memory
-    where random numbers begin, `slots` the label of each place in the state vector, `lines` the
-    label of the variable that each line of the source computes.
+    where random numbers begin, `slots` the label of each place in the state vector, `delays` what
+    `settings.cautions` looks at, `lines` the label of the variable that each line of the source
+    computes.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Program:
     drivers: int
     memory: int
     buffers: int
+    delays: tuple[tuple, ...] = field(repr=False)
     lines: dict[int, str] = field(repr=False)
     initial_time: float = 0.0
     final_time: float = 0.0
@@ -104,6 +106,7 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         drivers=layout.drivers_size,
         memory=layout.memory,
         buffers=layout.buffers,
+        delays=layout.delays(),
         lines=lines,
         **layout.controls,
     )

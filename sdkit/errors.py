@@ -163,6 +163,11 @@ CODES: dict[str, Code] = {
         "that is neither on the left nor mapped to it, or a list of another length than its range.",
         "Compare the subscripts of the equation that is named with the ranges of the model.",
     ),
+    "M126": Code(
+        "An equation uses a string variable (name :IS: 'text') as a number.",
+        "Use the name where a text is wanted, as the file of GET DIRECT DATA is, or give the "
+        "variable a number.",
+    ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
         "A value became NaN or infinite during a run.",
@@ -204,6 +209,11 @@ CODES: dict[str, Code] = {
         "An experiment is not put together as it has to be.",
         "Scenarios and policies are Settings of different names, outputs names of variables, times "
         "numbers, draws a table of numbers or Draws; none of them but outputs and times is empty.",
+    ),
+    "S210": Code(
+        "PySD ran the model and gave no value of a variable, or one of other dimensions.",
+        "Use the compiled engine, or write the equation that is named without ranges that are "
+        "mapped to one another.",
     ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(

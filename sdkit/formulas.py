@@ -239,9 +239,13 @@ class Formulas:
             return s(0)
         if state.kind == "smooth":
             return s(state.order - 1)
-        if state.kind in ("delay", "delay n"):
-            time = f"({part[1]})" if state.kind == "delay" else m(1)
-            text = f"{s(-1, f'int({m(0)})')} / {time}"
+        if state.kind == "smooth n":
+            return s(-1, f"int({m(0)})")
+        if state.kind == "delay":
+            text = f"{s(state.order - 1)} / ({part[1]})"
+            return f"({text})" if level > 1 else text
+        if state.kind == "delay n":
+            text = f"{s(-1, f'int({m(0)})')} / {m(1)}"
             return f"({text})" if level > 1 else text
         if state.kind == "trend":
             return f"zidz({part[0]} - {s(0)}, ({part[1]}) * abs({s(0)}))"
@@ -278,15 +282,22 @@ class Formulas:
             return [f"{s[0]} = {part[1]}"]
         if state.kind == "smooth":
             return [f"{s[0]} = {part[2]}"] + [f"{one} = {s[0]}" for one in s[1:]]
-        if state.kind in ("delay", "delay n"):
+        if state.kind == "smooth n":
+            lines = [
+                f"{m[0]} = delay_order({state.order}.0, {part[1]}, dt)",
+                f"{s[0]} = {part[2]}",
+            ]
+            return lines + [f"{one} = {s[0]}" for one in s[1:]]
+        if state.kind == "delay":
+            lines = [f"{s[0]} = ({part[2]}) * above_zero({part[1]})"]
+            return lines + [f"{one} = {s[0]}" for one in s[1:]]
+        if state.kind == "delay n":
             lines = [
                 f"{m[0]} = delay_order({state.order}.0, {part[1]}, dt)",
                 f"{s[0]} = ({part[2]}) * ({part[1]})",
             ]
             lines += [f"{one} = {s[0]}" for one in s[1:]]
-            if state.kind == "delay n":
-                lines += [f"{one} = {part[1]}" for one in m[1:]]
-            return lines
+            return lines + [f"{one} = {part[1]}" for one in m[1:]]
         if state.kind == "trend":
             return [f"{s[0]} = ({part[0]}) / (1.0 + ({part[2]}) * ({part[1]}))"]
         if state.kind == "forecast":
@@ -321,19 +332,22 @@ class Formulas:
             return [f"{d[0]} = {part[0]}"]
         if state.kind in ("trend", "forecast"):
             return [f"{d[0]} = ({part[0]} - {s[0]}) / ({part[1]})"]
-        if state.kind == "smooth":
+        if state.kind in ("smooth", "smooth n"):
             factor = f" * {state.order}.0" if state.order > 1 else ""
+            factor = f" * {m[0]}" if state.kind == "smooth n" else factor
             stages = zip(d, [part[0], *s], s, strict=False)
             return [f"{rate} = ({a} - {b}){factor} / ({part[1]})" for rate, a, b in stages]
         if state.kind in ("delay", "delay n"):
             lines, time = [], f"({part[1]})"
+            # DELAY N alone drops stages; the text of DELAY3 in Vensim's manual has three.
+            factor = m[0] if state.kind == "delay n" else f"{state.order}.0"
             for i in range(slots):
                 # In DELAY N each stage empties at the delay time it was filled at.
                 before, own = (
                     m[j] if j > 0 and state.kind == "delay n" else time for j in (i - 1, i)
                 )
                 inflow = f"({part[0]})" if i == 0 else f"{s[i - 1]} / {before}"
-                lines.append(f"{d[i]} = ({inflow} - {s[i]} / {own}) * {m[0]}")
+                lines.append(f"{d[i]} = ({inflow} - {s[i]} / {own}) * {factor}")
             return lines
         return []
 

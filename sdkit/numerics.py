@@ -295,8 +295,14 @@ def normal_quantile(p):
     return -a / b if q < 0.0 else a / b
 
 
+def above_zero(time):
+    if time <= 0.0 or time != time:
+        raise ValueError("a delay time that is not above zero")
+    return time
+
+
 def delay_order(order, time, dt):
-    """PySD and Vensim drop stages of a delay that is shorter than order times the step."""
+    """DELAY N and SMOOTH N drop stages where they are shorter than order times the step."""
     left = float(math.floor(smaller(float(order), time * (1.0 + SMALL) / dt)))
     if left < 1.0:
         raise ValueError("a delay time shorter than TIME STEP")

@@ -65,13 +65,15 @@ class Range:
 
 @dataclass
 class Section:
-    """The model itself (`name` is empty) or one of its macros."""
+    """The model itself (`name` is empty) or one of its macros; `strings` are the lines of string
+    variables, by name."""
 
     name: str
     parameters: list[str] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
     elements: list[Element] = field(default_factory=list)
+    strings: dict[str, int] = field(default_factory=dict)
 
 
 def vensim_modules():

@@ -96,6 +96,7 @@ class Reader:
                 where = self._place(element.name, element.definitions[0])
                 self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
         self.lookups = _lookups(main)
+        self.strings = {key(name): line for name, line in main.strings.items()}
         self.files: set[str] = set()  # that its equations read
         self.hidden: dict[str, Variable] = {}
         self.outputs: dict[str, Variable] = {}  # of macros, which their calls name
@@ -233,13 +234,14 @@ class Reader:
         if reduced:
             raise ModelError(
                 "M109",
-                f"{self._place(caller.name, caller.definition)}: a macro inside SUM and its like",
+                f"{caller.place or self._place(caller.name, caller.definition)}: a macro inside "
+                "SUM and its like",
             )
         return self._instance(self.macros[node[1]], node[2], caller)
 
     def _instance(self, macro: Section, arguments: tuple, caller: _Caller) -> tuple:
         """The equations of a macro as hidden variables with the caller's loops; its result."""
-        where = self._place(caller.name, caller.definition)
+        where = caller.place or self._place(caller.name, caller.definition)
         if caller.depth > _DEEPEST_MACRO:
             raise ModelError("M110", f"{where}: macros one inside another, over {_DEEPEST_MACRO}")
         results = arguments[len(macro.parameters) :]
@@ -279,11 +281,10 @@ class Reader:
                 outside = node[1].removesuffix("$").rstrip("_")
                 if outside != node[1] or outside in CONTROLS or outside in BUILT_IN:
                     return ("name", outside)
-                raise ModelError(
-                    "M105", f"{where}: {node[1]!r} in the macro {macro.name.upper()!r}"
-                )
+                raise ModelError("M105", f"{inside} uses {node[1]!r}, which the macro does not "
+                                 f"define ({node[1]}$ would be the model's own)")  # fmt: skip
             if node[0] in ("reference", "array") or (node[0] == "lookup" and node[3]):
-                raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
+                raise ModelError("M109", f"{inside}: subscripts in a macro")
             if node[0] == "lookup":
                 return ("lookup", prefix + node[1], renamed(node[2]), (), node[4])
             return rebuilt(node, renamed)
@@ -291,17 +292,22 @@ class Reader:
         for parameter, argument in zip(macro.parameters, arguments, strict=True):
             hide(key(parameter), argument)
         lookups = _lookups(macro)
-        inner = replace(caller, axes=axes, box=whole, depth=caller.depth + 1)
         for element in macro.elements:
             definition = element.definitions[0]
+            inside = (f"{self._place(element.name, definition)} in the macro "
+                      f"{macro.name.upper()!r}")  # fmt: skip
             if definition.subscripts:
-                raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
-            raw = self._table(element, definition, where)
+                raise ModelError("M109", f"{inside}: subscripts in a macro")
+            raw = self._table(element, definition, inside)
             if raw is None:
-                raw = self._read(definition, where, lookups)
+                raw = self._read(definition, inside, lookups)
             elif raw[0] == "table array":
-                raw = Resolver(self.ranges.at(where), where, (), self.axes.get, REDUCING)(raw)
+                raw = Resolver(self.ranges.at(inside), inside, (), self.axes.get, REDUCING)(raw)
             kind = "lookup" if raw[0] == "points" else "auxiliary"
+            # A macro that this one calls is called from here.
+            inner = replace(
+                caller, axes=axes, box=whole, depth=caller.depth + 1, place=inside
+            )
             hide(key(element.name), self._written_out(renamed(raw), inner), kind)
         wanted = [key(macro.name), *(key(name) for name in macro.returns[: len(results)])]
         absent = next((name for name in wanted if name not in own), None)
@@ -329,6 +335,12 @@ class Reader:
                 if node[0] not in ("name", "item") or node[1] in BUILT_IN:
                     continue
                 where = f"{self.path.name}, line {variable.line}, {variable.name!r}"
+                if node[1] in self.strings:
+                    raise ModelError(
+                        "M126",
+                        f"{where} uses {node[1]!r} as a number; line {self.strings[node[1]]} says "
+                        "that it is a text (:IS:)",
+                    )
                 if node[1] not in known:
                     raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
                 if known[node[1]].kind == "lookup":
@@ -339,7 +351,8 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Caller:
-    """Who calls a macro: the key and the name of its variable, its definition, axes and box."""
+    """Who calls a macro: the key and the name of its variable, its definition, axes and box; and
+    the place in words, where that is inside another macro."""
 
     k: str
     name: str
@@ -347,6 +360,7 @@ class _Caller:
     axes: tuple[Axis, ...]
     box: Box
     depth: int = 0
+    place: str = ""
 
 
 def _lookups(section: Section) -> set[str]:

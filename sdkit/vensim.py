@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import ModelError
 from .expressions import CONTROLS, key
 from .literals import limits, refuse_power, right_side
-from .mend import mend_vensim
+from .mend import mend_vensim, take_strings
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
 
 # The fourth number of Vensim's settings line 15.
@@ -34,6 +34,7 @@ class Vensim:
         # A note that hands wrote where a sketch would stand.
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
+        equations, self.strings = take_strings(equations)
         self.equations = mend_vensim(equations, self.settings)
 
     def method(self) -> str:
@@ -216,6 +217,7 @@ class Vensim:
                     of[id(section)].elements.append(own)
                 if section.type == "main":
                     last = part.name
+        sections[0].strings = self.strings
         known = {key(element.name) for element in sections[0].elements}
         missing = [name for k, name in CONTROLS.items() if k not in known]
         if missing:
