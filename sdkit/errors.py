@@ -33,6 +33,18 @@ class ModelError(Error):
     """The text of a model cannot be read or compiled."""
 
 
+def raise_all(faults: Sequence[ModelError]) -> None:
+    """Raise the first of some faults of a model, which tells the others too; nothing for none."""
+    if not faults:
+        return
+    first, *others = faults
+    if not others:
+        raise first from None
+    told = "; ".join(f"{error.code}: {error.message}" for error in others[:9])
+    left = f"; and {len(others) - 9} more" if len(others) > 9 else ""
+    raise type(first)(first.code, f"{first.message}; also {told}{left}") from None
+
+
 class ParameterError(Error):
     """parameters.csv, or a value given to a parameter, is wrong."""
 

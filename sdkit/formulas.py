@@ -192,12 +192,19 @@ class Formulas:
 
     def _truth(self, node: tuple, start: bool) -> str:
         kind = node[0]
-        if kind == "compare" and node[1] in ("=", "<>"):
-            # What is missing is NaN, which equals nothing: :NA: asks for it.
-            for one, other in (node[2:], node[:1:-1]):
+        if kind == "compare":
+            # What is missing is NaN, which no comparison holds for; Vensim's :NA: is a number
+            # below all others (-2^109), so that x > :NA: asks whether x is there.
+            turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+            for one, other, how in (
+                (node[3], node[2], node[1]),
+                (node[2], node[3], turned.get(node[1], node[1])),
+            ):
                 if one[0] == "number" and one[1] != one[1]:
+                    if how in ("<", ">="):
+                        return "1.0 < 0.0" if how == "<" else "0.0 < 1.0"
                     text = self._text(other, start, 1)
-                    return f"{text} {'!=' if node[1] == '=' else '=='} {text}"
+                    return f"{text} {'!=' if how in ('=', '<=') else '=='} {text}"
         if kind == "compare":
             operator = {"=": "==", "<>": "!="}.get(node[1], node[1])
             return f"{self._text(node[2], start, 1)} {operator} {self._text(node[3], start, 1)}"

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, raise_all
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
 from .subscripts import Resolver, index_of, left_of, positions
+from .syntax import parted
 from .tables import read_table
 from .translate import Definition, Element, Section
 
@@ -108,7 +109,13 @@ class Reader:
             )
 
     def variables(self) -> dict[str, Variable]:
-        found = {e.name: self._variable(k, e) for k, e in self.elements.items()}
+        found, faults = {}, []
+        for k, element in self.elements.items():
+            try:
+                found[element.name] = self._variable(k, element)
+            except ModelError as error:
+                faults.append(error)
+        raise_all(faults)
         for k, variable in self.outputs.items():
             name = k.replace("_", " ")
             found[name] = replace(variable, name=name)
@@ -209,14 +216,30 @@ class Reader:
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
             if row is None and name not in self.macros and name != "elmcount":
-                raise ModelError("M109", f"{where}: the function {name.upper()!r}")
+                two = parted(name, self.elements)
+                if two:
+                    raise ModelError(
+                        "M104", f"{where}: an operator is missing between {two[0]!r} and {two[1]!r}"
+                    )
+                words = name.upper().replace("_", " ")
+                raise ModelError("M109", f"{where}: the function {words!r}")
             if row is not None and len(arguments) != row.arguments + row.noisy:
+                given = len(arguments) - row.noisy
+                hint = self._comma(arguments) if given < row.arguments else ""
                 raise ModelError(
                     "M114",
-                    f"{where}: {row.name} takes {row.arguments} argument(s), "
-                    f"not {len(arguments) - row.noisy}",
+                    f"{where}: {row.name} takes {row.arguments} argument(s), not {given}{hint}",
                 )
         return raw
+
+    def _comma(self, arguments: Sequence[tuple]) -> str:
+        """Where a comma may be missing: between two names that are read as one."""
+        for node in (n for argument in arguments for n in walk(argument)):
+            if node[0] == "name" and node[1] not in self.elements:
+                two = parted(node[1], {*self.elements, *BUILT_IN})
+                if two:
+                    return f"; a comma is missing between {two[0]!r} and {two[1]!r}"
+        return "; is a comma missing?"
 
     def _place(self, name: str, definition: Definition) -> str:
         return f"{self.path.name}, line {definition.line}, {name!r}"
@@ -330,23 +353,30 @@ class Reader:
     def _check_names(self, variables: dict[str, Variable]) -> None:
         """Refuse names that nothing defines, and tables used as numbers (M105)."""
         known = {key(name): variable for name, variable in variables.items()} | self.hidden
+        faults: dict[str, ModelError] = {}
         for variable in (*variables.values(), *self.hidden.values()):
             for node in walk(variable.expression):
                 if node[0] not in ("name", "item") or node[1] in BUILT_IN:
                     continue
                 where = f"{self.path.name}, line {variable.line}, {variable.name!r}"
+                code, text = "M105", ""
                 if node[1] in self.strings:
-                    raise ModelError(
-                        "M126",
+                    code, text = "M126", (
                         f"{where} uses {node[1]!r} as a number; line {self.strings[node[1]]} says "
-                        "that it is a text (:IS:)",
-                    )
-                if node[1] not in known:
-                    raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
-                if known[node[1]].kind == "lookup":
-                    raise ModelError(
-                        "M105", f"{where} uses the table {node[1]!r} without an argument"
-                    )
+                        "that it is a text (:IS:)"
+                    )  # fmt: skip
+                elif node[1] not in known:
+                    two = parted(node[1], {*known, *BUILT_IN})
+                    hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}" if two else ""
+                    code = "M104" if two else code
+                    if node[1] in FUNCTIONS and not two:
+                        hint = f"; the function {FUNCTIONS[node[1]].name} takes parentheses"
+                    text = f"{where} uses {node[1]!r}, which is not defined{hint}"
+                elif known[node[1]].kind == "lookup":
+                    text = f"{where} uses the table {node[1]!r} without an argument"
+                if text:
+                    faults.setdefault(text, ModelError(code, text))
+        raise_all(list(faults.values()))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ModelError
+from .errors import ModelError, raise_all
 from .expressions import CONTROLS, key
-from .literals import limits, refuse_power, right_side
+from .literals import limits, points_of, refuse_power, right_side, tables_of
 from .mend import mend_vensim, take_strings
+from .syntax import problems, table_problem
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
 
 # The fourth number of Vensim's settings line 15.
@@ -56,28 +57,30 @@ class Vensim:
         method = _METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
         return method or f"integration type {numbers[3][:40]!r}"
 
-    def _clean(self) -> tuple[str, list[int], list[int]]:
-        """The text as PySD cleans it, and from cleaned offsets to lines of the file."""
-        pieces, starts, lines = [], [], []
+    def _clean(self) -> tuple[str, list[int], list[int], list[int]]:
+        """The text as PySD cleans it, and from cleaned offsets to lines and columns of the file."""
+        pieces, starts, lines, columns = [], [], [], []
         position = offset = 0
         line = 1
         for gap in re.finditer(r"(?:\\\n\t|\s)+", self.equations):
             piece = self.equations[position : gap.start()]
             starts.append(offset)
             lines.append(line)
+            columns.append(position - self.equations.rfind("\n", 0, position))
             pieces += [piece, " "]
             offset += len(piece) + 1
             line += gap[0].count("\n")
             position = gap.end()
         starts.append(offset)
         lines.append(line)
+        columns.append(position - self.equations.rfind("\n", 0, position))
         pieces.append(self.equations[position:])
-        return "".join(pieces), starts, lines
+        return "".join(pieces), starts, lines, columns
 
     def abstract(self):
         """PySD's file object with its sections and components parsed, and their lines."""
         vensim_file, vensim_section = vensim_modules()
-        cleaned, starts, lines = self._clean()
+        cleaned, starts, lines, columns = self._clean()
         path = self.path
 
         class File(vensim_file.VensimFile):
@@ -87,6 +90,10 @@ class Vensim:
 
         def line_at(offset: int) -> int:
             return lines[max(bisect.bisect_right(starts, offset) - 1, 0)]
+
+        def column_at(offset: int) -> int:
+            i = max(bisect.bisect_right(starts, offset) - 1, 0)
+            return columns[i] + offset - starts[i]
 
         class Visitor(vensim_section.SectionElementsVisitor):
             """PySD's visitor, which also keeps where each entry begins and the text ends."""
@@ -145,24 +152,70 @@ class Vensim:
                 raise ModelError(
                     "M108", f"{path.name} ends inside the equation that begins {rest[:40]!r}"
                 )
-            parsed = []
+            parsed, faults = [], []
             for element, place in zip(visitor.entries, visitor.places, strict=True):
                 line = line_at(base + place)
                 label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
-                refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
-                part = quietly(path, f"{label!r}", line, element.parse)
-                if hasattr(part, "parse"):
-                    quietly(path, f"{part.name!r}", line, part.parse)
-                parsed.append((part, line))
+                try:
+                    refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
+                    part = quietly(path, f"{label!r}", line, element.parse)
+                except ModelError as error:
+                    faults.append(error)
+                    continue
+                parsed.append((part, line, base + place))
+            plain = {
+                key(part.name) for part, *_ in parsed
+                if type(part).__name__ == "Component" and "LOOKUPS" not in part.expression.upper()
+            }  # fmt: skip
+            for (part, line, place), element in zip(
+                parsed, visitor.entries if not faults else (), strict=not faults
+            ):
+                if not hasattr(part, "parse"):
+                    continue
+                try:
+                    self._parse(part, line, element.equation, plain, place, line_at, column_at)
+                except ModelError as error:
+                    faults.append(error)
+            raise_all(faults)
             kinds = {"SubscriptRange": [], "Constraint": [], "TestInput": []}
             components = []
-            for (part, line), element in zip(parsed, visitor.entries, strict=True):
+            for (part, line, _), element in zip(parsed, visitor.entries, strict=True):
                 kinds.get(type(part).__name__, components).append(part)
                 placed.append((section, part, line, element.equation))
             section.subscripts = kinds["SubscriptRange"]
             section.components = components
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
         return file, placed
+
+    def _parse(self, part, line: int, equation: str, plain, place: int, line_at, column_at) -> None:
+        """Let PySD parse the right side of an equation; raise in words what is wrong with it."""
+        kind, text = type(part).__name__, getattr(part, "expression", "") or ""
+        found, error = None, None
+        try:
+            quietly(self.path, f"{part.name!r}", line, part.parse)
+        except ModelError as caught:
+            error = caught
+        if kind in ("Component", "UnchangeableConstant") or (kind == "Data" and text):
+            found = next((p for p in problems(text, plain) if error or p.certain), None)
+        if found and (error is None or error.code != "M110"):
+            at = place + equation.rindex(text) + found.at
+            where = f"{self.path.name}, line {line_at(at)}, column {column_at(at)}, {part.name!r}"
+            raise ModelError(found.code, f"{where}: {found.words}")
+        told = table_problem(text) if error and kind == "Lookup" else ""
+        if told:
+            raise ModelError("M112", f"{self.path.name}, line {line}, {part.name!r}: {told}")
+        if error:
+            raise error
+        self._in_order(part)
+
+    @staticmethod
+    def _in_order(part) -> None:
+        """Give the tables of an equation the order of their points in the text; PySD sorts them,
+        points of one x in any order."""
+        for node, text in tables_of(part.ast, getattr(part, "expression", "") or ""):
+            x, y = points_of(text)
+            if sorted(x) == sorted(node.x):
+                node.x, node.y = x, y
 
     def _split(self, cleaned: str) -> Iterator[tuple[int, tuple]]:
         """Where each of PySD's sections begins, and what it is made of: the model, with blanks for
