@@ -58,7 +58,7 @@ def mend_vensim(text: str, settings: str = "") -> str:
         for mark, written in _MARKS:
             equation = mark.sub(lambda m, w=written: w + " " * (len(m[0]) - len(w)), equation)
         # A line that goes on is joined by PySD where a tab follows; Vensim takes any blanks.
-        equation = re.sub(r"\\[ \t]*\n", " \n", equation)
+        equation = re.sub(r"\\[ \t]*\n(?=[ \t])", " \n", equation)
         equation = re.sub(r"\bWITH_LOOKUP\b", "WITH LOOKUP", equation, flags=re.I)
         equation = _WORDS.sub(lambda m: m[0] if m[0][0] == '"' else m[0].upper(), equation)
         head, body = _headers(equation)

@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,9 @@ from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment
-from .expressions import CONTROLS, key, label_key, walk
+from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
+from .frames import arrays_of, whole
 from .layout import AXES
 from .measures import measure_unit
 from .model import Model, reader_of
@@ -214,7 +214,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
     found = {name: np.array(row) for name, row in zip(program.outputs, out, strict=True)}
     _warn_missing(program, found)
     own = {v.name: v for v in map(program.model.owners.get, program.outputs)}
-    arrays = {name: _whole(variable, found) for name, variable in own.items()}
+    arrays = {name: whole(variable, found) for name, variable in own.items()}
     return _dataset(program.model, arrays, times, rk4, dt)
 
 
@@ -222,16 +222,6 @@ def _first_numbers(program: Program, seed: int) -> list[list[float]]:
     """Where the streams of a single run begin: those of draw 0."""
     return beginnings(seed, np.zeros(1), len(program.streams))[0].tolist()
 
-
-def _whole(variable: Variable, found: Mapping[str, np.ndarray]) -> np.ndarray:
-    """An array from its elements by label, whose own dimensions come first; NaN where none is."""
-    if not variable.axes:
-        return found[variable.name]
-    one = next(found[label] for label in variable.labels if label in found)
-    rows = [found.get(label, np.full(one.shape, np.nan)) for label in variable.labels]
-    return np.stack(rows, axis=-1).reshape(
-        *one.shape, *(len(elements) for _, elements in variable.axes)
-    )
 
 
 def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
@@ -316,83 +306,10 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         )
     file, _ = reader_of(model.path, model.text).abstract()
     frame = run_with_pysd(model.path, file, given, times, model.data, seed)
-    frame = _to_the_end(model, frame)
-    columns = {_spelt(name): frame[name] for name in frame}
-    arrays, absent = {}, []
-    owners = {key(n): v for n, v in model.variables.items()}
-    for variable in (v for v in model.variables.values() if v.kind != "lookup"):
-        rows = {n: columns.get(_spelt(n)) for n in variable.labels}
-        if any(row is None for row in rows.values()):
-            rows = _diagonal(variable, columns, owners) or rows
-        if any(rows[n] is None for n in variable.defined):
-            absent.append(variable.name)
-            continue
-        rows = {n: np.asarray(row, dtype=float) for n, row in rows.items() if row is not None}
-        arrays[variable.name] = _whole(variable, rows)
-    if absent:
-        shown = ", ".join(map(repr, absent[:5]))
-        raise SimulationError(
-            "S210",
-            f"{model.name}: PySD gives no value of {shown}, or one of other dimensions than the "
-            "model's",
-        )
+    arrays, times_saved = arrays_of(model, frame)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
-    return _dataset(model, arrays, np.asarray(frame.index, dtype=float), False, dt)
+    return _dataset(model, arrays, times_saved, False, dt)
 
-
-def _to_the_end(model: Model, frame):
-    """PySD's table without times behind FINAL TIME, where that is no whole number of steps."""
-    times = np.asarray(frame.index, dtype=float)
-    ends = [frame[n].iloc[-1] for n in frame if key(n) == "final_time"]
-    steps = [frame[n].iloc[-1] for n in frame if key(n) == "time_step"]
-    if not ends or not steps or abs(times[-1] - ends[0]) <= 1e-6 * steps[0]:
-        return frame
-    inside = times <= ends[0] + 1e-6 * steps[0]
-    warnings.warn(
-        f"{model.name}: FINAL TIME ({ends[0]:g}) is at none of the times that are saved; the last "
-        f"of them is {times[inside][-1]:g}",
-        stacklevel=4,
-    )
-    return frame[inside]
-
-
-def _diagonal(
-    variable: Variable, columns: Mapping[str, object], owners: Mapping[str, Variable]
-) -> dict[str, object] | None:
-    """The elements of an array to which PySD gives one more dimension, that of a range on the
-    right side which is mapped to one on the left: of each element the value at the one that it is
-    mapped to. None where that is not plain."""
-    if not variable.axes or variable.expression[0] != "parts":
-        return None
-    found: dict[str, object] = {}
-    for _, box, expression in variable.expression[1:]:
-        turns = {
-            f"i{n}": tuple(names[p] for p in at)
-            for n, ((_, names), at) in enumerate(zip(variable.axes, box, strict=True), 1)
-        }
-        read = {  # by loop, the elements that its turns read of another array
-            (i[1], tuple(owners[node[1]].axes[n][1][p] for p in i[2]))
-            for node in walk(expression) if node[0] == "item" and node[1] in owners
-            for n, i in enumerate(node[2]) if i[0] != "at" and i[1] in turns
-        }  # fmt: skip
-        mapped = [(loop, names) for loop, names in read if names != turns[loop]]
-        if len(mapped) != 1:
-            return None
-        loop, names = mapped[0]
-        for place in product(*box):
-            own = variable.element(place).name
-            at = int(loop[1:]) - 1
-            other = names[box[at].index(place[at])]
-            column = columns.get(_spelt(f"{own[:-1]},{other}]"))
-            if column is None:
-                return None
-            found[own] = column
-    return found
-
-
-def _spelt(label: str) -> str:
-    """A label without quotes, which PySD keeps."""
-    return label_key(label.replace('"', ""))
 
 
 # -- ensembles ---------------------------------------------------------------------------
@@ -456,7 +373,7 @@ def _by_name(ensemble: Ensemble, arrays: dict, values: np.ndarray) -> dict[str, 
         else:
             variable = ensemble.program.model.find(name)
             own = {n: values[columns[n]] for n in variable.defined}
-            found[name] = _whole(variable, own)
+            found[name] = whole(variable, own)
     return found
 
 

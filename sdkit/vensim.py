@@ -122,6 +122,7 @@ class Vensim:
 
         file, placed = File(), []
         file.sections = []
+        named = {key(name) for name in re.findall(r":MACRO:([^()]*)\(", cleaned)}
         for base, parts in self._split(cleaned):
             section = vensim_section.Section(*parts)
             file.sections.append(section)
@@ -166,7 +167,7 @@ class Vensim:
             plain = {
                 key(part.name) for part, *_ in parsed
                 if type(part).__name__ == "Component" and "LOOKUPS" not in part.expression.upper()
-            }  # fmt: skip
+            } - named  # fmt: skip
             for (part, line, place), element in zip(
                 parsed, visitor.entries if not faults else (), strict=not faults
             ):
