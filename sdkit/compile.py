@@ -10,15 +10,18 @@ the text of `runtime.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .errors import ModelError
+from .errors import Error, ModelError, raise_all
 from .expressions import key
+from .functions import LEFT_TO_PYSD
 from .layout import Layout
-from .model import Model
+from .model import Model, reader_of
 from .settings import time_settings
 from .source import write_source
+from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
 
@@ -86,6 +89,7 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         outputs = (outputs,)
     if model.method not in METHODS:
         raise ModelError("M115", f"{model.path.name}: {model.method}")
+    _refuse(model)
     try:
         layout = Layout(model, outputs)
         source, lines, defaults = write_source(layout)
@@ -110,3 +114,29 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         lines=lines,
         **layout.controls,
     )
+
+
+def _refuse(model: Model) -> None:
+    """Raise what stands in the way of compiling a model; M109 says where PySD runs it instead."""
+    everything = (*model.variables.values(), *model.hidden.values())
+    refused = dict.fromkeys(v.expression[1:] for v in everything if v.expression[0] == "refused")
+    if not refused:
+        return
+    hint = ""
+    functions = [re.search(r"the function '([^']+)'$", text) for _, text in refused]
+    if all(found and found[1] in LEFT_TO_PYSD for found in functions) and _runs_in_pysd(model):
+        method = "" if model.method == "euler" else ', method="euler"'
+        hint = f'; simulate(model, engine="pysd"{method}) runs this file'
+    raise_all([ModelError(*why) for why in refused], hint)
+
+
+def _runs_in_pysd(model: Model) -> bool:
+    """Whether PySD gets through the first step of a model."""
+    try:
+        controls, _ = time_settings(model)
+        file, _ = reader_of(model.path, model.text).abstract()
+        times = {"final_time": controls["initial_time"] + controls["saveper"]}
+        run_with_pysd(model.path, file, {}, times, model.data)
+    except Error:
+        return False
+    return True

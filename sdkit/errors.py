@@ -33,16 +33,15 @@ class ModelError(Error):
     """The text of a model cannot be read or compiled."""
 
 
-def raise_all(faults: Sequence[ModelError]) -> None:
+def raise_all(faults: Sequence[ModelError], hint: str = "") -> None:
     """Raise the first of some faults of a model, which tells the others too; nothing for none."""
     if not faults:
         return
     first, *others = faults
-    if not others:
-        raise first from None
     told = "; ".join(f"{error.code}: {error.message}" for error in others[:9])
     left = f"; and {len(others) - 9} more" if len(others) > 9 else ""
-    raise type(first)(first.code, f"{first.message}; also {told}{left}") from None
+    also = f"; also {told}{left}" if others else ""
+    raise type(first)(first.code, f"{first.message}{also}{hint}") from None
 
 
 class ParameterError(Error):
@@ -122,8 +121,8 @@ CODES: dict[str, Code] = {
     ),
     "M109": Code(
         "The model uses a construct that this version does not compile.",
-        "Rewrite the equation without the construct. Where only a function is missing, "
-        'simulate(model, engine="pysd") runs the file through PySD.',
+        "Rewrite the equation without the construct; docs/language.md lists what is compiled. "
+        "Where PySD runs the file, the message says so.",
     ),
     "M110": Code(
         "An equation or a file is nested too deeply to be read.",
@@ -154,7 +153,7 @@ CODES: dict[str, Code] = {
     ),
     "M116": Code(
         "PySD could not run the model.",
-        "Read the message; the compiled engine may still run the file.",
+        "Use the compiled engine, which refuses by name what it does not compile.",
     ),
     "M117": Code(
         "The XMILE file is not well-formed XML, or holds no model.",
@@ -162,7 +161,7 @@ CODES: dict[str, Code] = {
     ),
     "M118": Code(
         "pysimlin could not run the model.",
-        "Read the message; the compiled engine and PySD may still run the file.",
+        "Use the compiled engine, which refuses by name what it does not compile.",
     ),
     "M119": Code(
         "A table, a series or a number that stands in a file beside the model cannot be read.",

@@ -54,9 +54,6 @@ class Layout:
         self.model = model
         self.by_key: dict[str, Variable] = {key(n): v for n, v in model.variables.items()}
         self.by_key |= model.hidden
-        for variable in self.by_key.values():
-            if variable.expression[0] == "refused":
-                raise ModelError(*variable.expression[1:])
         self.outputs = self._wanted(outputs)
         self.parameters = (*model.constants, *CONTROLS.values())
         self.controls, self.timing = time_settings(model)

@@ -105,6 +105,20 @@ def time_settings(
     return found, folded.used
 
 
+def refuse_times(model: Model) -> None:
+    """Refuse time settings that make no run (M113), where numbers decide them: PySD would go on
+    with them, perhaps for ever. Others are left to it."""
+    folded, found = Folded(model), {}
+    for k, name in CONTROLS.items():
+        try:
+            found[k] = folded(("name", k), name)
+        except ModelError:
+            return
+    wrong = _broken(found)
+    if wrong:
+        raise ModelError("M113", f"{model.path.name}: {wrong}")
+
+
 def _broken(found: Mapping[str, float]) -> str:
     """The first rule that time settings break, in words; "" where they make a run."""
     for k, value in found.items():

@@ -27,7 +27,7 @@ from .layout import AXES
 from .measures import measure_unit
 from .model import Model, reader_of
 from .noise import beginnings
-from .settings import cautions, time_settings
+from .settings import cautions, refuse_times, time_settings
 from .store import Store, open_store
 from .translate import run_with_pysd
 from .variables import Variable
@@ -304,6 +304,8 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         given[variable.name] = xr.DataArray(
             numbers, {n: list(e) for n, e in variable.axes}, [n for n, _ in variable.axes]
         )
+    if not times:
+        refuse_times(model)
     file, _ = reader_of(model.path, model.text).abstract()
     frame = run_with_pysd(model.path, file, given, times, model.data, seed)
     arrays, times_saved = arrays_of(model, frame)
