@@ -234,9 +234,8 @@ def _call(*names: str) -> Callable[[Model, tuple], bool]:
 # docs/design.md, "Where PySD is not followed", says which reading is Vensim's.
 CAUSES = (
     Cause((PYSD,), "", "PySD cuts what enters a SMOOTH that starts at a whole number to whole "
-          "numbers in the first step", lambda model, node: node[:2] in (("state", "smooth"),
-                                                                               ("state", "smooth n"))
-          and _whole(model, node[2][2])),
+          "numbers in the first step", lambda model, node: node[0] == "state"
+          and node[1] in ("smooth", "smooth n") and _whole(model, node[2][2])),
     Cause((PYSD,), "", "PySD nests a :AND: b :OR: c to the right", lambda _, node:
           node[0] == "or" and node[1][0] == "and"),
     Cause((PYSD,), "", "PySD interpolates every graphical function inside a variable",

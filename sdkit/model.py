@@ -159,8 +159,8 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     given = given or tuple(p for p in beside if p.is_file())
     raw = _bytes(path)
     reader = code_of(
-        "expressions", "functions", "literals", "mend", "model", "ranges", "subscripts", "syntax", "tables",
-        "translate", "variables", "vensim", "xmile",
+        "expressions", "functions", "literals", "mend", "model", "ranges", "subscripts", "syntax",
+        "tables", "translate", "variables", "vensim", "xmile",
     )  # fmt: skip
     versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.

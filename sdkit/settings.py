@@ -211,7 +211,8 @@ def _short(label: str, kind: str, order: int, time: float, step: float, rk4: boo
         kept = math.floor(steps * (1.0 + numerics.SMALL))
         if 1 <= kept < order:
             return (f"{label}: a delay of order {order} over {time:g} keeps {kept} stage(s), one "
-                    f"for each step ({step:g}), as in Vensim; a smaller TIME STEP keeps all")  # fmt: skip
+                    f"for each step ({step:g}), as in Vensim; "
+                    "a smaller TIME STEP keeps all")  # fmt: skip
     elif steps * (1.0 + numerics.SMALL) < order * _SHORTEST["rk4" if rk4 else "euler"]:
         return (f"{label}: a delay of order {order} over {time:g} is shorter than {order} step(s) "
                 f"({step:g}): it overshoots, as in Vensim; choose a smaller TIME STEP")  # fmt: skip

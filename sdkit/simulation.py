@@ -223,7 +223,6 @@ def _first_numbers(program: Program, seed: int) -> list[list[float]]:
     return beginnings(seed, np.zeros(1), len(program.streams))[0].tolist()
 
 
-
 def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
     """The values of a single run over time (shape: times), by label: arrays element by element."""
     found = {}
@@ -311,7 +310,6 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
     arrays, times_saved = arrays_of(model, frame)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
     return _dataset(model, arrays, times_saved, False, dt)
-
 
 
 # -- ensembles ---------------------------------------------------------------------------

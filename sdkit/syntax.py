@@ -93,7 +93,9 @@ def problems(text: str, variables: Collection[str] = ()) -> Iterator[Problem]:
             yield Problem(found.start(), "M104", f"{what} is missing between {last!r} and "
                           f"{shown!r}", True)  # fmt: skip
         if kind == "text" and stack[-1].function is None:
-            yield Problem(found.start(), "M104", f"the text {shown} stands where a number is wanted")
+            yield Problem(
+                found.start(), "M104", f"the text {shown} stands where a number is wanted"
+            )
         if shown == "(":
             stack.append(_Open(found.start()))
             before, name = None, ""

@@ -21,7 +21,6 @@ from typing import Any
 from .errors import Error, ModelError, SimulationError
 from .literals import literal
 
-
 _UNREAD = "the equation cannot be read; compare it with docs/language.md"
 
 
@@ -249,9 +248,9 @@ def run_with_pysd(
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
         except Exception as error:  # PySD raises anything; the user gets one sentence
             names = {python: label for label, python in columns.items()}
-            frames = traceback.extract_tb(error.__traceback__)
-            at = [names[f.name] for f in frames if f.name in names]
-            at = at or [names[n] for n in re.findall(r"\b_(?:\w+?)_(\w+)$", str(error)) if n in names]
+            told = [f.name for f in traceback.extract_tb(error.__traceback__)]
+            told += re.findall(r"\b_[a-z]+_(\w+)$", str(error))  # a state, as in _integ_x
+            at = [names[python] for python in told if python in names]
             where = f" at {at[-1]!r}" if at else ""
             raise ModelError(
                 "M116", f"{path.name}: PySD stopped {stage}{where}{_plainly(error)}"

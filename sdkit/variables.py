@@ -328,9 +328,7 @@ class Reader:
                 raw = Resolver(self.ranges.at(inside), inside, (), self.axes.get, REDUCING)(raw)
             kind = "lookup" if raw[0] == "points" else "auxiliary"
             # A macro that this one calls is called from here.
-            inner = replace(
-                caller, axes=axes, box=whole, depth=caller.depth + 1, place=inside
-            )
+            inner = replace(caller, axes=axes, box=whole, depth=caller.depth + 1, place=inside)
             hide(key(element.name), self._written_out(renamed(raw), inner), kind)
         wanted = [key(macro.name), *(key(name) for name in macro.returns[: len(results)])]
         absent = next((name for name in wanted if name not in own), None)
@@ -367,9 +365,11 @@ class Reader:
                     )  # fmt: skip
                 elif node[1] not in known:
                     two = parted(node[1], {*known, *BUILT_IN})
-                    hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}" if two else ""
-                    code = "M104" if two else code
-                    if node[1] in FUNCTIONS and not two:
+                    hint = ""
+                    if two:
+                        code = "M104"
+                        hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}"
+                    elif node[1] in FUNCTIONS:
                         hint = f"; the function {FUNCTIONS[node[1]].name} takes parentheses"
                     text = f"{where} uses {node[1]!r}, which is not defined{hint}"
                 elif known[node[1]].kind == "lookup":

@@ -74,7 +74,7 @@ def test_a_table_of_all_x_and_then_all_y(tmp_path):
         np.interp(range(5), [0, 1, 4], [10, 20, -5])
     )
     assert small.variables["x"].line == 4
-    with pytest.raises(ModelError, match="M112.*3 numbers; a table is"):
+    with pytest.raises(ModelError, match=r"M112.*3 numbers; a table is"):
         write(tmp_path, "old tab(0,1,4) ~ ~ |\nx = old tab(Time) ~~|")
 
 

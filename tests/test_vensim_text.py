@@ -219,9 +219,10 @@ def test_what_is_wrong_is_said_in_words(tmp_path, equation):
 
 
 def test_a_place_in_a_later_line_is_told_there(tmp_path):
-    with pytest.raises(ModelError, match=r"lines.mdl, line 5, column 9, 'y': an operator is missing"):
-        path = tmp_path / "lines.mdl"
-        path.write_text(text("a = 3").replace("a = 3 ~ Dmnl ~ |", "a = 3 ~~|\ny = 1 +\n\n  2 + 3 a ~~|"))
+    path = tmp_path / "lines.mdl"
+    later = "a = 3 ~~|\ny = 1 +\n\n  2 + 3 a ~~|"
+    path.write_text(text("a = 3").replace("a = 3 ~ Dmnl ~ |", later))
+    with pytest.raises(ModelError, match=r"line 5, column 9, 'y': an operator is missing"):
         read_model(path)
 
 
@@ -233,9 +234,9 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path):
     with pytest.raises(ModelError) as caught:
         model(tmp_path, "b = one\nc = two\nd = SQRT(b, c)")
     assert "SQRT takes 1" in caught.value.message  # arguments are looked at before names
-    with pytest.raises(ModelError, match="'one'.*'two'"):
+    with pytest.raises(ModelError, match=r"'one'.*'two'"):
         model(tmp_path, "b = one\nc = two")
-    with pytest.raises(ModelError, match="GAMMA LN.*'c': the function 'NPV'"):
+    with pytest.raises(ModelError, match=r"GAMMA LN.*'c': the function 'NPV'"):
         compile_model(model(tmp_path, "b = GAMMA LN(1)\nc = NPV(1, 2, 3, 4)"))
 
 
@@ -261,7 +262,7 @@ def test_each_rule_of_the_time_settings_has_its_own_words(tmp_path, controls, wo
 
 
 def test_saveper_of_a_file_between_steps():
-    with pytest.raises(ModelError, match="SAVEPER = 1 is no multiple of TIME STEP = 0.3"):
+    with pytest.raises(ModelError, match=r"SAVEPER = 1 is no multiple of TIME STEP = 0.3"):
         simulate(case("saveper_between_steps"))
 
 
@@ -298,7 +299,7 @@ def test_pysd_gives_an_array_that_is_mapped_to_another():
 def test_pysd_is_offered_where_it_runs_the_file_and_only_there(tmp_path):
     ranges = "dim: a, b, c ~ ~ |\nz[dim] = 3, 1, 2\n"
     runs = model(tmp_path, f"{ranges}x[dim] = VECTOR SORT ORDER(z[dim], 1)")
-    with pytest.raises(ModelError, match='engine="pysd".* runs this file') as caught:
+    with pytest.raises(ModelError, match=r'engine="pysd".* runs this file') as caught:
         compile_model(runs)
     assert simulate(runs, engine="pysd")["x"].to_numpy()[0].ravel().tolist() == [1, 2, 0]
     assert "'VECTOR SORT ORDER'" in caught.value.message
@@ -316,3 +317,58 @@ def test_what_pysd_stops_at_is_a_sentence(tmp_path):
     assert caught.value.code == "M116"
     for raw in ("Error:", "Exception", "Traceback", "object has no attribute"):
         assert raw not in caught.value.message
+
+
+# -- the compiler ------------------------------------------------------------------------------
+
+ALWAYS_FAILS = [
+    "LN(0)*2", "LN(-1)", "LOG(-1, 2)", "LOG(2, 1)", "SQRT(-1)", "ARCSIN(2)", "ARCCOS(-2)",
+    "1/0", "0/0", "XIDZ(LN(0), 0, 1)", "XIDZ(1, 0, SQRT(-1))", "ZIDZ(1, LN(0))", "POWER(0, -1)",
+    "(0 - 2)^0.5", "MODULO(5, 0)", "MODULO(LN(0), 2)", "QUANTUM(LN(0), 1)", "INTEGER(LN(0))",
+    "INTEGER(1/0)", "EXP(1000)", "10^400", "SINH(1000)", "MIN(LN(0), 1)", "MAX(1, SQRT(-1))",
+    "ABS(LN(0))", "STEP(LN(0), 1)", "PULSE(LN(0), 1)", "PULSE TRAIN(1, 1, LN(0), 3)",
+    "RAMP(1, LN(0), 2)", "tab(LN(0))", "LOOKUP EXTRAPOLATE(tab, SQRT(-1))", "SMOOTH(LN(0), 2)",
+    "DELAY1(1, 0)", "DELAY1(1, -1)", "DELAY N(1, 0, 1, 2)", "SMOOTH N(1, 0, 1, 2)",
+    "DELAY FIXED(LN(0), 1, 1)", "TREND(1, 0, 1)", "SUM(arr[dim!]/0)", "PROD(LN(arr[dim!]*0))",
+    "LN(LN(1))", "LN(0)^2", ":NOT: LN(0)", "SAMPLE IF TRUE(Time < 0, LN(0), 1)",
+]  # fmt: skip
+
+
+def test_a_call_that_always_fails_compiles_and_fails_where_python_does(tmp_path):
+    """In a branch that never runs it changes nothing; where it runs, the lane fails. One model for
+    all, since each program that is compiled costs a second."""
+    head = "dim: a, b ~ ~ |\narr[dim] = 1, 2\ntab((0,0),(1,1))\nq = 1\n"
+    stateful = ("SMOOTH", "DELAY", "TREND", "SAMPLE")  # these are computed wherever they stand
+    quiet = [c for c in ALWAYS_FAILS if not c.startswith(stateful)]
+    lines = [f"y{i} = IF THEN ELSE(q > 5, {c}, {i})" for i, c in enumerate(quiet)]
+    lines += [f"z{i} = IF THEN ELSE(Time < 0, {c}, {i})" for i, c in enumerate(quiet)]
+    names = [line.split(" ")[0] for line in lines]
+    program = compile_model(model(tmp_path, head + "\n".join(lines), step=1, end=2), names)
+    found = simulate(program, experiment(names, [0, 2], draws={"q": [1.0, 2.0]}))
+    for name in names:
+        assert (found[name].to_numpy() == int(name[1:])).all(), name
+
+
+@pytest.mark.parametrize("call", ["LN(0)*2", "1/0", "MODULO(5, 0)", "SMOOTH N(1, 0, 1, 2)"])
+def test_a_call_that_always_fails_stops_both(tmp_path, call):
+    program = compile_model(model(tmp_path, f"q = 1\ny = {call} + q", step=1, end=2), ["y"])
+    for asked in (None, experiment(["y"], [0], draws={"q": [1.0, 2.0]})):
+        with pytest.raises(SimulationError):
+            simulate(program, asked)
+
+
+def test_machine_code_is_freed_with_its_last_use(tmp_path, monkeypatch):
+    import gc
+    from collections import deque
+
+    from sdkit import kernel
+
+    gc.collect()
+    before = set(kernel._kernels)
+    monkeypatch.setattr(kernel, "_latest", deque(maxlen=1))
+    for i in range(4):
+        program = compile_model(model(tmp_path, f"q = 1\ny = q + {i}", step=1, end=1), ["y"])
+        found = simulate(program, experiment(["y"], [0], draws={"q": [1.0]}))
+        assert found.y.item() == 1 + i
+    gc.collect()
+    assert len(set(kernel._kernels) - before) == 1
