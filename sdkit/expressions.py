@@ -136,6 +136,9 @@ class Translator:
 
     def _CallStructure(self, node):
         name = key(node.function.reference)
+        if any(isinstance(argument, str) for argument in node.arguments):  # GET VDF CONSTANTS
+            words = name.upper().replace("_", " ")
+            self.refuse(f"the function {words!r}")
         arguments = tuple(self(argument) for argument in node.arguments)
         if name in self.lookups:
             if len(arguments) != 1:

@@ -120,6 +120,13 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
             raise ModelError("M111", f"{where}: {inside.removeprefix('M111: ')}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
+        counted = re.match(r"KeyError: (\d+)\b", str(error))
+        if counted:  # PySD keeps functions of XMILE by the number of their arguments
+            raise ModelError(
+                "M114", f"{where}: a function takes another number of arguments than {counted[1]}"
+            ) from None
+        if re.match(r"IndexError: (list|tuple) index", str(error)):
+            raise ModelError("M114", f"{where}: a function with too few arguments") from None
         raise ModelError("M104", f"{where}: {_UNREAD}") from None
     except parsimonious.exceptions.ParseError as error:
         near = error.text[error.pos :].strip()[:40] or error.text.strip()[-40:]

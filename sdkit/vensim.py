@@ -161,6 +161,13 @@ class Vensim:
                     refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
                     part = quietly(path, f"{label!r}", line, element.parse)
                 except ModelError as error:
+                    rows = re.search(r":.*(\([^()]*\w\s*-\s*\w[^()]*\))", element.equation)
+                    if rows and error.code == "M104":
+                        error = ModelError(
+                            "M104",
+                            f"{path.name}, line {line}, {label!r}: the numeric range {rows[1]} has "
+                            "to rise, with one name in front of both numbers, as in (a1-a9)",
+                        )
                     faults.append(error)
                     continue
                 parsed.append((part, line, base + place))
