@@ -11,6 +11,7 @@ import pandas as pd
 
 from .errors import SimulationError
 from .expressions import key, label_key, walk
+from .layout import AXES
 from .model import Model
 from .variables import Variable
 
@@ -33,7 +34,14 @@ def arrays_of(model: Model, frame: pd.DataFrame) -> tuple[dict[str, np.ndarray],
     columns = {_spelt(name): frame[name] for name in frame}
     arrays, absent = {}, []
     owners = {key(n): v for n, v in model.variables.items()}
-    for variable in (v for v in model.variables.values() if v.kind != "lookup"):
+    hidden = [name for name in model.variables if name in AXES]
+    if hidden:
+        warnings.warn(
+            f"left out, since results have axes of that name: {', '.join(hidden)}", stacklevel=4
+        )
+    for variable in model.variables.values():
+        if variable.kind == "lookup" or variable.name in hidden:
+            continue
         rows = {n: columns.get(_spelt(n)) for n in variable.labels}
         if any(row is None for row in rows.values()):
             rows = _diagonal(variable, columns, owners) or rows

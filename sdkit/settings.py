@@ -172,7 +172,7 @@ def cautions(
     elif last - saved > 1e-6 * step:
         found.append(f"SAVEPER ({saveper:g}) does not divide the run from {initial:g} to "
                      f"{final:g}: the last time that is saved is {saved:g}")  # fmt: skip
-    folded = Folded(model, values, (initial, step))
+    folded = Folded(model, values, (initial, step)) if delays else None
     for label, kind, order, expression, loops in delays:
         for turn in islice(product(*(range(n) for _, n in loops)), 1000):
             places = dict(zip((name for name, _ in loops), turn, strict=True))

@@ -304,6 +304,12 @@ class Reader:
                 outside = node[1].removesuffix("$").rstrip("_")
                 if outside != node[1] or outside in CONTROLS or outside in BUILT_IN:
                     return ("name", outside)
+                two = parted(node[1], own)
+                if two:
+                    raise ModelError(
+                        "M104",
+                        f"{inside}: an operator is missing between {two[0]!r} and {two[1]!r}",
+                    )
                 raise ModelError("M105", f"{inside} uses {node[1]!r}, which the macro does not "
                                  f"define ({node[1]}$ would be the model's own)")  # fmt: skip
             if node[0] in ("reference", "array") or (node[0] == "lookup" and node[3]):

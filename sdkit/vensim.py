@@ -18,6 +18,8 @@ from .translate import Definition, Element, Range, Section, external, quietly, v
 # The fourth number of Vensim's settings line 15.
 _METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
 _HEADER = re.compile(r":MACRO:([^()]*)\(([^()]*)\)")
+# A comparison behind :NOT: without parentheses.
+_NOT = re.compile(r":NOT:[^():,]*?(?:<>|<=|>=|[=<>])[^():,]*", re.I)
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
 
@@ -158,6 +160,10 @@ class Vensim:
                 line = line_at(base + place)
                 label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
                 try:
+                    if not element.equation.strip():
+                        raise ModelError(
+                            "M104", f"{path.name}, line {line}: no equation in front of a '~'"
+                        )
                     refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
                     part = quietly(path, f"{label!r}", line, element.parse)
                 except ModelError as error:
@@ -214,6 +220,14 @@ class Vensim:
             raise ModelError("M112", f"{self.path.name}, line {line}, {part.name!r}: {told}")
         if error:
             raise error
+        unclear = _NOT.search(text)
+        if unclear:
+            warnings.warn(
+                f"{self.path.name}, line {line}, {part.name!r}: {unclear[0].strip()!r} is read as "
+                ":NOT: (a > b); write the parentheses, since Vensim's list of operators has :NOT: "
+                "before comparisons",
+                stacklevel=2,
+            )
         self._in_order(part)
 
     @staticmethod

@@ -282,6 +282,15 @@ def test_saves_that_miss_final_time_are_told(tmp_path):
         simulate(model(tmp_path, "y = Time", step=1, saveper=3))
 
 
+def test_a_not_before_a_comparison_is_told(tmp_path):
+    with pytest.warns(UserWarning, match=r"line 2, 'y': ':NOT: Time > 3' is read as :NOT: \(a > b"):
+        small = model(tmp_path, "y = IF THEN ELSE(:NOT: Time > 3, 1, 0)", step=1)
+    assert simulate(small).y.to_numpy().ravel().tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(tmp_path, "y = IF THEN ELSE(:NOT: (Time > 3) :AND: Time > 1, 1, 0)")
+
+
 # -- macros and PySD -----------------------------------------------------------------------
 
 
@@ -294,6 +303,18 @@ def test_a_fault_inside_a_macro_names_its_own_line():
 def test_pysd_gives_an_array_that_is_mapped_to_another():
     found = simulate(case("pysd_mapped"), engine="pysd")["y"].to_numpy()
     assert found[[0, 10], 0, 0, 0].tolist() == [[10, 20, 30]] * 2
+
+
+def test_pysd_gives_all_variables_or_says_which_it_does_not(tmp_path, monkeypatch):
+    from sdkit import simulation
+
+    small = model(tmp_path, "draw = 3\ny = draw + Time\nz = 1", step=1, end=1)
+    with pytest.warns(UserWarning, match="left out, since results have axes of that name: draw"):
+        assert simulate(small, engine="pysd").y.to_numpy().ravel().tolist() == [3, 4]
+    own = simulation.run_with_pysd
+    monkeypatch.setattr(simulation, "run_with_pysd", lambda *given: own(*given).drop(columns="z"))
+    with pytest.raises(SimulationError, match=r"S210: small: PySD gives no value of 'z'"):
+        simulate(small, engine="pysd")
 
 
 def test_pysd_is_offered_where_it_runs_the_file_and_only_there(tmp_path):
