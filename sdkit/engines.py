@@ -229,8 +229,8 @@ def _call(*names: str) -> Callable[[Model, tuple], bool]:
 # docs/design.md, "Where PySD is not followed", says which reading is Vensim's.
 CAUSES = (
     Cause((PYSD,), "", "PySD cuts what enters a SMOOTH that starts at a whole number to whole "
-          "numbers in the first step", lambda model, node: node[:2] == ("state", "smooth")
-          and _whole(model, node[2][2])),
+          "numbers in the first step", lambda model, node: node[0] == "state"
+          and node[1] in ("smooth", "smooth n") and _whole(model, node[2][2])),
     Cause((PYSD,), "", "PySD nests a :AND: b :OR: c to the right", lambda _, node:
           node[0] == "or" and node[1][0] == "and"),
     Cause((PYSD,), "", "PySD interpolates every graphical function inside a variable",
@@ -243,6 +243,12 @@ CAUSES = (
     Cause((PYSD,), "", "PySD takes stages from a delay in all elements of an array where one is "
           "short", lambda model, node: node[0] == "parts" and any(
               n[:2] in (("state", "delay"), ("state", "delay n")) for n in walk(node))),
+    Cause((PYSD,), "", "PySD drops stages of a DELAY3 that is shorter than three steps; Vensim's "
+          "manual gives it three", lambda _, node: node[:2] == ("state", "delay")),
+    Cause((PYSD,), "", "PySD's SMOOTH N keeps stages that Vensim's manual drops where the time is "
+          "short", lambda _, node: node[:2] == ("state", "smooth n")),
+    Cause((PYSD,), "", "PySD's MODULO and QUANTUM leave a number alone where the divisor is below "
+          "1e-6", _call("modulo", "quantum")),
     Cause((SIMLIN,), "rk4", "pysimlin evaluates STEP, RAMP and PULSE inside an RK4 step; they hold "
           "over it here, as Vensim's manual has it",
           _call(*(name for name, row in FUNCTIONS.items() if row.held))),

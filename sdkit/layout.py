@@ -21,6 +21,7 @@ from .subscripts import index_of, loops_of, positions, split
 from .variables import Variable
 
 AXES = ("time", "scenario", "policy", "draw")
+_DELAYS = ("delay", "delay n", "delay fixed", "smooth", "smooth n", "trend", "forecast")
 
 
 def _keeps_state(node: tuple) -> bool:
@@ -54,9 +55,6 @@ class Layout:
         self.model = model
         self.by_key: dict[str, Variable] = {key(n): v for n, v in model.variables.items()}
         self.by_key |= model.hidden
-        for variable in self.by_key.values():
-            if variable.expression[0] == "refused":
-                raise ModelError(*variable.expression[1:])
         self.outputs = self._wanted(outputs)
         self.parameters = (*model.constants, *CONTROLS.values())
         self.controls, self.timing = time_settings(model)
@@ -242,7 +240,7 @@ class Layout:
         if node in self._streams:
             return self._streams[node]
         state = State(node[1], lifted[2], loops)
-        if node[1] in ("delay", "delay n", "smooth"):
+        if node[1] in ("delay", "delay n", "smooth", "smooth n"):
             order = self._fold(node[2][3], f"{self.where(variable)}: the order of the delay")
             if not 1 <= order <= 1000 or order != int(order):
                 raise ModelError("M109", f"{self.where(variable)}: a delay of order {order:g}")
@@ -406,6 +404,17 @@ class Layout:
         wanted = {k: None for k in self.expressions if k not in changing and k not in known}
         order = self.order([("name", k) for k in wanted], False, known)
         return [n[1] for n in order if n[1] in wanted]
+
+    def delays(self) -> tuple[tuple, ...]:
+        """Of each delay and smooth the variable, the kind, the order, its time and its loops."""
+        return tuple(
+            (
+                self.by_key[self.variable_of(self.owner(("slot", i)))].name,
+                state.kind, state.order, state.parts[1], state.loops,
+            )
+            for i, state in enumerate(self.states)
+            if state.kind in _DELAYS
+        )  # fmt: skip
 
     def owner(self, slot: tuple) -> str:
         """Key of the variable in whose equation a state stands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .errors import ModelError
@@ -30,6 +31,43 @@ def literal(text: str) -> Any:
         ) from None
 
 
+def tables_of(node, text: str) -> Iterator[tuple[Any, str]]:
+    """Of PySD's expression the tables, each with the text of its points."""
+    if type(node).__name__ == "LookupsStructure":
+        yield node, text
+        return
+    inline = [text[found.end() :] for found in re.finditer(r"\bWITH\s+LOOKUP\s*\(", text, re.I)]
+    if not inline:
+        return
+    found, waiting = [], [node]
+    while waiting:  # in the order of the text: an argument stands in front of its table
+        part = waiting.pop()
+        if type(part).__name__ == "InlineLookupsStructure":
+            found.append(part)
+        inside = part if isinstance(part, list | tuple) else vars(part).values() if (
+            type(part).__module__.endswith("abstract_expressions")) else ()  # fmt: skip
+        waiting += reversed(list(inside))
+    for part, begun in zip(found, inline, strict=False):
+        depth, comma = 1, None
+        for mark in re.finditer(r'"(?:[^"\\]|\\.)*"|[()\[\],]', begun):
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark[0], 0)
+            if mark[0] == "," and depth == 1:
+                comma = mark.end()
+            if depth == 0:
+                yield part.lookups, begun[comma : mark.start()]
+                break
+
+
+def points_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The x and the y of a table's text, in its order."""
+    pair = rf"\(\s*([+-]?\s*{_NUMBER})\s*,\s*([+-]?\s*{_NUMBER})\s*\)"
+    found = re.findall(pair, re.sub(r"\[[^\]]*\]", "", text))
+    return (
+        tuple(float("".join(x.split())) for x, _ in found),
+        tuple(float("".join(y.split())) for _, y in found),
+    )
+
+
 def refuse_power(text: str, where: str) -> None:
     """Refuse (-2)^2: PySD drops the parentheses and makes -(2^2) of it."""
     if re.search(rf"\(\s*-\s*{_NUMBER}\s*\)\s*\^", text):
@@ -43,10 +81,10 @@ def limits(found: tuple | None) -> tuple[float | None, float | None]:
 
 
 def check_bounds(units: str) -> None:
-    """Refuse (ValueError) bounds after a unit that are neither numbers nor question marks."""
+    """Refuse (ValueError) bounds after a unit that are neither numbers nor signs of no bound."""
     if units.endswith("]"):
         for part in units[:-1].rpartition("[")[2].split(","):
-            if part.strip() != "?":
+            if part.strip().lstrip("+-").lower() not in ("?", "inf", "nan"):
                 decimal(part)
 
 

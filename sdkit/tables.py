@@ -73,8 +73,9 @@ def _tables(found, mode: str, where: str) -> tuple[tuple, ...]:
         raise ModelError("M119", f"{where}: a number is too large")
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]
-    if len(set(x.tolist())) < len(x):
-        raise ModelError("M112", f"{where}: an x stands twice in its table")
+    twice = x[1:][np.diff(x) == 0]
+    if len(twice):
+        raise ModelError("M112", f"{where}: x = {twice[0]:g} stands twice in its table")
     tables = []
     for number, column in enumerate(y.T):
         if np.isnan(column).all():
