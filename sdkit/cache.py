@@ -12,6 +12,7 @@ import platform
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import metadata
@@ -26,6 +27,7 @@ _IMPORT = re.compile(r"^\s*from \.+([\w.]*) import (\([^)]*\)|.*)", re.M)
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
 ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model|files)")
+PART = re.compile(rf"{ENTRY.pattern}\.[0-9]+\.part")
 
 
 def cache_folder() -> Path | None:
@@ -113,6 +115,9 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
         entries.sort(key=lambda entry: entry.stat().st_mtime_ns)
         for entry in entries[:-KEPT]:
             entry.unlink()
+        for left in folder.iterdir():  # by a process that was killed while it wrote
+            if PART.fullmatch(left.name) and time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
     except OSError:  # a full or read-only disk, or another process that tidies up too
         with contextlib.suppress(OSError):
             part.unlink()

@@ -236,11 +236,12 @@ def _assignment(text: str) -> tuple[str, float]:
 
     name, equals, value = text.rpartition("=")
     try:
-        if not equals or not name.strip():
-            raise ValueError
-        return name.strip(), decimal(value)
+        if equals and name.strip():
+            return name.strip(), decimal(value)
+        said = 'is not of the form "name = value"'
     except ValueError:
-        raise UsageError("U601", f'--set {text!r} is not of the form "name = value"') from None
+        said = f"needs a number such as 0.5, and {value.strip()!r} is none"
+    raise UsageError("U601", f"--set {text!r} {said}")
 
 
 def _is_run_folder(path: Path) -> bool:

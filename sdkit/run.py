@@ -284,7 +284,8 @@ def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
     fitted = {}
     if run.source == "posterior":
         found = posterior_provenance(folder, model)
-        fitted = {"posterior": {"is": found.sentence, "of this text": found.of_this_text}}
+        known = found.of_this_text if found.run else None
+        fitted = {"posterior": {"is": found.sentence, "of this text": known}}
     return {
         "sdkit": __version__,
         "code": code_of(),

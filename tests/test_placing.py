@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sdkit import files, placing, results
+from sdkit import cache, files, placing, results
 from sdkit.errors import RunError
+from sdkit.new import new_model
 from sdkit.placing import STAGE, locked, put, workshop
 
 # What changes files, as audit hooks name it; `open` where it is to write.
@@ -333,3 +334,43 @@ def test_a_living_process_keeps_its_workshop(tmp_path):
     place_fresh(place)
     assert not theirs.exists()
     assert tree(place) == FRESH
+
+
+def test_an_entry_of_the_cache_is_whole_or_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("SDKIT_CACHE", str(tmp_path / "cache"))
+    name = f"{'0' * 32}.o"
+
+    def entry():
+        def never():
+            raise AssertionError("made again")
+
+        try:
+            return cache.cached(name, never)
+        except AssertionError:
+            return None
+
+    for _ in deaths(
+        lambda: cache.cached(name, lambda: b"made"), lambda: again(tmp_path / "cache", {})
+    ):
+        assert entry() in (None, b"made")
+    assert entry() == b"made"
+    # What the dead left goes, once it cannot be another's that writes; a stranger's stays.
+    left, mine = tmp_path / "cache" / f"{name}.7.part", tmp_path / "cache" / "x.part"
+    for path in (left, mine):
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    cache.cached(f"{'1' * 32}.o", lambda: b"made")
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_a_new_model_is_whole_or_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models = tmp_path / "models"
+    whole = None
+    for _ in deaths(lambda: new_model("disease"), lambda: again(models / "disease", {})):
+        found = tree(models / "disease")
+        whole = whole or found
+        assert found in ({}, whole)
+    assert {"disease.mdl", "parameters.csv", "data/series.csv"} & whole.keys()
+    assert [p.name for p in models.iterdir() if p.name.startswith(".")] == []
