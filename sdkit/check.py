@@ -15,7 +15,9 @@ import numpy as np
 
 from .checks import Check, read_checks
 from .errors import DependencyError, RunError, SimulationError
+from .files import place
 from .model import read_model
+from .names import meant
 from .observations import Series, at_observations, log_errors, read_series, running_mean, same_unit
 from .outputs import read_outputs
 from .parameters import read_parameters
@@ -148,7 +150,9 @@ def _direction(check: Check, runs: Runs):
 def _series(check: Check, runs: Runs) -> Series:
     row = check.options
     if row["series"] not in runs.data:
-        raise RunError("R411", f"check {check.name!r}: no series {row['series']!r} in data")
+        where = f"{place(runs.model.path.parent / 'checks.toml', check.name)}, check {check.name!r}"
+        near = meant(row["series"], runs.data)
+        raise RunError("R411", f"{where}: no series {row['series']!r} in data{near}")
     if "scale" not in row:  # which may bring another unit
         unit = runs.model.find(row["variable"]).unit
         same_unit(runs.data[row["series"]], unit, f"check {check.name!r}")

@@ -14,6 +14,7 @@ from .errors import ParameterError, RunError
 from .experiment import read_settings
 from .files import checked, place, read_toml, tables, typed
 from .model import Model
+from .names import meant
 from .observations import REDUCTIONS
 from .parameters import Parameters
 
@@ -103,15 +104,16 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
     data = read_toml(path)
     for word in data:
         if word not in ("check", "setting"):
-            known = "[[setting]], [[check]]"
-            raise RunError("R407", f"{place(path, word)}: unknown key {word!r}; known: {known}")
+            near = meant(word, ("setting", "check"))
+            raise RunError("R407", f"{place(path, word)}: unknown key {word!r}{near}")
     settings = _settings(path, data, parameters)
     checks: dict[str, Check] = {}
     for number, table in enumerate(typed(path, "check", data.get("check", []), list), 1):
         where = f"[[check]] number {number}"
         kind = table.get("kind") if isinstance(table, dict) else None
         if not isinstance(kind, str) or kind not in KINDS:
-            raise RunError("C701", f"{path}, {where}: kind {kind!r}; known: {', '.join(KINDS)}")
+            at = f"{place(path, kind)}, {where}" if isinstance(kind, str) else f"{path}, {where}"
+            raise RunError("C701", f"{at}: kind {kind!r}{meant(kind, KINDS)}")
         required, optional = KINDS[kind]
         row = checked(
             path,
@@ -124,8 +126,8 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
         if row["name"] in checks:
             raise RunError("R412", f"{where} stands here twice")
         if "under" in row and row["under"] not in settings:
-            known = ", ".join(settings) or "none"
-            raise RunError("R411", f"{where}: no setting {row['under']!r}; known: {known}")
+            near = meant(row["under"], settings)
+            raise RunError("R411", f"{where}: no setting {row['under']!r}{near}")
         _names(path, where, row, model, parameters)
         _values(where, row)
         if "policies" in row:
@@ -152,7 +154,7 @@ def _policies(path: Path, where: str, names: Sequence, parameters: Parameters) -
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a policy")
         if name not in known:
-            raise RunError("R411", f"{where}: no policy {name!r}; known: {', '.join(known)}")
+            raise RunError("R411", f"{where}: no policy {name!r}{meant(name, known)}")
     return {name: known[name].values for name in names}
 
 
@@ -162,7 +164,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
     def variable(name, stock: bool = False):
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
-        found = model.scalar(name)
+        found = model.scalar(name, where)
         if found.kind == "lookup":
             raise RunError("R410", f"{where}: {name!r} is a table, no variable")
         if stock and found.expression[:2] not in STOCKS:
@@ -170,7 +172,8 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
 
     def constant(name: str):
         if not model.has(name) or model.find(name).kind != "constant":
-            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model")
+            near = meant(name, model.constants, listed=False)
+            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model{near}")
 
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
@@ -204,7 +207,8 @@ def _values(where: str, row: dict) -> None:
     has = row.keys()
     for word, allowed in _WORDS.items():
         if word in row and row[word] not in allowed:
-            raise RunError("R410", f"{where}: {word} has to be one of {', '.join(allowed)}")
+            near = meant(row[word], allowed)
+            raise RunError("R410", f"{where}: {word} = {row[word]!r}{near}")
     for word in ("n", "draws"):
         count = row.get(word, 1)
         if not 1 <= count <= _MOST or count & (count - 1):

@@ -18,6 +18,7 @@ import xarray as xr
 from .errors import RunError
 from .experiment import Setting
 from .files import place, read_tables
+from .names import meant
 from .observations import Series
 from .outputs import Output, one_of
 from .parameters import Parameters
@@ -78,7 +79,7 @@ class Comparison:
 
 
 def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
-    """claims.toml in its order. Raises R407 to R412."""
+    """claims.toml in its order, perhaps none. Raises R407 to R412."""
     required = {
         "id": str,
         "claim": str,
@@ -91,14 +92,16 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
         "from": int,
     }
     claims = []
-    for row in read_tables(path, "claim", required, {}):
+    for row in read_tables(path, "claim", required, {}, blank=True):
         where = f"{place(path, row['id'])}, claim {row['id']!r}"
         one_of(path, "direction", row["direction"], DIRECTIONS)
         for key in ("policy", "comparator"):
             if row[key] not in policies:
-                raise RunError("R411", f"{where}: unknown policy {row[key]!r}")
+                near = meant(row[key], policies)
+                raise RunError("R411", f"{where}: unknown policy {row[key]!r}{near}")
         if row["output"] not in outputs:
-            raise RunError("R411", f"{where}: unknown output {row['output']!r}")
+            near = meant(row["output"], outputs)
+            raise RunError("R411", f"{where}: unknown output {row['output']!r}{near}")
         if not 0 <= row["margin"] < 1:
             raise RunError("R410", f"{where}: margin has to lie between 0 and 1")
         try:

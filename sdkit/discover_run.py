@@ -14,6 +14,7 @@ from .discover import Box, Limit, find_boxes, inside, measured
 from .errors import RunError
 from .files import checked, load_arrays, place, save_arrays, typed
 from .inputs import Inputs, sobol_points
+from .names import meant
 from .outputs import Output
 from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
@@ -116,11 +117,13 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
     if of not in _OF:
         raise RunError("R410", f'{where}: of = {of!r}; it has to be "change" or "level"')
     if entry["policy"] not in run.policies:
-        raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies")
+        near = meant(entry["policy"], run.policies)
+        raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies{near}")
     if of == "change" and entry["policy"] == run.policies[0]:
         raise RunError("R410", f"{where}: the first policy does not differ from itself")
     if entry["output"] not in outputs:
-        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs")
+        near = meant(entry["output"], outputs)
+        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs{near}")
     period = entry.get("period", "horizon")
     try:
         period_years(period, run.horizon)

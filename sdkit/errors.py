@@ -14,13 +14,18 @@ class Error(Exception):
     """An error that a user can cause or mend.
 
     Attributes: `code` such as "M104"; `message`, one sentence that names the file,
-    line, variable or value; `failures`, only where lanes of an ensemble failed.
+    line, variable or value; `entries`, the single faults where one error tells several, which
+    end the message too; `failures`, only where lanes of an ensemble failed.
     """
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str, entries: Sequence[str] = ()):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        message = " ".join(message.splitlines())  # a name in a file may hold line ends
+        self.entries = tuple(" ".join(entry.splitlines()) for entry in entries)
+        self.headline = " ".join(message.splitlines())  # a name in a file may hold line ends
+        message = self.headline
+        if self.entries:
+            message += ": " + "; ".join(self.entries)
         super().__init__(message)
         self.code = code
         self.message = message
@@ -293,6 +298,12 @@ CODES: dict[str, Code] = {
     "R410": Code(
         "A value is impossible.",
         "The message says what is allowed.",
+    ),
+    "R440": Code(
+        "Files beside the model name several things that it, or another of these files, does not "
+        "have: variables, constants, series, policies, outputs and the like.",
+        "Correct each entry that is listed; after a variable was renamed, all that name it have "
+        "to follow.",
     ),
     "R411": Code(
         "A scenario, policy, output, setting or series is named that its file does not hold.",

@@ -13,6 +13,7 @@ import pandas as pd
 from .errors import ParameterError, RunError, SimulationError
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
+from .names import meant
 from .parameters import Parameter, Parameters
 
 
@@ -204,7 +205,10 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
         try:
             item = parameters.find(name)
         except ParameterError:
-            raise ParameterError("P310", f"{path}: {name!r} is no constant of the model") from None
+            near = meant(name, parameters.names, listed=False)
+            raise ParameterError(
+                "P310", f"{path}: {name!r} is no constant of the model{near}"
+            ) from None
         if item.role not in ("fitted", "uncertain", "structural"):
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
         values = [number(path, line, name, row[name]) for line, row in rows]

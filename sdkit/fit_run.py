@@ -22,8 +22,10 @@ from .fit import Effort
 from .forecast import Published
 from .measurement import Measurement, read_measurements
 from .model import Model, read_model
+from .names import meant
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
+from .references import check_names
 from .run import find_model, task_of
 from .switches import meaning, settings
 
@@ -198,6 +200,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     """Read and check all that a fit names; `changed` fixes further constants."""
     model = read_model(run.model)
     folder = model.path.parent
+    check_names(model, run.file)
     parameters = read_parameters(model)
     series = read_series(folder / "data", model.read)
     measurements = read_measurements(folder / "measurements.toml", model, parameters, series)
@@ -206,11 +209,8 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     others = [entry.measurement for entry in run.forecast.published] if run.forecast else ()
     for name in (*chosen, *run.later, *ahead, *others):
         if name not in measurements:
-            raise RunError(
-                "R411",
-                f"{place(run.file, name)}: unknown measurement {name!r}; known: "
-                f"{', '.join(measurements)}",
-            )
+            where, near = place(run.file, name), meant(name, measurements)
+            raise RunError("R411", f"{where}: unknown measurement {name!r}{near}")
     values = {}
     for where, table in ((run.file, run.set), ("--set", changed or {})):
         for name, value in table.items():

@@ -17,6 +17,7 @@ import pandas as pd
 
 from .errors import RunError
 from .experiment import quantile, read_posterior
+from .names import meant
 from .parameters import Parameter, Parameters
 
 FITTED = "all fitted values, together"
@@ -75,7 +76,7 @@ class Inputs:
         for name in chosen:
             if name in place:
                 continue
-            why = "is no constant with a prior"
+            why = f"is no constant with a prior{meant(name, place, listed=False)}"
             if name in self._still:
                 why = "is held by --set or the scenario"
             elif name in self._held:

@@ -18,6 +18,7 @@ from .errors import RunError
 from .files import checked, place, read_tables, typed
 from .measures import DENSITIES
 from .model import Model
+from .names import meant
 from .observations import REDUCTIONS, Series, same_unit
 from .outputs import one_of
 from .parameters import Parameter, Parameters
@@ -87,14 +88,20 @@ def read_measurements(
         one_of(path, "density", row["density"], tuple(DENSITIES))
         if row["series"] not in series:
             where = place(path, row["series"])
+            near = meant(row["series"], series)
             raise RunError(
-                "R411", f"{where}: no series {row['series']!r} in {path.parent / 'data'}"
+                "R411", f"{where}: no series {row['series']!r} in {path.parent / 'data'}{near}"
             )
         if "spread" not in row:
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
             wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
-        variable = model.scalar(row["variable"])
+        where = f"{place(path, 'variable', name)}, measurement {name!r}"
+        variable = model.scalar(row["variable"], where)
+        scale = None
+        if "scale" in row:
+            where = f"{place(path, 'scale', name)}, measurement {name!r}"
+            scale = parameters.find(row["scale"], where).name
         where = f"{place(path, 'series', name)}: {name!r}"
         if "scale" not in row:  # which may bring another unit
             same_unit(series[row["series"]], variable.unit, where)
@@ -122,7 +129,7 @@ def read_measurements(
             density=row["density"],
             spread=_number(path, name, "spread", row["spread"], _spread_unit(row, own)),
             correlation_time=memory,
-            scale=parameters.find(row["scale"]).name if "scale" in row else None,
+            scale=scale,
             freedom=row.get("freedom", 4.0),
             factors=tuple(factors),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .errors import ParameterError, RunError
 from .experiment import Setting
 from .files import checked, place, typed
+from .names import meant
 from .outputs import Output
 from .run import Prepared, Run
 
@@ -71,7 +72,8 @@ def read_wanted(run: Run) -> Wanted:
         limit = checked(path, limit, {"output": str, "most": float}, {}, "limit")
         if limit["output"] not in run.outputs:
             where = place(path, "limit")
-            raise RunError("R411", f"{where}: {limit['output']!r} is none of outputs")
+            near = meant(limit["output"], run.outputs)
+            raise RunError("R411", f"{where}: {limit['output']!r} is none of outputs{near}")
         limit = (limit["output"], limit["most"])
     delays = tuple(sorted(typed(path, "delays", d, float) for d in data.get("delays", ())))
     if any(d <= 0 for d in delays):
@@ -97,7 +99,8 @@ def _order(run: Run, entry) -> Order:
         names = typed(path, "stages", stage, list)
         for name in names:
             if name not in run.policies[1:]:
-                raise RunError("R411", f"{where}: {name!r} is no instrument of this run")
+                near = meant(name, run.policies[1:])
+                raise RunError("R411", f"{where}: {name!r} is no instrument of this run{near}")
         stages.append(tuple(names))
     named = [name for stage in stages for name in stage]
     if sorted(named) != sorted(run.policies[1:]):

@@ -11,6 +11,7 @@ import numpy as np
 from .errors import RunError
 from .files import place, read_tables
 from .model import Model
+from .names import meant
 
 REDUCTIONS = ("sum", "mean", "last")
 BETTER = ("lower", "higher", "none")
@@ -37,9 +38,8 @@ class Output:
 def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse a value that is none of `allowed` (R410)."""
     if value not in allowed:
-        known = ", ".join(repr(word) for word in allowed)
         where = place(path, value)
-        raise RunError("R410", f"{where}: {key} = {value!r}; it has to be one of {known}")
+        raise RunError("R410", f"{where}: {key} = {value!r}{meant(value, allowed)}")
 
 
 def read_outputs(path: Path, model: Model) -> dict[str, Output]:
@@ -49,7 +49,8 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
     for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
         one_of(path, "reduction", row["reduction"], REDUCTIONS)
         one_of(path, "better", row["better"], BETTER)
-        row["variable"] = model.scalar(row["variable"]).name
+        where = f"{place(path, 'variable', row['name'])}, output {row['name']!r}"
+        row["variable"] = model.scalar(row["variable"], where).name
         outputs[row["name"]] = Output(
             **{"headline": False, "description": ""} | row,
         )

@@ -32,9 +32,11 @@ from .experiment import (
 )
 from .files import checked, fingerprint, place, read_text, read_toml, typed
 from .model import Model, read_model
+from .names import meant
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
+from .references import check_names
 
 _REQUIRED = {
     "do": str,
@@ -119,8 +121,7 @@ def task_of(folder: Path) -> str:
         raise RunError("R408", f"{path}: the key 'do' is missing")
     task = typed(path, "do", data["do"], str)
     if task not in TASKS:
-        known = ", ".join(f'"{name}"' for name in TASKS[:-1]) + f' or "{TASKS[-1]}"'
-        raise RunError("R410", f"{place(path, 'do')}: do = {task!r}; it has to be {known}")
+        raise RunError("R410", f"{place(path, 'do')}: do = {task!r}{meant(task, TASKS)}")
     return task
 
 
@@ -139,8 +140,8 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         impossible("seed", "has to be zero or more")
     draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
     if draws["from"] not in ("priors", "posterior", "defaults"):
-        known = '"priors", "posterior" or "defaults"'
-        impossible("from", f"= {draws['from']!r}; it has to be {known}")
+        sources = ("priors", "posterior", "defaults")
+        impossible("from", f"= {draws['from']!r}{meant(draws['from'], sources)}")
     if draws["from"] == "defaults":
         if draws.get("n", 1) != 1:
             impossible("n", 'has to be 1 where draws come from "defaults"')
@@ -166,7 +167,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             raise RunError("R412", f"{place(path, key)}: {key} holds {twice!r} twice")
     for name in data.get("main", []):
         if name not in data["outputs"]:
-            impossible("main", f"holds {name!r}, which is none of outputs")
+            impossible("main", f"holds {name!r}, none of outputs{meant(name, data['outputs'])}")
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
         raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
@@ -214,6 +215,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a run names. `changed` overrides constants in every draw."""
     model = read_model(run.model)
     folder = model.path.parent
+    check_names(model, run.file)
     parameters = read_parameters(model)
     scenarios = read_settings(folder / "scenarios.toml", "scenario", parameters)
     policies = read_settings(folder / "policies.toml", "policy", parameters)
@@ -230,15 +232,14 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         name = check.options["series"]
         if name not in observed:
             where = place(folder / "checks.toml", name)
-            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}")
+            near = meant(name, observed)
+            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}{near}")
 
     def choose(kind: str, names, known):
         for name in names:
             if name not in known:
-                raise RunError(
-                    "R411",
-                    f"{place(run.file, name)}: unknown {kind} {name!r}; known: {', '.join(known)}",
-                )
+                where = place(run.file, name)
+                raise RunError("R411", f"{where}: unknown {kind} {name!r}{meant(name, known)}")
         return tuple(known[name] for name in names)
 
     for name in run.main:

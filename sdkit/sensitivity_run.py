@@ -9,6 +9,7 @@ import numpy as np
 from .errors import RunError
 from .files import checked, place, typed
 from .inputs import Inputs
+from .names import meant
 from .run import Prepared, Run, held
 from .sensitivity import METHODS, Crossing
 
@@ -50,7 +51,7 @@ def read_asked(run: Run) -> Asked:
             impossible(key, "is empty")
     for method in data["methods"]:
         if method not in METHODS:
-            impossible("methods", f"holds {method!r}; there are {', '.join(METHODS)}")
+            impossible("methods", f"holds {method!r}{meant(method, METHODS)}")
     if run.source == "defaults":
         impossible("from", 'has to be "priors" or "posterior": with "defaults" nothing varies')
     if run.source == "posterior" and "rbd-fast" in data["methods"]:
@@ -106,7 +107,8 @@ def _crossing(run: Run, entry) -> Crossing:
     if len(entry) != 2:
         raise RunError("R410", f"{where}: a crossing needs either above or below")
     if entry["output"] not in run.outputs:
-        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs")
+        near = meant(entry["output"], run.outputs)
+        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs{near}")
     side = "above" if "above" in entry else "below"
     return Crossing(entry["output"], side, entry[side])
 

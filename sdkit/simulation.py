@@ -25,6 +25,7 @@ from .failure import explain, plain, scratch, trace
 from .layout import AXES
 from .measures import measure_unit
 from .model import Model, reader_of
+from .names import meant
 from .noise import beginnings
 from .settings import time_settings
 from .store import Store, open_store
@@ -75,7 +76,7 @@ def simulate(
     something else.
     """
     if method is not None and method not in METHODS:
-        raise SimulationError("S205", f"integration method {method!r}")
+        raise SimulationError("S205", f"integration method {method!r}{meant(method, METHODS)}")
     if store is not None and experiment is None:
         raise SimulationError("S207", "a store is for ensembles")
     values = dict(set or {})
@@ -83,7 +84,7 @@ def simulate(
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, values, method, experiment, time_step, seed)
     if engine != "compiled":
-        raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
+        raise SimulationError("S207", f"engine {engine!r}{meant(engine, ('compiled', 'pysd'))}")
     if isinstance(program, Model):
         model = replace(program, method=method) if method else program
         program = compile_model(model, experiment.outputs if experiment else None)
@@ -118,7 +119,8 @@ def _by_label(
     found: dict[str, float] = {}
     for name, value in values.items():
         if not model.has(name):
-            raise ParameterError("P305", f"{model.name} has no constant {name!r}")
+            near = meant(name, model.constants, listed=False)
+            raise ParameterError("P305", f"{model.name} has no constant {name!r}{near}")
         variable = model.find(name)
         if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")

@@ -13,6 +13,7 @@ import numpy as np
 from .errors import ModelError
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
+from .names import meant
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
 from .subscripts import Resolver, index_of, left_of, positions
 from .tables import read_table
@@ -330,7 +331,10 @@ class Reader:
                     continue
                 where = f"{self.path.name}, line {variable.line}, {variable.name!r}"
                 if node[1] not in known:
-                    raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
+                    near = meant(node[1], variables, listed=False)
+                    raise ModelError(
+                        "M105", f"{where} uses {node[1]!r}, which is not defined{near}"
+                    )
                 if known[node[1]].kind == "lookup":
                     raise ModelError(
                         "M105", f"{where} uses the table {node[1]!r} without an argument"
