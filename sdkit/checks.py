@@ -96,12 +96,12 @@ class Check:
 
 
 def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]:
-    """The [[check]] tables of checks.toml, each with the values of the [[setting]] it names.
+    """The [[check]] tables of checks.toml, perhaps none, each with the values of its [[setting]].
 
     Every name is known to the model: S203, P305, P308; R407 to R412 for a key or a value
     that is wrong, R411 for an unknown setting or policy, C701 for an unknown kind.
     """
-    data = read_toml(path)
+    data = read_toml(path, blank=True)
     for word in data:
         if word not in ("check", "setting"):
             near = meant(word, ("setting", "check"))
@@ -133,8 +133,6 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
         if "policies" in row:
             row["policies"] = _policies(path, where, row["policies"], parameters)
         checks[row["name"]] = Check(row["name"], kind, row, settings.get(row.get("under"), {}))
-    if not checks:
-        raise RunError("R408", f"{path} holds no [[check]] table")
     return list(checks.values())
 
 

@@ -20,6 +20,7 @@ from .files import exact, fingerprint
 from .model import Model, Variable, read_model
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
+from .references import check_names
 from .simulation import by_label, simulate
 
 # An output has moved when it differs by more than this share of its largest magnitude.
@@ -107,6 +108,7 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
         changes += _parameter_changes(*tables, names)
     changes += _files(old.path.parent, new.path.parent)
     difference = Difference(tuple(changes), faults=tuple(faults))
+    sides[1].may(faults, check_names, new)
     outputs, before, missing = _outputs(sides[1], faults, old, new, names)
     same = not difference.of("equation", "lookup", "constant", "setting", "default")
     if same:

@@ -100,8 +100,7 @@ def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:
     if len(run.scenarios) != 1:
         raise RunError("R410", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
     if run.n < _FEWEST:
-        where = place(path, "n")
-        raise RunError("R421", f"{where}: n = {run.n}; a search needs {_FEWEST} draws or more")
+        raise RunError("R421", f"{run.where_n} = {run.n}; a search needs {_FEWEST} draws or more")
     if not data["cases"]:
         raise RunError("R408", f"{place(path, 'cases')}: cases is empty")
     return tuple(_case(run, outputs, entry) for entry in data["cases"])

@@ -354,7 +354,8 @@ CODES: dict[str, Code] = {
     ),
     "R421": Code(
         "A sample is too small for what is asked of it.",
-        "Raise n of draws in run.toml to the next power of two above the number that is named.",
+        "Raise n of draws in run.toml, or --draws, to the next power of two above the number that "
+        "is named.",
     ),
     "R422": Code(
         "No portfolio can meet the limit: it is exceeded without any instrument.",

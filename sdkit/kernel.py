@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .cache import cached, code_of, name_of
+from .progress import tell
 from .vector import LIBRARY, assemble
 
 _kernels: dict[str, Kernel] = {}
@@ -99,6 +100,7 @@ def load_kernel(source: str) -> Kernel:
     )
 
     def compile_text() -> bytes:
+        tell("compiling")
         module = llvm.parse_assembly(assemble(source, width))
         module.verify()
         passes = llvm.create_new_module_pass_manager()

@@ -20,6 +20,7 @@ from .cache import cached, code_of, name_of
 from .errors import ModelError, SimulationError
 from .expressions import has_missing, key, label_key
 from .names import meant, meant_path
+from .progress import tell
 from .translate import forget_tables
 from .variables import Reader, Variable
 from .vensim import Vensim
@@ -153,13 +154,15 @@ def find_model_file(path: str | Path) -> Path:
             raise ModelError("M101", f"{path} holds {what}; one .mdl or XMILE file is needed")
         return (named or found)[0]
     if not path.is_file():
-        raise ModelError("M101", f"{path} does not exist{meant_path(path, holds_model, _around())}")
+        raise ModelError(
+            "M101", f"{path} does not exist{meant_path(path, holds_model, models_around())}"
+        )
     if not is_model_file(path):
         raise ModelError("M101", f"{path} is neither a .mdl nor an XMILE file")
     return path
 
 
-def _around() -> list[Path]:
+def models_around() -> list[Path]:
     """Folders in which models are looked for by name."""
     return [folder / "models" for folder in (Path.cwd(), *Path.cwd().parents)]
 
@@ -249,6 +252,7 @@ def reader_of(path: Path, text: str) -> Vensim | Xmile:
 def _read(path: Path, raw: bytes, data: tuple[Path, ...]) -> tuple:
     """A model's text read by PySD: its variables, hidden ones, what there is to warn of, the rest,
     and the names of files that its equations read."""
+    tell(f"reading {path.name}")
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

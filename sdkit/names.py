@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # Difflib's ratio from which on a name counts as near; below it are mostly other words.
-NEAR = 0.7
+NEAR = 0.65
 # How many names a message gives.
 MEANT, LISTED = 3, 8
 # Longer names are no slips of the pen, and comparing them takes long.
@@ -76,7 +76,7 @@ def _either(texts: list[str]) -> str:
 
 def meant_path(path: Path, wanted: Callable[[Path], bool], folders: Iterable[Path]) -> str:
     """As `meant`, for a path that is not there: of what lies beside it or in `folders`, the
-    `wanted` paths whose names are near."""
+    `wanted` paths whose names are near, or all."""
     found: dict[str, Path] = {}
     for folder in (path.parent, *folders):
         try:
@@ -86,7 +86,8 @@ def meant_path(path: Path, wanted: Callable[[Path], bool], folders: Iterable[Pat
             continue
     stem = path.stem if path.suffix else path.name
     near = nearest(path.name, found) or nearest(stem, found)
-    paths = [found[name] for name in near]
-    here = Path.cwd()
-    shown = [p.relative_to(here) if p.is_relative_to(here) else p for p in paths]
-    return f"; did you mean {_either([p.as_posix() for p in shown])}?" if shown else ""
+    paths, here = [found[name] for name in near or found], Path.cwd()
+    shown = [(p.relative_to(here) if p.is_relative_to(here) else p).as_posix() for p in paths]
+    if near:
+        return f"; did you mean {_either(shown)}?"
+    return f"; there are {some(shown)}" if shown else ""

@@ -21,6 +21,7 @@ from .files import near, read_text, write_text
 from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
+from .references import check_names
 from .run import prepare, read_run
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -61,6 +62,7 @@ def new_run(name: str, model: str | None = None) -> list[Path]:
         raise RunError("R413", f"no folder models in {Path.cwd()} or above it")
     path = model_path(model) if model else _only_model(root)
     read = read_model(path)
+    check_names(read)
     if not path.resolve().is_relative_to(root.resolve()):
         raise RunError("R413", f"{path} lies outside {root}, where the run would look for it")
     text = _run_text(read, path.resolve().relative_to(root.resolve()).as_posix())

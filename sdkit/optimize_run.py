@@ -64,9 +64,12 @@ def read_wanted(run: Run) -> Wanted:
         if value < 16 or value & (value - 1):
             impossible(key, f"= {value}; it has to be a power of two from 16 up")
     if run.n < _FEWEST:
-        impossible("n", f"= {run.n}; the worst tenth needs {_FEWEST} draws or more", "R421")
+        text = f"{run.where_n} = {run.n}; the worst tenth needs {_FEWEST} draws or more"
+        raise RunError("R421", text)
     if search > run.n:
-        impossible("search_draws", f"= {search}, more than the {run.n} draws of the run")
+        where = place(path, "search_draws" if "search_draws" in data else "optimize")
+        text = f"{run.where_n} = {run.n}, fewer than the search_draws = {search}"
+        raise RunError("R410", f"{text} ({where})" if run.trial else f"{where}: {text}")
     limit = data.get("limit")
     if limit is not None:
         limit = checked(path, limit, {"output": str, "most": float}, {}, "limit")

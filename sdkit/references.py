@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error, ParameterError, RunError, SimulationError
-from .expressions import key, label_key
+from .expressions import key, label_key, walk
 from .files import place, read_rows, read_text, read_toml
 from .model import Model
-from .names import meant
+from .names import meant, some
 from .observations import read_series
 from .parameters import no_constant
+from .structure import sketched
 
 # Of a check, keys whose value (or list of values, or table) names variables or constants.
 _VARIABLES = ("variable", "equals", "per", "sum", "variables", "stocks", "inflows", "outflows",
@@ -48,6 +49,37 @@ _OTHER = (RunError, "R411")
 _Fault = tuple[Path, _Kind, str]
 
 
+def notes(model: Model) -> list[str]:
+    """What is no fault of a model but may be a slip, one sentence a kind with count and names:
+    variables that nothing reads, and variables in no sketch of a file that has one."""
+    variables = [v for v in model.variables.values() if v.kind != "control"]
+    read = _read_by_files(model)
+    for variable in (*model.variables.values(), *model.hidden.values()):
+        read |= {n[1] for n in walk(variable.expression) if n[0] in ("name", "lookup", "item")}
+    drawn = sketched(model)
+    unread = [v for v in variables if key(v.name) not in read]
+    undrawn = [v for v in variables if drawn is not None and key(v.name) not in drawn]
+    found = []
+    for those, text in (
+        (unread, "read by no equation, output, check or measurement"),
+        (undrawn, "in no sketch"),
+    ):
+        if those:
+            count = "1 variable is" if len(those) == 1 else f"{len(those)} variables are"
+            found.append(f"{count} {text}: {some(f'{v.name!r} (line {v.line})' for v in those)}")
+    return found
+
+
+def _read_by_files(model: Model) -> set[str]:
+    """The keys of the variables that an output, a check or a measurement reads."""
+    read = _References(model)
+    rows = [(row, ("variable",)) for row in read.rows("outputs.toml", "output")]
+    rows += [(row, ("variable", "scale")) for row in read.rows("measurements.toml", "measurement")]
+    rows += [(row, (*_VARIABLES, "scale")) for row in read.rows("checks.toml", "check")]
+    names = {name for row, words in rows for word in words for name in _names(row.get(word))}
+    return {key(name.partition("[")[0]) for name in names}
+
+
 class _References:
     """The names that files beside a model may use, and the faults of each file."""
 
@@ -60,15 +92,15 @@ class _References:
         yield from self._table("parameters.csv")
         yield from self._table("posterior.csv")
         for name, table in (("scenarios.toml", "scenario"), ("policies.toml", "policy")):
-            for row in self._rows(name, table):
+            for row in self.rows(name, table):
                 yield from self._constants(name, row, row.get("set"))
-        for row in self._rows("outputs.toml", "output"):
+        for row in self.rows("outputs.toml", "output"):
             yield from self._variables("outputs.toml", row, row.get("variable"))
-        for row in self._rows("claims.toml", "claim"):
+        for row in self.rows("claims.toml", "claim"):
             for word, kind in (("policy", "policy"), ("comparator", "policy"), ("output",) * 2):
                 known = self._known("outputs.toml" if kind == "output" else "policies.toml", kind)
                 yield from self._among("claims.toml", row, kind, row.get(word), known)
-        for row in self._rows("measurements.toml", "measurement"):
+        for row in self.rows("measurements.toml", "measurement"):
             yield from self._series("measurements.toml", row)
             yield from self._variables("measurements.toml", row, row.get("variable"))
             yield from self._constants("measurements.toml", row, row.get("scale"))
@@ -97,11 +129,11 @@ class _References:
                 yield path, (ParameterError, code), f"{at}: {self._no_constant(constant)}"
 
     def _checks(self, name: str) -> Iterable[_Fault]:
-        for row in self._rows(name, "setting"):
+        for row in self.rows(name, "setting"):
             yield from self._constants(name, row, row.get("set"))
         settings = self._known(name, "setting")
         policies = self._known("policies.toml", "policy")
-        for row in self._rows(name, "check"):
+        for row in self.rows(name, "check"):
             for word in _VARIABLES:
                 yield from self._variables(name, row, row.get(word))
             for word in _CONSTANTS:
@@ -132,18 +164,18 @@ class _References:
             yield from self._among(path, {}, "measurement", ahead.get("measurements"), known)
             yield from self._constants(path, {}, ahead.get("set"))
 
-    def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
+    def rows(self, name: str, table: str) -> list[dict[str, Any]]:
         """The [[table]]s of a file, as far as it has any."""
         path = self.folder / name
         if not path.is_file():
             return []
-        rows = read_toml(path, blank=name == "claims.toml").get(table, [])
+        rows = read_toml(path, blank=name in ("claims.toml", "checks.toml")).get(table, [])
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def _known(self, name: str, table: str) -> list[str] | None:
         """The names that a file gives; None where its form is wrong, which its reader tells."""
         path = self.folder / name
-        names = [row.get("name") for row in self._rows(name, table)]
+        names = [row.get("name") for row in self.rows(name, table)]
         sound = all(isinstance(n, str) for n in names) and len(set(names)) == len(names)
         own = {table, "check"} if name == "checks.toml" else {table}
         return names if sound and path.is_file() and read_toml(path).keys() <= own else None

@@ -32,10 +32,12 @@ from .fit_report import TABLES, write_fit, write_posterior
 from .fit_run import prepare_fit, read_fit, variants
 from .fit_run import work_name as chains_name
 from .fitting import execute_fit
-from .model import read_model
+from .model import is_model_file, read_model
 from .optimize_report import write_portfolios
 from .optimize_run import Instruments, read_wanted
 from .optimize_study import execute_search
+from .progress import tell
+from .references import check_names
 from .run import Prepared, prepare, read_run, task_of, work_name
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
@@ -102,9 +104,9 @@ def carry_out(
         text = f"{error.message}; all of them: {failed}"
         raise SimulationError(error.code, text, error.failures) from None
     except MemoryError:
-        raise RunError(
-            "R410", f"{folder / 'run.toml'}: its draws are too many for this machine's memory"
-        ) from None
+        where = f"{folder / 'run.toml'}: its" if n is None else f"--draws = {n}: these"
+        raise RunError("R410", f"{where} draws are too many for this machine's memory") from None
+    tell("writing results")
     try:
         parent = flat.parent if flat else folder
         parent.mkdir(parents=True, exist_ok=True)
@@ -292,6 +294,10 @@ def default_run(
     They go to `out`, or to <model's name>-run in the current folder. Returns both paths.
     """
     model = read_model(path)
+    # In a folder of several models the files may be another's.
+    folder = model.path.parent
+    if sum(is_model_file(p) for p in folder.iterdir()) == 1 or model.name == folder.resolve().name:
+        check_names(model)
     result = simulate(compile_model(model), set=changed)
     found = by_label(model, result)
     names, columns = list(found), np.column_stack(list(found.values()))

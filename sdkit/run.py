@@ -27,12 +27,13 @@ from .experiment import (
     Setting,
     no_draws,
     posterior_draws,
+    read_posterior,
     read_settings,
     sample,
 )
 from .files import checked, fingerprint, place, read_text, read_toml, typed
-from .model import Model, read_model
-from .names import meant
+from .model import Model, holds_model, read_model
+from .names import meant, meant_path
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
@@ -86,10 +87,16 @@ class Run:
     main: tuple[str, ...] = ()
     task: str = "compare"
     options: Mapping[str, Any] = field(default_factory=dict)
+    trial: bool = False  # n was given for once
 
     @property
     def file(self) -> Path:
         return self.folder / "run.toml"
+
+    @property
+    def where_n(self) -> str:
+        """Where the number of draws was given: an option, or file and line."""
+        return "--draws" if self.trial else f"{place(self.file, 'n')}: n"
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,8 @@ def task_of(folder: Path) -> str:
     path = folder / "run.toml"
     if not path.exists():
         what = "holds no run.toml" if folder.is_dir() else "does not exist"
-        raise RunError("R401", f"{folder} {what}")
+        near = meant_path(folder, lambda other: (other / "run.toml").exists(), [])
+        raise RunError("R401", f"{folder} {what}{near}")
     data = read_toml(path)
     if "do" not in data:
         raise RunError("R408", f"{path}: the key 'do' is missing")
@@ -198,6 +206,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         main=tuple(data.get("main", ())),
         task=task,
         options=data.get(task, {}),
+        trial=n is not None,
     )
 
 
@@ -207,7 +216,8 @@ def find_model(path: Path, name: str) -> Path:
         if (parent / "models").is_dir():
             if os.path.exists(parent / name):  # False too where a name is too long
                 return parent / name
-            raise RunError("R413", f"{place(path, 'model')}: {name[:100]} does not exist")
+            near = meant_path(parent / name[:100], holds_model, [parent / "models"])
+            raise RunError("R413", f"{place(path, 'model')}: {name[:100]} does not exist{near}")
     raise RunError("R413", f"{path}: no parent folder holds a folder models")
 
 
@@ -253,6 +263,11 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         "outputs": choose("output", run.outputs, outputs),
     }
     made = {"priors": sample, "posterior": posterior_draws}.get(run.source)
+    if run.trial and run.source == "posterior":  # the option is at fault, not the file
+        rows = len(read_posterior(parameters))
+        if rows < run.n:
+            text = f"--draws = {run.n} is more than the {rows} draws of {folder / 'posterior.csv'}"
+            raise RunError("R410", text)
     # Studies of inputs make designs of their own.
     own = made is None or run.task in ("sensitivity", "discover", "optimize")
     draws = no_draws() if own else made(parameters, run.n, run.seed)

@@ -76,7 +76,8 @@ def read_asked(run: Run) -> Asked:
         ):
             impossible(key, f'is for "{method}", which methods does not hold')
     if run.n < _FEWEST and data["methods"] != ["morris"]:
-        impossible("n", f"= {run.n}; a sample needs {_FEWEST} base runs or more", "R421")
+        text = f"{run.where_n} = {run.n}; a sample needs {_FEWEST} base runs or more"
+        raise RunError("R421", text)
     first, last = run.horizon
     years = {str(year) for year in range(first, last + 1)}
     for name in data.get("at", []):

@@ -18,7 +18,7 @@ COMMON = {"numpy", "scipy", "pandas", "xarray"}
 DOORS = {
     "pysd": "translate", "parsimonious": "translate", "llvmlite": "kernel",
     "platformdirs": "cache", "simlin": "structure", "matplotlib": "plot",
-    "jinja2": "report", "typer": "cli", "rich": "cli",
+    "jinja2": "report", "typer": "cli", "rich": "terminal",
     "zarr": "store", "emcee": "sampler", "arviz": "convergence", "sklearn": "tree",
 }  # fmt: skip
 DISTRIBUTION = {"simlin": "pysimlin", "sklearn": "scikit-learn"}

@@ -75,8 +75,8 @@ def test_a_model_runs_once_with_a_changed_constant(project, sdkit, monkeypatch):
 
 
 def test_a_run_folder_writes_its_report(project, sdkit):
-    code, out, error = sdkit("run", project / "runs" / "sir", "--draws", 4)
-    assert (code, error) == (0, "")
+    code, out, _ = sdkit("run", project / "runs" / "sir", "--draws", 4)
+    assert code == 0
     assert "report.html" in out
     assert (project / "runs" / "sir" / "out" / "trial" / "report.html").exists()
 
