@@ -52,6 +52,9 @@ class History:
     years: np.ndarray
     bands: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"History({self.name!r}: {self.series!r})"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -76,6 +79,10 @@ class Comparison:
     main: tuple[Output, ...]
     switches: pd.DataFrame
     histories: tuple[History, ...]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.scenarios)} scenarios x {len(self.policies)} policies"
+        return f"Comparison({self.name}: {counts} x {len(self.draws)} draws of {self.model})"
 
 
 def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:

@@ -83,6 +83,10 @@ class Difference:
     faults: tuple[Error, ...] = ()
     ran: bool = False
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.changes)} changes, {len(self.moved)} outputs moved"
+        return f"Difference({counts}, {len(self.faults)} faults)"
+
     def of(self, *what: str) -> tuple[Change, ...]:
         """The changes of these kinds, in the order of the newer file."""
         return tuple(change for change in self.changes if change.what in what)

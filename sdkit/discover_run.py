@@ -77,6 +77,9 @@ class Found:
     leaves: tuple[tuple[Leaf, float, float], ...]
     y: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Found({self.case!r}: {len(self.boxes)} boxes)"
+
 
 @dataclass(frozen=True)
 class Discovery:
@@ -87,6 +90,9 @@ class Discovery:
     x: pd.DataFrame
     half: np.ndarray
     switches: Mapping[str, Parameter]
+
+    def __repr__(self) -> str:
+        return f"Discovery({self.prepared!r}: {len(self.found)} cases)"
 
 
 def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:

@@ -210,6 +210,10 @@ CODES: dict[str, Code] = {
         "Scenarios and policies are Settings of different names, outputs names of variables, times "
         "numbers, draws a table of numbers or Draws; none of them but outputs and times is empty.",
     ),
+    "S213": Code(
+        "A function is given something else than a model.",
+        'Give read_model("models/sir"), compile_model of that, or a path such as "models/sir".',
+    ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
         "A constant of the model has no row in parameters.csv.",

@@ -45,6 +45,15 @@ class Experiment:
     branch: float | None = None
     measures: tuple[Measure, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = [
+            f"{len(self.scenarios)} scenarios x {len(self.policies)} policies x "
+            f"{len(self.draws)} draws",
+            f"{len(self.outputs)} outputs at {len(self.times)} times",
+            f"{len(self.measures)} measures",
+        ]
+        return f"Experiment({', '.join(counts)})"
+
     def __post_init__(self):
         """Refuse what cannot be an experiment (S209)."""
 
@@ -132,6 +141,9 @@ class Draws:
         self.index = pd.RangeIndex(n, name="draw")
         self._sobol, self._at = None, 0
         self._shuffled: dict[int, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        return f"Draws({self.n} of {len(self.items)} constants, seed {self.seed})"
 
     def __len__(self) -> int:
         return self.n

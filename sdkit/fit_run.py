@@ -88,6 +88,9 @@ class FitRun:
     posterior: bool
     recover: int
 
+    def __repr__(self) -> str:
+        return f"FitRun({self.folder}: {self.draws} draws, seed {self.seed})"
+
     @property
     def file(self) -> Path:
         return self.folder / "run.toml"
@@ -106,6 +109,10 @@ class Prepared:
     set: Mapping[str, float]
     record: Mapping
     label: str = ""
+
+    def __repr__(self) -> str:
+        label = f", {self.label}" if self.label else ""
+        return f"Prepared({self.run!r}{label}, {self.model!r})"
 
 
 def read_fit(folder: Path) -> FitRun:

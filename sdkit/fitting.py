@@ -40,6 +40,9 @@ class Findings:
     draws: pd.DataFrame = field(repr=False)
     profiles: np.ndarray = field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"Findings({self.prepared!r}: {len(self.draws)} draws)"
+
     def lighter(self) -> Findings:
         """The same with a part of the chains: of several fits all at once fill the memory."""
         return replace(self, fit=replace(self.fit, chains=self.fit.chains.thinned(_HELD)))

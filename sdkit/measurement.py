@@ -62,6 +62,9 @@ class Measurement:
     freedom: float = 4.0
     factors: tuple[Factor, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Measurement({self.name!r}: {self.variable!r}, {self.density}, {self.series!r})"
+
     @property
     def nuisance(self) -> tuple[Parameter, ...]:
         """What is estimated of the measurement and not of the model."""

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -47,6 +48,11 @@ class Model:
     hidden: dict[str, Variable] = field(default_factory=dict, repr=False)
     data: tuple[Path, ...] = field(default=(), repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        kinds = Counter(v.kind for v in self.variables.values())
+        counts = f"{kinds['stock']} stocks, {kinds['constant']} constants"
+        return f"Model({self.path.name}: {len(self.variables)} variables, {counts})"
 
     @property
     def read(self) -> tuple[Path, ...]:

@@ -63,6 +63,9 @@ class Portfolios:
     timing: pd.DataFrame
     baseline: dict[str, float]
 
+    def __repr__(self) -> str:
+        return f"Portfolios({self.prepared!r}: {len(self.search)} tried)"
+
     @property
     def first(self) -> Output:
         """The output by which portfolios are ordered."""

@@ -6,6 +6,7 @@ the array that a compiled program takes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import pandas as pd
 from .errors import ParameterError
 from .expressions import key, label_key
 from .files import read_rows
-from .model import Model
+from .model import Model, read_model
 from .names import meant
 
 ROLES = ("fixed", "fitted", "uncertain", "structural", "lever")
@@ -52,6 +53,11 @@ class Parameters:
 
     items: tuple[Parameter, ...]
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        roles = Counter(item.role for item in self.items)
+        counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
+        return f"Parameters({counts or 'none'})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,12 +118,14 @@ def _range(low: float | None, high: float | None) -> str:
     return f"[{'?' if low is None else f'{low:g}'}, {'?' if high is None else f'{high:g}'}]"
 
 
-def read_parameters(model: Model, path: Path | None = None) -> Parameters:
-    """The parameters of a model, from the parameters.csv beside it.
+def read_parameters(model: Model | str | Path, path: Path | None = None) -> Parameters:
+    """The parameters of a model (or that at a path), from the parameters.csv beside it.
 
     A model without that file has fixed constants only. Raises ParameterError P301 to P304
     and P308, or RunError where the file is no CSV.
     """
+    if isinstance(model, str | Path):
+        model = read_model(model)
     constants = [model.find(name) for name in model.constants]
     path = path or model.path.parent / "parameters.csv"
     if not path.exists():

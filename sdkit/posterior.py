@@ -54,6 +54,10 @@ class Tally:
 class Posterior:
     """log posterior density (up to a constant), for points of shape (lanes, coordinates)."""
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.items)} constants, {len(self.measurements)} measurements"
+        return f"Posterior({self.model.name}: {counts})"
+
     def __init__(
         self,
         model: Model,

@@ -89,6 +89,10 @@ class Run:
     options: Mapping[str, Any] = field(default_factory=dict)
     trial: bool = False  # n was given for once
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.scenarios)} scenarios x {len(self.policies)} policies x {self.n} draws"
+        return f"Run({self.folder}: {self.task}, {counts})"
+
     @property
     def file(self) -> Path:
         return self.folder / "run.toml"
@@ -115,6 +119,9 @@ class Prepared:
     draws: pd.DataFrame
     changed: Mapping[str, float]
     record: Mapping
+
+    def __repr__(self) -> str:
+        return f"Prepared({self.run!r}, {self.model!r})"
 
 
 def task_of(folder: Path) -> str:

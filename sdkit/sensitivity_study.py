@@ -72,6 +72,9 @@ class Sensitivity:
     runs: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"Sensitivity({self.prepared!r}: {self.inputs} inputs, {self.runs} runs)"
+
     @property
     def method(self) -> str:
         """The method whose ranking is shown first."""

@@ -24,7 +24,7 @@ from .expressions import CONTROLS, key, label_key
 from .failure import explain, plain, scratch, trace
 from .layout import AXES
 from .measures import measure_unit
-from .model import Model, reader_of
+from .model import Model, read_model, reader_of
 from .names import meant
 from .noise import beginnings
 from .settings import time_settings
@@ -36,7 +36,7 @@ _MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single dra
 
 
 def simulate(
-    program: Program | Model,
+    program: Program | Model | str | Path,
     experiment: Experiment | None = None,
     *,
     set: Mapping[str, float | Sequence[float]] | None = None,
@@ -48,7 +48,7 @@ def simulate(
     store: str | Path | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Run a model.
+    """Run a model: a Program, a Model, or the path of one.
 
     Without an experiment: one run of every variable, saved at SAVEPER, with the constants
     named in `set` changed; an array by its name (one number for all, or a list of all in the order
@@ -75,6 +75,12 @@ def simulate(
     cannot be set; RunError R414 to R418 and U603 where a store cannot be written or holds
     something else.
     """
+    if isinstance(program, str | Path):
+        program = read_model(program)
+    if not isinstance(program, Program | Model):
+        kind = type(program).__name__
+        text = f"simulate takes a Model, a Program or the path of a model, not {kind}"
+        raise SimulationError("S213", text)
     if method is not None and method not in METHODS:
         raise SimulationError("S205", f"integration method {method!r}{meant(method, METHODS)}")
     if store is not None and experiment is None:

@@ -43,6 +43,9 @@ class Store:
     `write` takes.
     """
 
+    def __repr__(self) -> str:
+        return f"Store({self.path})"
+
     def __init__(self, path: Path, lock: int | None, memory: dict, encode: Mapping):
         self.path, self._lock, self._memory, self._encode = path, lock, memory, encode
         self._disk = _arrays(_group(path))

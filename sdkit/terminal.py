@@ -96,8 +96,8 @@ class Progress:
 
 
 def _bar(progress: Progress):
-    from rich.console import Console
     from rich import progress as rich
+    from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn
     from rich.text import Text
 

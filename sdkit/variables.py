@@ -48,6 +48,10 @@ class Variable:
     text: str = ""
     axes: tuple[Axis, ...] = ()
 
+    def __repr__(self) -> str:
+        axes = f"[{', '.join(label for label, _ in self.axes)}]" if self.axes else ""
+        return f"Variable({self.name + axes!r}: {self.kind}, {self.unit or 'no unit'})"
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The name, or those of all elements of an array: `name[a1,b1]`, last axis fastest."""
