@@ -112,8 +112,11 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
         changes += _parameter_changes(*tables, names)
     changes += _files(old.path.parent, new.path.parent)
     difference = Difference(tuple(changes), faults=tuple(faults))
+    known = len(faults)
     sides[1].may(faults, check_names, new)
-    outputs, before, missing = _outputs(sides[1], faults, old, new, names)
+    # A name in outputs.toml that is not there is told once.
+    told = [] if len(faults) > known else faults
+    outputs, before, missing = _outputs(sides[1], told, old, new, names)
     same = not difference.of("equation", "lookup", "constant", "setting", "default")
     if same:
         unmoved = tuple(output.name for output in outputs)

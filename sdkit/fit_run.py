@@ -218,11 +218,14 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
         if name not in measurements:
             where, near = place(run.file, name), meant(name, measurements)
             raise RunError("R411", f"{where}: unknown measurement {name!r}{near}")
-    values = {}
+    values, once = {}, set()
     for where, table in ((run.file, run.set), ("--set", changed or {})):
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)
-            values[parameters.check_value(name, value, str(at)).name] = value
+            item = parameters.check_value(name, value, str(at))
+            values[item.name] = value
+            if where == "--set":
+                once.add(item.name)
     for name, value in (run.forecast.set if run.forecast else {}).items():
         parameters.check_value(name, value, place(run.file, name))
 
@@ -244,6 +247,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
             where = place(run.file, name)
             item = parameters.check_value(name, value, where)
             if item.name in values or (run.switch and item is find(run.switch)):
+                where = "--set" if item.name in once else where
                 raise RunError("R410", f"{where}: {item.name} is held by this run, and no cause")
     _check_later(run, measurements, chosen, ahead)
     also = {find(name).name for name in run.also}
@@ -257,6 +261,8 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
             where = place(run.file, item.name)
             raise RunError("R410", f"{where}: {item.name} is {item.role}, and has no prior to fit")
     if not fitted:
+        if any(item.name in once for item in parameters.of_role("fitted")):
+            raise RunError("R410", "--set: every constant that would be fitted is held")
         raise RunError("R410", f"{parameters.path}: no constant has the role fitted")
     return Prepared(
         run, model, parameters, measurements, tuple(dict.fromkeys(chosen)), fitted, values,
@@ -309,7 +315,8 @@ def variants(prepared: Prepared) -> list[Prepared]:
             if weight > 0 and prepared.set.get(switch.name, s) == s
         ]
         if not found:
-            where = place(run.file, "switch")
+            where = place(run.file, "set" if switch.name in run.set else "switch")
+            where = where if prepared.set[switch.name] in run.set.values() else "--set"
             raise RunError("R410", f"{where}: {switch.name} is held where it has no weight")
         return found
     if run.recover < 2:

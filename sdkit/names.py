@@ -28,25 +28,29 @@ def _words(name: str) -> str:
 def nearest(name: str, known: Iterable[str], most: int = MEANT) -> list[str]:
     """The known names that are most like `name`, the likeliest first; none where none is near.
 
-    Names that differ in case, blanks, hyphens, underscores or the order of words come first,
-    then those near by difflib's ratio (Ratcliff and Obershelp), then those that `name`
-    is a part of or that are a part of it.
+    Those that differ in case, blanks, hyphens, underscores or the order of words; else those near
+    by difflib's ratio (Ratcliff and Obershelp) and little less so than the nearest; else
+    those that `name` is a part of, or that are a part of it.
     """
     known = list(dict.fromkeys(known))
     if not name or len(name) > _LONGEST:
         return []
     own, words = _folded(name), _words(name)
+    same = [o for o in known if _folded(o) == own] or [o for o in known if _words(o) == words]
+    if same or not own:
+        return same[:most]
     by_fold: dict[str, list[str]] = {}
     for other in known:
         by_fold.setdefault(_folded(other), []).append(other)
-    found = by_fold.get(own, []) + [other for other in known if _words(other) == words]
-    for fold in difflib.get_close_matches(own, by_fold, most, NEAR):
-        found += by_fold[fold]
-    if len(own) > 3:
-        parts = [f for f in by_fold if own in f or (len(f) > 3 and f in own)]
-        for fold in sorted(parts, key=lambda f: abs(len(f) - len(own))):
-            found += by_fold[fold]
-    return list(dict.fromkeys(found))[:most]
+    folds = difflib.get_close_matches(own, by_fold, most, NEAR)
+    ratios = {fold: difflib.SequenceMatcher(None, fold, own).ratio() for fold in folds}
+    best = max(ratios.values(), default=1.0)
+    folds = [fold for fold in by_fold if ratios.get(fold, 0.0) > best - 0.1]
+    folds.sort(key=lambda fold: -ratios[fold])  # those alike in the order of `known`
+    if not folds and len(own) > 3:
+        folds = [fold for fold in by_fold if own in fold or (len(fold) > 3 and fold in own)]
+        folds.sort(key=lambda fold: abs(len(fold) - len(own)))
+    return [other for fold in folds for other in by_fold[fold]][:most]
 
 
 def meant(name: str, known: Iterable[str], listed: bool = True) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import Error, ParameterError, RunError, SimulationError
 from .expressions import key, label_key, walk
-from .files import place, read_rows, read_text, read_toml
+from .files import near, place, read_rows, read_text, read_toml
 from .model import Model
 from .names import meant, some
 from .observations import read_series
@@ -84,7 +84,7 @@ class _References:
     """The names that files beside a model may use, and the faults of each file."""
 
     def __init__(self, model: Model):
-        self.model, self.folder = model, model.path.parent
+        self.model, self.folder = model, near(model.path.parent)
         self.constants = {label_key(name) for name in model.constants}
 
     def faults(self, run: Path | None) -> Iterable[_Fault]:
@@ -120,13 +120,20 @@ class _References:
                      for _, row in rows for column in row]  # fmt: skip
         else:
             named = [(line, row["name"]) for line, row in read_rows(path, ("name",))]
-        arrays = {key(self.model.owners[c].name) for c in self.model.constants}
-        own = {"parameters.csv": arrays}.get(name, set())
+        rows = name == "parameters.csv"
+        arrays = {key(self.model.owners[c].name) for c in self.model.constants} if rows else set()
+        stand = {label_key(constant) for _, constant in named}
+        spare = [c for c in self.model.constants if label_key(c) not in stand]
+        spare = [c for c in spare if key(self.model.owners[c].name) not in stand]
         for line, constant in named:
-            if label_key(constant) not in self.constants | own:
-                code = "P302" if own else "P310"
-                at = f"{path}, line {line}, {'row' if own else 'column'} {constant!r}"
-                yield path, (ParameterError, code), f"{at}: {self._no_constant(constant)}"
+            if label_key(constant) not in self.constants | arrays:
+                code = "P302" if rows else "P310"
+                at = f"{path}, line {line}, {'row' if rows else 'column'} {constant!r}"
+                text = self._no_constant(constant)
+                if rows and spare and not self.model.has(constant):
+                    text = f"{constant!r} is no constant of the model; without a row: "
+                    text += some(map(repr, spare))
+                yield path, (ParameterError, code), f"{at}: {text}"
 
     def _checks(self, name: str) -> Iterable[_Fault]:
         for row in self.rows(name, "setting"):
@@ -184,7 +191,7 @@ class _References:
 
     def _where(self, file: str | Path, row: Mapping[str, Any], name: str) -> tuple[Path, str]:
         """The file, and the text of where in it an entry names something."""
-        path = self.folder / file
+        path = file if isinstance(file, Path) else self.folder / file
         entry = row.get("name", row.get("id"))
         at = place(path, name, entry if isinstance(entry, str) else "")
         return path, f"{at}, {entry!r}" if isinstance(entry, str) else at

@@ -29,6 +29,8 @@ _SAME = {
     "delay fixed", "initial", "active initial", "step",
 }  # fmt: skip
 _NUMBER = {"exp", "ln", "log", "log10", "sin", "cos", "tan"}
+# What pysimlin calls functions that it writes out.
+_MACROS = {"smth1": "SMOOTH", "smth3": "SMOOTH3", "smthn": "SMOOTH N", "delayn": "DELAY N"}
 _SKETCH = "\\\\\\---///"
 _SKETCH_END = "///---\\\\\\"
 

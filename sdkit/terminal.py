@@ -67,7 +67,7 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds, by the speed of late; None where too little was measured for a speed."""
-        if self.since is None or self.clock() - self.since < self.MEASURED:
+        if self.bar is None or self.since is None or self.clock() - self.since < self.MEASURED:
             return None
         return self.bar.tasks[0].time_remaining
 

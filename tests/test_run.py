@@ -224,3 +224,12 @@ def test_a_name_stands_once(key, name, project):
     with pytest.raises(RunError) as caught:
         read_run(path.parent)
     assert caught.value.code == "R412"
+
+
+def test_what_a_run_names_is_shown_in_one_line(comparison):
+    prepared = prepare(read_run(Path(__file__).parents[1] / "runs" / "sir", n=8))
+    for thing in (prepared, prepared.run, prepared.observed["reported cases"], comparison,
+                  comparison.histories[0]):  # fmt: skip
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 200
+    assert repr(comparison) == "Comparison(sir: 2 scenarios x 4 policies x 8 draws of sir)"
