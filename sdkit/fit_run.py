@@ -315,8 +315,8 @@ def variants(prepared: Prepared) -> list[Prepared]:
             if weight > 0 and prepared.set.get(switch.name, s) == s
         ]
         if not found:
-            where = place(run.file, "set" if switch.name in run.set else "switch")
-            where = where if prepared.set[switch.name] in run.set.values() else "--set"
+            own = any(prepared.parameters.find(name) is switch for name in run.set)
+            where = place(run.file, "switch") if own else "--set"
             raise RunError("R410", f"{where}: {switch.name} is held where it has no weight")
         return found
     if run.recover < 2:

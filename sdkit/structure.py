@@ -111,9 +111,9 @@ def _sentence(model: Model, name: str | None, message: str) -> str:
     ring = [model.find(k).name for k in _ring(message) if model.has(k)]
     if ring:
         used = re.search(r"units in '(\w+)' \(used by variable '(.*?)'\)", said)
-        where = (
-            f"{_place(model, used[2])}, in {used[1].upper()}" if used else _place(model, ring[0])
-        )
+        where = _place(model, used[2] if used else ring[0])
+        if used:
+            where += f", in {_MACROS.get(used[1], used[1].upper())}"
         names = ", ".join(map(repr, dict.fromkeys(ring)))
         return f"{where}: the units of {names} contradict each other"
     said = " ".join((said or message).split())
