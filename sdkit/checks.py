@@ -164,9 +164,9 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
         found = model.scalar(name, where)
         if found.kind == "lookup":
-            raise RunError("R410", f"{where}: {name!r} is a table, no variable")
+            raise RunError("R458", f"{where}: {name!r} is a table, no variable")
         if stock and found.expression[:2] not in STOCKS:
-            raise RunError("R410", f"{where}: {name!r} is no stock")
+            raise RunError("R458", f"{where}: {name!r} is no stock")
 
     def constant(name: str):
         if not model.has(name) or model.find(name).kind != "constant":
@@ -181,7 +181,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
             variable(row[word])
     for word in _LISTS:
         if word in row and not row[word]:
-            raise RunError("R410", f"{where}: {word} is empty")
+            raise RunError("R454", f"{where}: {word} is empty")
         for name in row.get(word, ()):
             variable(name, stock=word == "stocks")
     for name, value in row.get("start", {}).items():
@@ -196,7 +196,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
 
 
 def _values(where: str, row: dict) -> None:
-    """What a kind asks for beyond single keys (R408, R410)."""
+    """What a kind asks for beyond single keys (R408, R441 to R456)."""
 
     def need(found: bool, text: str) -> None:
         if not found:
@@ -206,15 +206,15 @@ def _values(where: str, row: dict) -> None:
     for word, allowed in _WORDS.items():
         if word in row and row[word] not in allowed:
             near = meant(row[word], allowed)
-            raise RunError("R410", f"{where}: {word} = {row[word]!r}{near}")
+            raise RunError("R441", f"{where}: {word} = {row[word]!r}{near}")
     for word in ("n", "draws"):
         count = row.get(word, 1)
         if not 1 <= count <= _MOST or count & (count - 1):
             text = f"has to be a power of two up to {_MOST}, not {count}"
-            raise RunError("R410", f"{where}: {word} {text}")
+            raise RunError("R445", f"{where}: {word} {text}")
     for word in ("seed", "tolerance", "within", "window", "margin", "max_shift", "max_change"):
         if row.get(word, 1) < 0:
-            raise RunError("R410", f"{where}: {word} has to be zero or more")
+            raise RunError("R443", f"{where}: {word} has to be zero or more")
     kind, span = row["kind"], "at" in has or {"from", "to"} <= has
     if kind == "direction" or kind == "published":
         need(span, "`at`, or `from` and `to`")
@@ -230,7 +230,7 @@ def _values(where: str, row: dict) -> None:
         need({"sum", "equals"} <= has or ("stocks" in has and flows),
              "`sum` and `equals`, or `stocks` with `inflows`, `outflows` or both")  # fmt: skip
         if {"sum", "equals"} & has and ("stocks" in has or flows):
-            raise RunError("R410", f"{where}: `sum` and `stocks` are two forms; one a check")
+            raise RunError("R456", f"{where}: `sum` and `stocks` are two forms; one a check")
     if kind == "published":
         need({"low", "high"} & has or {"value", "within"} <= has,
              "`low` or `high`, or `value` and `within`")  # fmt: skip

@@ -110,12 +110,12 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
             near = meant(row["output"], outputs)
             raise RunError("R411", f"{where}: unknown output {row['output']!r}{near}")
         if not 0 <= row["margin"] < 1:
-            raise RunError("R410", f"{where}: margin has to lie between 0 and 1")
+            raise RunError("R443", f"{where}: margin has to lie between 0 and 1")
         try:
             period_years(row["period"], (0, 9999))
         except ValueError:
             raise RunError(
-                "R410",
+                "R453",
                 f"{where}: period {row['period']!r} is no year, no span such as 2026-2030 and not "
                 '"horizon"',
             ) from None

@@ -101,10 +101,10 @@ def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:
     data = checked(path, run.options, {"cases": list}, {}, "discover")
     if run.source == "defaults":
         raise RunError(
-            "R410", f'{place(path, "from")}: from has to be "priors" or "posterior" here'
+            "R450", f'{place(path, "from")}: from has to be "priors" or "posterior" here'
         )
     if len(run.scenarios) != 1:
-        raise RunError("R410", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
+        raise RunError("R461", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
     if run.n < _FEWEST:
         raise RunError("R421", f"{run.where_n} = {run.n}; a search needs {_FEWEST} draws or more")
     if not data["cases"]:
@@ -117,15 +117,15 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
     entry = checked(path, typed(path, "cases", entry, dict), _CASE, _MORE, "cases")
     where = place(path, "cases")
     if ("above" in entry) == ("below" in entry):
-        raise RunError("R410", f"{where}: a case needs either above or below")
+        raise RunError("R457", f"{where}: a case needs either above or below")
     of = entry.get("of", "change")
     if of not in _OF:
-        raise RunError("R410", f'{where}: of = {of!r}; it has to be "change" or "level"')
+        raise RunError("R441", f"{where}: of = {of!r}{meant(of, _OF)}")
     if entry["policy"] not in run.policies:
         near = meant(entry["policy"], run.policies)
         raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies{near}")
     if of == "change" and entry["policy"] == run.policies[0]:
-        raise RunError("R410", f"{where}: the first policy does not differ from itself")
+        raise RunError("R472", f"{where}: the first policy does not differ from itself")
     if entry["output"] not in outputs:
         near = meant(entry["output"], outputs)
         raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs{near}")
@@ -134,12 +134,12 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
         period_years(period, run.horizon)
     except ValueError:
         raise RunError(
-            "R410", f"{where}: period {period!r} is no year or span of the horizon"
+            "R453", f"{where}: period {period!r} is no year or span of the horizon"
         ) from None
     side = "above" if "above" in entry else "below"
     if of == "change" and entry[side] <= -1:
         raise RunError(
-            "R410", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
+            "R443", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
         )
     years = period_years(period, run.horizon)
     return Case(entry["policy"], outputs[entry["output"]], years, of, side, entry[side])
@@ -152,7 +152,7 @@ def execute_discovery(
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Discovery:
-    """Simulate, then search. Raises S202 where runs fail, R410 for the change of a level that is
+    """Simulate, then search. Raises S202 where runs fail, R474 for the change of a level that is
     nothing."""
     run = prepared.run
     inputs = Inputs(prepared.parameters, run.source, held=held(prepared))
@@ -171,7 +171,7 @@ def execute_discovery(
         if np.isnan(own).any():
             where = place(run.file, "cases")
             raise RunError(
-                "R410",
+                "R474",
                 f"{where}: {case.output.name} is nothing under {names[0]!r} in some draws, so that "
                 'its change is no share of it; give of = "level" and a level',
             )

@@ -7,7 +7,8 @@ and the cure. `sdkit explain CODE` prints an entry.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from .rules import RULES, Code
 
 
 class Error(Exception):
@@ -64,14 +65,6 @@ class UsageError(Error):
 
 class DependencyError(Error):
     """An optional package is missing."""
-
-
-@dataclass(frozen=True)
-class Code:
-    """One row of the table of codes."""
-
-    cause: str
-    cure: str
 
 
 CODES: dict[str, Code] = {
@@ -299,16 +292,6 @@ CODES: dict[str, Code] = {
         "A value has the wrong type.",
         "Write text in quotes, numbers without quotes, lists in brackets.",
     ),
-    "R410": Code(
-        "A value is impossible.",
-        "The message says what is allowed.",
-    ),
-    "R440": Code(
-        "Files beside the model name several things that it, or another of these files, does not "
-        "have: variables, constants, series, policies, outputs and the like.",
-        "Correct each entry that is listed; after a variable was renamed, all that name it have "
-        "to follow.",
-    ),
     "R411": Code(
         "A scenario, policy, output, setting or series is named that its file does not hold.",
         "Correct the spelling, or add the table to scenarios.toml, policies.toml, outputs.toml or "
@@ -365,6 +348,8 @@ CODES: dict[str, Code] = {
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
     ),
+    # -- R44 to R48: one code a rule that a value breaks ---------------------------------
+    **RULES,
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

@@ -132,11 +132,11 @@ class Draws:
     """
 
     def __init__(self, parameters: Parameters, n: int, seed: int):
-        """`n` is a power of two, `seed` a whole number from zero up (R410)."""
+        """`n` is a power of two, `seed` a whole number from zero up (R445, R444)."""
         if not isinstance(n, int | np.integer) or n < 1 or n & (n - 1):
-            raise RunError("R410", f"the number of draws has to be a power of two, not {n!r}")
+            raise RunError("R445", f"the number of draws has to be a power of two, not {n!r}")
         if not isinstance(seed, int | np.integer) or seed < 0:
-            raise RunError("R410", f"a seed has to be a whole number from zero up, not {seed!r}")
+            raise RunError("R444", f"a seed has to be a whole number from zero up, not {seed!r}")
         self.items, self.n, self.seed = parameters.sampled, n, seed
         self.index = pd.RangeIndex(n, name="draw")
         self._sobol, self._at = None, 0
@@ -191,12 +191,12 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     """Draws of the posterior.csv beside the model, the first `n`; what it does not hold comes from
     the priors, with the draws that `sample` makes of this seed.
 
-    Raises as `read_posterior` does, and R410 where the file holds fewer draws.
+    Raises as `read_posterior` does, and R448 where the file holds fewer draws.
     """
     held = read_posterior(parameters)
     if len(held) < n:
         path = parameters.path.parent / "posterior.csv"
-        raise RunError("R410", f"{path} holds {len(held)} draws, fewer than {n}")
+        raise RunError("R448", f"{path} holds {len(held)} draws, fewer than {n}")
     own = {name: column.to_numpy()[:n] for name, column in held.items()}
     return sample(parameters, n, seed).assign(**own)
 

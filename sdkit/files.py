@@ -104,14 +104,14 @@ def typed(path: Path, key: str, value: Any, kind: type, table: str = "") -> Any:
             "R409", f"{place(path, key, table)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
         )
     if kind is int and abs(value) >= 2**63:
-        raise RunError("R410", f"{place(path, key, table)}: {key} is too large a number")
+        raise RunError("R442", f"{place(path, key, table)}: {key} is too large a number")
     if kind is float:
         try:
             value = float(value)
         except OverflowError:
             value = math.inf
         if not math.isfinite(value):
-            raise RunError("R410", f"{place(path, key, table)}: {key} has to be a finite number")
+            raise RunError("R442", f"{place(path, key, table)}: {key} has to be a finite number")
     return value
 
 

@@ -66,7 +66,7 @@ class Inputs:
         self.names = (*names, *(p.name for p in self._items))
         self._own = len(names)
         if not self.names:
-            raise RunError("R410", "no constant of the model varies: none has a prior")
+            raise RunError("R450", "no constant of the model varies: none has a prior")
         self.inputs = self._chosen(chosen)
 
     def _chosen(self, chosen: Sequence[str] | None) -> tuple[Input, ...]:
@@ -76,12 +76,12 @@ class Inputs:
         for name in chosen:
             if name in place:
                 continue
-            why = f"is no constant with a prior{meant(name, place, listed=False)}"
+            code, why = "R458", f"is no constant with a prior{meant(name, place, listed=False)}"
             if name in self._still:
-                why = "is held by --set or the scenario"
+                code, why = "R477", "is held by --set or the scenario"
             elif name in self._held:
-                why = f'was fitted, and moves with the others in "{FITTED}"'
-            raise RunError("R410", f"{name!r} {why}")
+                code, why = "R458", f'was fitted, and moves with the others in "{FITTED}"'
+            raise RunError(code, f"{name!r} {why}")
         found = [Input(name, (place[name],)) for name in dict.fromkeys(chosen)]
         rest = tuple(i for name, i in place.items() if name not in set(chosen))
         if rest:

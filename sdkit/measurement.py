@@ -84,8 +84,8 @@ def read_measurements(
     for row in read_tables(path, "measurement", _REQUIRED, _OPTIONAL):
         name = row["name"]
 
-        def wrong(key: str, text: str, name=name):
-            raise RunError("R410", f"{place(path, key, name)}: {name!r}: {text}")
+        def wrong(code: str, key: str, text: str, name=name):
+            raise RunError(code, f"{place(path, key, name)}: {name!r}: {text}")
 
         one_of(path, "reduction", row["reduction"], tuple(REDUCTIONS))
         one_of(path, "density", row["density"], tuple(DENSITIES))
@@ -98,7 +98,11 @@ def read_measurements(
         if "spread" not in row:
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
-            wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
+            wrong(
+                "R469",
+                "correlation_time",
+                f"residuals of {row['density']} cannot be correlated here",
+            )
         where = f"{place(path, 'variable', name)}, measurement {name!r}"
         variable = model.scalar(row["variable"], where)
         scale = None
@@ -110,13 +114,13 @@ def read_measurements(
             same_unit(series[row["series"]], variable.unit, where)
         own = series[row["series"]].between(row.get("from", -math.inf), row.get("to", math.inf))
         if len(own.time) == 0:
-            wrong("from", "no observation lies between from and to")
+            wrong("R468", "from", "no observation lies between from and to")
         if (own.value <= 0).any() and row["density"] == "lognormal":
-            wrong("density", "a lognormal density needs observations above zero")
+            wrong("R469", "density", "a lognormal density needs observations above zero")
         if row["density"] == "negative binomial" and (own.value != np.floor(own.value)).any():
-            wrong("density", "a negative binomial density needs whole numbers")
+            wrong("R469", "density", "a negative binomial density needs whole numbers")
         if row.get("freedom", 1.0) <= 0:
-            wrong("freedom", "freedom has to be above zero")
+            wrong("R443", "freedom", "freedom has to be above zero")
         factors = [
             _factor(path, name, number, table)
             for number, table in enumerate(row.get("factors", []))
@@ -149,7 +153,7 @@ def _number(path: Path, name: str, key: str, value: Any, unit: str) -> float | P
     if not isinstance(value, dict):
         number = typed(path, key, value, float, name)
         if number <= 0:
-            raise RunError("R410", f"{place(path, key, name)}: {key} has to be above zero")
+            raise RunError("R443", f"{place(path, key, name)}: {key} has to be above zero")
         return number
     return _prior(path, name, label, value, unit)
 
@@ -158,7 +162,7 @@ def _prior(path: Path, name: str, label: str, table: Mapping[str, Any], unit: st
     """A positive number with a lognormal prior, `low` and `high` its 5 % and 95 % points."""
     ends = checked(path, table, {"low": float, "high": float}, {}, label)
     if not 0 < ends["low"] < ends["high"]:
-        raise RunError("R410", f"{place(path, 'low', name)}: {label}: 0 < low < high has to hold")
+        raise RunError("R470", f"{place(path, 'low', name)}: {label}: 0 < low < high has to hold")
     middle = math.sqrt(ends["low"] * ends["high"])
     return Parameter(label, "fitted", middle, (0.0, None), unit, **ends, distribution="lognormal")
 
@@ -170,7 +174,7 @@ def _factor(path: Path, name: str, number: int, table: Any) -> Factor:
     )  # fmt: skip
     first, last = table.pop("from", -1e9), table.pop("to", 1e9)
     if not first < last:
-        raise RunError("R410", f"{place(path, 'factors', name)}: from has to be before to")
+        raise RunError("R470", f"{place(path, 'factors', name)}: from has to be before to")
     ends = "" if first < -1e8 else f" from {first:g}"
     ends += "" if last > 1e8 else f" to {last:g}"
     return Factor(_prior(path, name, f"factor of {name}{ends}", table, "Dmnl"), first, last)

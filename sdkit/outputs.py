@@ -36,10 +36,10 @@ class Output:
 
 
 def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a value that is none of `allowed` (R410)."""
+    """Refuse a value that is none of `allowed` (R441)."""
     if value not in allowed:
         where = place(path, value)
-        raise RunError("R410", f"{where}: {key} = {value!r}{meant(value, allowed)}")
+        raise RunError("R441", f"{where}: {key} = {value!r}{meant(value, allowed)}")
 
 
 def read_outputs(path: Path, model: Model) -> dict[str, Output]:
@@ -59,7 +59,7 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
         last = output.reduction == "last"
         if kinds.setdefault(output.variable, last) != last:
             raise RunError(
-                "R410",
+                "R471",
                 f"{place(path, output.name)}: {output.variable!r} has the reduction last here and "
                 "another elsewhere; one variable is either averaged or read at an end",
             )

@@ -117,7 +117,7 @@ class Posterior:
         begin, end, step = self.program.initial_time, self.program.final_time, self.time_step
         if first.min() < begin - 1e-9 or last.max() > end + 1e-9:
             raise RunError(
-                "R410",
+                "R479",
                 f"{m.name!r}: observations from {first.min():g} to {last.max():g}; "
                 f"{self.model.path.name} runs from {begin:g} to {end:g}",
             )

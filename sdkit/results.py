@@ -105,7 +105,7 @@ def carry_out(
         raise SimulationError(error.code, text, error.failures) from None
     except MemoryError:
         where = f"{folder / 'run.toml'}: its" if n is None else f"--draws = {n}: these"
-        raise RunError("R410", f"{where} draws are too many for this machine's memory") from None
+        raise RunError("R447", f"{where} draws are too many for this machine's memory") from None
     tell("writing results")
     try:
         parent = flat.parent if flat else folder
@@ -136,7 +136,7 @@ def _compare(folder, flat, n, changed, threads, progress) -> _Done:
 
 def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     if n is not None:
-        raise RunError("R410", f"--draws is for other runs; {folder / 'run.toml'} asks for a fit")
+        raise RunError("R473", f"--draws is for other runs; {folder / 'run.toml'} asks for a fit")
     every = variants(prepare_fit(read_fit(folder), changed))
     works = _working_folders(flat or folder / "out", [chains_name(prepared) for prepared in every])
     found = []

@@ -125,7 +125,7 @@ class Prepared:
 
 
 def task_of(folder: Path) -> str:
-    """What a run folder asks for: one of TASKS (R401 where there is no run.toml, R408 to R410)."""
+    """What a run folder asks for: one of TASKS (R401 without a run.toml, R408, R409, R441)."""
     path = folder / "run.toml"
     if not path.exists():
         what = "holds no run.toml" if folder.is_dir() else "does not exist"
@@ -136,7 +136,7 @@ def task_of(folder: Path) -> str:
         raise RunError("R408", f"{path}: the key 'do' is missing")
     task = typed(path, "do", data["do"], str)
     if task not in TASKS:
-        raise RunError("R410", f"{place(path, 'do')}: do = {task!r}{meant(task, TASKS)}")
+        raise RunError("R441", f"{place(path, 'do')}: do = {task!r}{meant(task, TASKS)}")
     return task
 
 
@@ -148,32 +148,32 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     own = own if task == "compare" else {task: dict, **own}
     data = checked(path, read_toml(path), _REQUIRED, own)
 
-    def impossible(key: str, text: str):
-        raise RunError("R410", f"{place(path, key)}: {key} {text}")
+    def impossible(code: str, key: str, text: str):
+        raise RunError(code, f"{place(path, key)}: {key} {text}")
 
     if data["seed"] < 0:
-        impossible("seed", "has to be zero or more")
+        impossible("R444", "seed", "has to be zero or more")
     draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
     if draws["from"] not in ("priors", "posterior", "defaults"):
         sources = ("priors", "posterior", "defaults")
-        impossible("from", f"= {draws['from']!r}{meant(draws['from'], sources)}")
+        impossible("R441", "from", f"= {draws['from']!r}{meant(draws['from'], sources)}")
     if draws["from"] == "defaults":
         if draws.get("n", 1) != 1:
-            impossible("n", 'has to be 1 where draws come from "defaults"')
+            impossible("R449", "n", 'has to be 1 where draws come from "defaults"')
         draws["n"] = 1
     elif "n" not in draws:
         raise RunError("R408", f"{place(path, 'draws')}: the key 'n' is missing in draws")
     if n is not None and n != 1 and draws["from"] == "defaults":
-        raise RunError("R410", f'--draws has to be 1 where draws come from "defaults", not {n}')
+        raise RunError("R449", f'--draws has to be 1 where draws come from "defaults", not {n}')
     draws["n"] = draws["n"] if n is None else n
     if not 1 <= draws["n"] <= _MOST or draws["n"] & (draws["n"] - 1):
         where = "--draws" if n is not None else place(path, "n") + ": n"
         text = f"has to be a power of two up to {_MOST}, not {draws['n']}"
-        raise RunError("R410", f"{where} {text}")
+        raise RunError("R445", f"{where} {text}")
     for key in ("scenarios", "policies", "outputs", "periods", "main"):
         names = data.get(key, ["horizon"])
         if not names:
-            impossible(key, "is empty")
+            impossible("R454", key, "is empty")
         for name in names:
             if not isinstance(name, str):
                 raise RunError("R409", f"{place(path, key)}: {key} has to be a list of texts")
@@ -182,14 +182,16 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             raise RunError("R412", f"{place(path, key)}: {key} holds {twice!r} twice")
     for name in data.get("main", []):
         if name not in data["outputs"]:
-            impossible("main", f"holds {name!r}, none of outputs{meant(name, data['outputs'])}")
+            impossible(
+                "R460", "main", f"holds {name!r}, none of outputs{meant(name, data['outputs'])}"
+            )
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
         raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole years")
     if not (0 <= years[0] <= 9999 and 0 <= years[1] <= 9999):
-        impossible("horizon", "has to lie between the years 0 and 9999")
+        impossible("R452", "horizon", "has to lie between the years 0 and 9999")
     if years[0] > years[1]:
-        impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
+        impossible("R452", "horizon", f"ends ({years[1]}) before it begins ({years[0]})")
     horizon = (years[0], years[1])
     periods = []
     for period in data.get("periods", standard_periods(horizon)):
@@ -197,7 +199,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             period_years(period, horizon)
             periods.append(whole(horizon) if period == "horizon" else period)
         except ValueError:
-            impossible("periods", f"holds {period!r}, which is no year or span of the horizon")
+            impossible(
+                "R453", "periods", f"holds {period!r}, which is no year or span of the horizon"
+            )
     return Run(
         folder=folder,
         question=data["question"],
@@ -263,7 +267,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         aimless = name in outputs and outputs[name].better == "none"
         if aimless and run.task == "compare":
             where = place(run.file, "main")
-            raise RunError("R410", f"{where}: main holds {name!r}, of which no direction is better")
+            raise RunError("R459", f"{where}: main holds {name!r}, of which no direction is better")
     chosen = {
         "scenarios": choose("scenario", run.scenarios, scenarios),
         "policies": choose("policy", run.policies, policies),
@@ -274,7 +278,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         rows = len(read_posterior(parameters))
         if rows < run.n:
             text = f"--draws = {run.n} is more than the {rows} draws of {folder / 'posterior.csv'}"
-            raise RunError("R410", text)
+            raise RunError("R448", text)
     # Studies of inputs make designs of their own.
     own = made is None or run.task in ("sensitivity", "discover", "optimize")
     draws = no_draws() if own else made(parameters, run.n, run.seed)
@@ -325,14 +329,14 @@ def yearly_experiment(
     prepared: Prepared, draws: pd.DataFrame, others: Iterable[str] = ()
 ) -> tuple[Program, Experiment]:
     """The run's scenarios and policies with these draws, its outputs (and `others`) saved at the
-    edges of years. Raises R410 where the model does not cover the horizon."""
+    edges of years. Raises R451 where the model does not cover the horizon."""
     run, model = prepared.run, prepared.model
     wanted = ({o.variable for o in prepared.outputs} | {*others}) - set(model.constants)
     program = compile_model(model, tuple(n for n in model.owners if n in wanted))
     start, end = program.initial_time, run.horizon[1] + 1.0
     if start > run.horizon[0] or end > program.final_time + 1e-9:
         raise RunError(
-            "R410",
+            "R451",
             f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end "
             f"of {run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
         )

@@ -143,3 +143,12 @@ def test_the_package_data_exists_and_is_all_there_is():
     files = {p for p in files if p.suffix not in (".py", ".pyc")}
     assert set().union(*found) == files
     assert project["project"]["license"] == "MIT"
+
+
+def test_every_code_that_is_named_is_explained():
+    from sdkit.errors import CODES
+
+    named = set()
+    for path in MODULES.values():
+        named |= set(re.findall(r'"([MSPRCXFGU]\d{3})"', path.read_text(encoding="utf-8")))
+    assert named == CODES.keys()

@@ -44,8 +44,8 @@ def assert_clean(code, error, expected):
         (["run", "models/sir", "--set", "infectivity = nan"], "P308"),
         (["run", "models/sir", "--set", "population = 7"], "P305"),
         (["run", "runs/sir", "--set", "population = 7"], "P305"),
-        (["run", "runs/sir", "--draws", "3"], "R410"),
-        (["run", "runs/sir", "--draws", "-4"], "R410"),
+        (["run", "runs/sir", "--draws", "3"], "R445"),
+        (["run", "runs/sir", "--draws", "-4"], "R445"),
         (["run", "runs/none"], "R401"),
         (["run", "runs"], "R401"),
         (["run", "models/sir/README.md"], "M101"),
@@ -95,7 +95,7 @@ def test_too_many_draws_for_the_memory_are_bad_input(project, sdkit, monkeypatch
 
     monkeypatch.setattr(results, "execute", fail)
     code, _, error = sdkit("run", project / "runs" / "sir", "--draws", 1024)
-    assert_clean(code, error, "R410")
+    assert_clean(code, error, "R447")
 
 
 def test_check_prints_a_line_a_check_and_counts(project, sdkit, monkeypatch):
@@ -207,7 +207,7 @@ def test_memory_that_ends_while_drawing_is_bad_input(project, sdkit, monkeypatch
 
     monkeypatch.setattr(results, "prepare", fail)
     code, _, error = sdkit("run", project / "runs" / "sir", "--draws", 1024)
-    assert_clean(code, error, "R410")
+    assert_clean(code, error, "R447")
 
 
 # -- names, options and checks -------------------------------------------------------------
