@@ -227,7 +227,8 @@ class _References:
         for name in _names(value):
             if known is not None and name not in known:
                 path, where = self._where(file, row, name)
-                yield path, _OTHER, f"{where}: no {kind} {name!r}{meant(name, known)}"
+                word = "no" if kind in ("series", "setting") else "unknown"
+                yield path, _OTHER, f"{where}: {word} {kind} {name!r}{meant(name, known)}"
 
 
 def _names(value: Any) -> list[str]:

@@ -126,9 +126,9 @@ PLACES = [
     ("checks.toml", 'series = "reported cases"', 'series = "reported case"', "R411",
      "no series 'reported case'; did you mean 'reported cases'"),
     ("claims.toml", 'policy = "vaccination"', 'policy = "vacination"', "R411",
-     "'vaccination-works': no policy 'vacination'; did you mean 'vaccination'"),
+     "'vaccination-works': unknown policy 'vacination'; did you mean 'vaccination'"),
     ("claims.toml", 'output = "infections per year"', 'output = "infection per year"', "R411",
-     "no output 'infection per year'; did you mean 'infections per year'"),
+     "unknown output 'infection per year'; did you mean 'infections per year'"),
     ("measurements.toml", 'variable = "reported cases"', 'variable = "cases reported"', "S203",
      "'reported cases': sir.mdl has no variable 'cases reported'; did you mean 'reported cases'"),
     ("measurements.toml", 'series = "reported cases"', 'series = "reported_cases"', "R411",
@@ -175,7 +175,7 @@ def test_all_places_are_told_at_once(project, sdkit, monkeypatch):
     assert int(lines[0].split(" name ")[1].split()[0]) == len(lines) - 2
     for file, _, _, _, told in PLACES:
         assert any(file in line and told in line for line in lines)
-    assert any("run.toml, line" in line and "no policy 'bothh'" in line for line in lines)
+    assert any("run.toml, line" in line and "unknown policy 'bothh'" in line for line in lines)
 
 
 def test_a_fit_names_what_is_gone(root, sir, tmp_path):
@@ -187,9 +187,9 @@ def test_a_fit_names_what_is_gone(root, sir, tmp_path):
     with pytest.raises(RunError) as caught:
         check_names(sir, path)
     assert [entry.removeprefix(f"{path}, ") for entry in caught.value.entries] == [
-        "line 2: no measurement 'reported case'; did you mean 'reported cases'?",
+        "line 2: unknown measurement 'reported case'; did you mean 'reported cases'?",
         "line 3: 'infectvity' is no constant of the model; did you mean 'infectivity'?",
-        "line 5: no measurement 'cases'; did you mean 'reported cases'?",
+        "line 5: unknown measurement 'cases'; did you mean 'reported cases'?",
     ]
 
 
