@@ -7,6 +7,7 @@ not use too: after a variable was renamed one message lists every place that has
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ class _References:
     def __init__(self, model: Model):
         self.model, self.folder = model, near(model.path.parent)
         self.constants = {label_key(name) for name in model.constants}
+        self._held: dict[Path, Mapping[str, Any]] = {}
 
     def faults(self, run: Path | None) -> Iterable[_Fault]:
         """Every fault: the file, what raises it, and the message with file, line and entry."""
@@ -176,7 +178,7 @@ class _References:
         path = self.folder / name
         if not path.is_file():
             return []
-        rows = read_toml(path, blank=name in ("claims.toml", "checks.toml")).get(table, [])
+        rows = self._data(path).get(table, [])
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def _known(self, name: str, table: str) -> list[str] | None:
@@ -185,7 +187,7 @@ class _References:
         names = [row.get("name") for row in self.rows(name, table)]
         sound = all(isinstance(n, str) for n in names) and len(set(names)) == len(names)
         own = {table, "check"} if name == "checks.toml" else {table}
-        return names if sound and path.is_file() and read_toml(path).keys() <= own else None
+        return names if sound and path.is_file() and self._data(path).keys() <= own else None
 
     # -- names -----------------------------------------------------------------------------
 
@@ -216,10 +218,18 @@ class _References:
             return f"{name!r} is no constant of the model ({self.model.find(name).kind})"
         return no_constant(name, self.model.constants)
 
+    @cached_property
+    def _measured(self) -> Collection[str]:
+        return read_series(self.folder / "data", self.model.read).keys()
+
+    def _data(self, path: Path) -> Mapping[str, Any]:
+        if path not in self._held:
+            self._held[path] = read_toml(path, blank=path.name in ("claims.toml", "checks.toml"))
+        return self._held[path]
+
     def _series(self, file: str, row: Mapping) -> Iterable[_Fault]:
         if isinstance(row.get("series"), str):
-            known = read_series(self.folder / "data", self.model.read)
-            yield from self._among(file, row, "series", row["series"], known)
+            yield from self._among(file, row, "series", row["series"], self._measured)
 
     def _among(
         self, file: str | Path, row: Mapping, kind: str, value: Any, known: Collection[str] | None
