@@ -117,9 +117,8 @@ class _References:
         if not path.is_file():
             return
         if name == "posterior.csv":
-            rows = read_rows(path, ())[:1]
-            named = [(2 if read_text(path).startswith("#") else 1, column)
-                     for _, row in rows for column in row]  # fmt: skip
+            line = 2 if read_text(path).startswith("#") else 1
+            named = [(line, column) for _, row in read_rows(path, ())[:1] for column in row]
         else:
             named = [(line, row["name"]) for line, row in read_rows(path, ("name",))]
         rows = name == "parameters.csv"
