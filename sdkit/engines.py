@@ -145,7 +145,8 @@ def _run(engine: str, program: Program, method: str, times) -> tuple[np.ndarray,
 def _sentence(error: Exception) -> str:
     lines = (error.message if isinstance(error, Error) else str(error)).splitlines()
     text = lines[0][:200] if lines else ""
-    return text if isinstance(error, Error) else f"{type(error).__name__}: {text}"
+    own = isinstance(error, Error | ValueError)  # which says what in words
+    return text if own and text else f"{type(error).__name__}: {text}"
 
 
 def _at(wanted: np.ndarray, step: float, times: np.ndarray, values: Values) -> Values:

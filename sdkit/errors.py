@@ -7,20 +7,26 @@ and the cure. `sdkit explain CODE` prints an entry.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from .rules import RULES, Code
 
 
 class Error(Exception):
     """An error that a user can cause or mend.
 
     Attributes: `code` such as "M104"; `message`, one sentence that names the file,
-    line, variable or value; `failures`, only where lanes of an ensemble failed.
+    line, variable or value; `entries`, the single faults where one error tells several, which
+    end the message too; `failures`, only where lanes of an ensemble failed.
     """
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str, entries: Sequence[str] = ()):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        message = " ".join(message.splitlines())  # a name in a file may hold line ends
+        self.entries = tuple(" ".join(entry.splitlines()) for entry in entries)
+        self.headline = " ".join(message.splitlines())  # a name in a file may hold line ends
+        message = self.headline
+        if self.entries:
+            message += ": " + "; ".join(self.entries)
         super().__init__(message)
         self.code = code
         self.message = message
@@ -70,14 +76,6 @@ class UsageError(Error):
 
 class DependencyError(Error):
     """An optional package is missing."""
-
-
-@dataclass(frozen=True)
-class Code:
-    """One row of the table of codes."""
-
-    cause: str
-    cure: str
 
 
 CODES: dict[str, Code] = {
@@ -226,6 +224,10 @@ CODES: dict[str, Code] = {
         "Use the compiled engine, or write the equation that is named without ranges that are "
         "mapped to one another.",
     ),
+    "S213": Code(
+        "A function is given something else than a model.",
+        'Give read_model("models/sir"), compile_model of that, or a path such as "models/sir".',
+    ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
         "A constant of the model has no row in parameters.csv.",
@@ -327,10 +329,6 @@ CODES: dict[str, Code] = {
         "A value has the wrong type.",
         "Write text in quotes, numbers without quotes, lists in brackets.",
     ),
-    "R410": Code(
-        "A value is impossible.",
-        "The message says what is allowed.",
-    ),
     "R411": Code(
         "A scenario, policy, output, setting or series is named that its file does not hold.",
         "Correct the spelling, or add the table to scenarios.toml, policies.toml, outputs.toml or "
@@ -380,7 +378,8 @@ CODES: dict[str, Code] = {
     ),
     "R421": Code(
         "A sample is too small for what is asked of it.",
-        "Raise n of draws in run.toml to the next power of two above the number that is named.",
+        "Raise n of draws in run.toml, or --draws, to the next power of two above the number that "
+        "is named.",
     ),
     "R422": Code(
         "No portfolio can meet the limit: it is exceeded without any instrument.",
@@ -401,6 +400,8 @@ CODES: dict[str, Code] = {
         "(people from people/day); a mean or a last value has the unit of the variable. Correct "
         "unit, reduction or name in outputs.toml, or the unit in the model.",
     ),
+    # -- R44 to R48: one code a rule that a value breaks ---------------------------------
+    **RULES,
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",

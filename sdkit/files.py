@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .errors import RunError
+from .names import meant
 
 
 def _raw(path: Path) -> bytes:
@@ -43,10 +44,13 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404)."""
+def read_text(path: Path, blank: bool = False) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404).
+
+    Only with `blank` it may hold nothing.
+    """
     raw = _raw(path)
-    if not raw.strip():
+    if not raw.removeprefix(codecs.BOM_UTF8).strip() and not blank:
         raise RunError("R403", f"{path} is empty")
     try:
         text = raw.decode("utf-8-sig")
@@ -59,10 +63,10 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file (R405 if malformed)."""
+def read_toml(path: Path, blank: bool = False) -> dict[str, Any]:
+    """The tables of a TOML file (R405 if malformed); R403 for an empty one, unless it may be so."""
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, blank))
     except ValueError as error:  # malformed, or a number of more digits than Python reads
         raise RunError("R405", f"{path}: {error}") from None
     except RecursionError:
@@ -72,13 +76,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 def place(path: Path, word: str, table: str = "") -> str:
     """The file, with the first line that holds `word` where there is one.
 
-    With the name of a `table`, the first from the line on that gives that name.
+    With the name (or id) of a `table`, the first from the line on that gives that name.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return str(path)
-    named = re.compile(rf"^\s*name\s*=\s*\"{re.escape(table)}\"")
+    named = re.compile(rf"^\s*(?:name|id)\s*=\s*\"{re.escape(table)}\"")
     begin = next((i for i, line in enumerate(lines, 1) if table and named.match(line)), 0)
     # a key at the start of its line or table counts before a mention elsewhere
     for pattern in (rf"(^\s*|[{{,]\s*)\"?{re.escape(word)}\"?\s*=", rf"\"{re.escape(word)}\""):
@@ -101,14 +105,14 @@ def typed(path: Path, key: str, value: Any, kind: type, table: str = "") -> Any:
             "R409", f"{place(path, key, table)}: {key} has to be {_TYPES.get(kind, kind.__name__)}"
         )
     if kind is int and abs(value) >= 2**63:
-        raise RunError("R410", f"{place(path, key, table)}: {key} is too large a number")
+        raise RunError("R442", f"{place(path, key, table)}: {key} is too large a number")
     if kind is float:
         try:
             value = float(value)
         except OverflowError:
             value = math.inf
         if not math.isfinite(value):
-            raise RunError("R410", f"{place(path, key, table)}: {key} has to be a finite number")
+            raise RunError("R442", f"{place(path, key, table)}: {key} has to be a finite number")
     return value
 
 
@@ -124,9 +128,8 @@ def checked(
     inside = f" in {what}" if what else ""
     for key in table:
         if key not in required and key not in optional:
-            known = ", ".join([*required, *optional])
-            where = place(path, key)
-            raise RunError("R407", f"{where}: unknown key {key!r}{inside}; known: {known}")
+            near = meant(key, [*required, *optional])
+            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}{inside}{near}")
     for key in required:
         if key not in table:
             raise RunError("R408", f"{path}: the key {key!r} is missing{inside}")
@@ -134,14 +137,22 @@ def checked(
 
 
 def read_tables(
-    path: Path, name: str, required: Mapping[str, type], optional: Mapping[str, type]
+    path: Path,
+    name: str,
+    required: Mapping[str, type],
+    optional: Mapping[str, type],
+    blank: bool = False,
 ) -> list[dict[str, Any]]:
-    """The `[[name]]` tables of a TOML file, each checked; names are unique (R412)."""
-    data = read_toml(path)
+    """The `[[name]]` tables of a TOML file, each checked; names are unique (R412).
+
+    Only with `blank` there may be none (R403, R408).
+    """
+    data = read_toml(path, blank)
     for key in data:
         if key != name:
-            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}; known: [[{name}]]")
-    if not data.get(name):
+            near = meant(key, [name])
+            raise RunError("R407", f"{place(path, key)}: unknown key {key!r}{near}")
+    if not data.get(name) and not (blank and name not in data):
         raise RunError("R408", f"{path} holds no [[{name}]] table")
     return tables(path, name, data, required, optional)
 
@@ -184,8 +195,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
             raise RunError("R403", f"{path} holds no table")
         missing = [column for column in columns if column not in header]
         if missing:
+            near = meant(missing[0], [n for n in header if n not in columns], listed=False)
+            near = near.replace("did you mean", "is it")
             raise RunError(
-                "R406", f"{path}, line {comments + 1}: the column {missing[0]!r} is missing"
+                "R406", f"{path}, line {comments + 1}: the column {missing[0]!r} is missing{near}"
             )
         if len(set(header)) != len(header):
             raise RunError("R406", f"{path}, line {comments + 1}: a column stands twice")

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -19,6 +20,8 @@ from pathlib import Path, PurePath
 from .cache import cached, code_of, name_of
 from .errors import ModelError, SimulationError
 from .expressions import has_missing, key, label_key
+from .names import meant, meant_path
+from .progress import tell
 from .translate import forget_tables
 from .variables import Reader, Variable
 from .vensim import Vensim
@@ -46,6 +49,11 @@ class Model:
     data: tuple[Path, ...] = field(default=(), repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        kinds = Counter(v.kind for v in self.variables.values())
+        counts = f"{kinds['stock']} stocks, {kinds['constant']} constants"
+        return f"Model({self.path.name}: {len(self.variables)} variables, {counts})"
+
     @property
     def read(self) -> tuple[Path, ...]:
         """The files beside its text that a model is made of."""
@@ -67,8 +75,15 @@ class Model:
         label = self._by_key.get(key(name))
         found = self.variables[label] if label is not None else self._element(name)
         if found is None:
-            raise SimulationError("S203", f"{self.path.name} has no variable {name!r}")
+            near = meant(name, self._names_near(name), listed=False)
+            raise SimulationError("S203", f"{self.path.name} has no variable {name!r}{near}")
         return found
+
+    def _names_near(self, name: str) -> Iterable[str]:
+        """The names among which a name that is not there may have been meant."""
+        array, bracket, _ = name.partition("[")
+        label = self._by_key.get(key(array)) if bracket else None
+        return self.variables if label is None else self.variables[label].labels
 
     def _element(self, name: str) -> Variable | None:
         found = self._elements.get(label_key(name))
@@ -85,15 +100,22 @@ class Model:
                 found[label_key(f"{variable.name}[{own}]")] = (variable, place)
         return found
 
-    def scalar(self, name: str) -> Variable:
-        """As `find`, but no array; S203 for one, whose elements are scalars."""
-        found = self.find(name)
+    def scalar(self, name: str, where: str = "") -> Variable:
+        """As `find`, but no array; S203 for one, whose elements are scalars.
+
+        `where` says in errors which entry of a file asks.
+        """
+        try:
+            found = self.find(name)
+        except SimulationError as error:
+            asked = f"{where}: " if where else ""
+            raise SimulationError(error.code, f"{asked}{error.message}") from None
         if found.axes:
             axes = ", ".join(label for label, _ in found.axes)
             raise SimulationError(
                 "S203",
-                f"{self.path.name}: {found.name!r} is an array over {axes}; name one of its "
-                f"elements, such as {found.labels[0]}",
+                f"{where or self.path.name}: {found.name!r} is an array over {axes}; name one of "
+                f"its elements, such as {found.labels[0]}",
             )
         return found
 
@@ -131,17 +153,33 @@ def find_model_file(path: str | Path) -> Path:
     """The model file at `path`: the file itself, or the one that a folder holds (M101)."""
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if is_model_file(p))
+        found = _model_files(path)
         named = [p for p in found if p.stem == path.resolve().name]
         if len(found) != 1 and len(named) != 1:
             what = "no model file" if not found else f"{len(found)} model files"
             raise ModelError("M101", f"{path} holds {what}; one .mdl or XMILE file is needed")
         return (named or found)[0]
     if not path.is_file():
-        raise ModelError("M101", f"{path} does not exist")
+        raise ModelError(
+            "M101", f"{path} does not exist{meant_path(path, holds_model, models_around())}"
+        )
     if not is_model_file(path):
         raise ModelError("M101", f"{path} is neither a .mdl nor an XMILE file")
     return path
+
+
+def models_around() -> list[Path]:
+    """Folders in which models are looked for by name."""
+    return [folder / "models" for folder in (Path.cwd(), *Path.cwd().parents)]
+
+
+def holds_model(path: Path) -> bool:
+    """Whether the path is a model file, or a folder that holds one."""
+    return is_model_file(path) or bool(path.is_dir() and _model_files(path))
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if is_model_file(p))
 
 
 def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
@@ -218,6 +256,7 @@ def reader_of(path: Path, text: str) -> Vensim | Xmile:
 def _read(path: Path, raw: bytes, data: tuple[Path, ...]) -> tuple:
     """A model's text read by PySD: its variables, hidden ones, what there is to warn of, the rest,
     and the names of files that its equations read."""
+    tell(f"reading {path.name}")
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -21,6 +21,7 @@ from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
 from .placing import workshop
+from .references import check_names
 from .run import prepare, read_run
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -53,7 +54,7 @@ def new_run(name: str, model: str | None = None) -> list[Path]:
     `model` is a name or a path, and may be left out where models/ holds one only. Outputs are
     the headline ones; the horizon begins with the first lever and lies inside the model's
     time. Raises what `new_model` does, U601 where it has to be said which model, R413 where
-    the model lies outside the folder that holds models/, R410 where its time has no whole
+    the model lies outside the folder that holds models/, R451 where its time has no whole
     year, and whatever is wrong in the model's own files.
     """
     root = _root()
@@ -61,6 +62,7 @@ def new_run(name: str, model: str | None = None) -> list[Path]:
         raise RunError("R413", f"no folder models in {Path.cwd()} or above it")
     path = model_path(model) if model else _only_model(root)
     read = read_model(path)
+    check_names(read)
     if not path.resolve().is_relative_to(root.resolve()):
         raise RunError("R413", f"{path} lies outside {root}, where the run would look for it")
     text = _run_text(read, path.resolve().relative_to(root.resolve()).as_posix())
@@ -149,7 +151,7 @@ def _horizon(model: Model, parameters: Parameters, policies: Iterable[Setting]) 
     steps = [(first - program.initial_time) / program.time_step, 1 / program.time_step]
     if not 0 <= first <= last <= 9999 or any(abs(n - round(n)) > 1e-6 for n in steps):
         raise RunError(
-            "R410",
+            "R451",
             f"{model.path.name} goes from {program.initial_time:g} to {program.final_time:g} in "
             f"steps of {program.time_step:g}; a comparison needs whole years on steps",
         )

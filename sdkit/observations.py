@@ -41,6 +41,11 @@ class Series:
     unit: str
     sources: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        count = f"{len(self.time)} values"
+        span = f" from {self.time[0]:g} to {self.time[-1]:g}" if len(self.time) else ""
+        return f"Series({self.name!r}: {count}{span}, {self.unit or 'no unit'})"
+
     def between(self, first: float, last: float) -> Series:
         keep = (self.time >= first) & (self.time <= last)
         return replace(self, time=self.time[keep], value=self.value[keep])

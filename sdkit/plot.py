@@ -19,6 +19,7 @@ from .compare import Comparison
 from .findings import effects, headline, ordered, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .outputs import Output
+from .progress import tell
 from .time_units import plain
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
@@ -73,6 +74,7 @@ def new_figure(width: float, height: float):
 
 
 def save(figure, folder: Path, stem: str) -> None:
+    tell(f"drawing {stem}")
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": "sdkit"})
     figure.savefig(folder / f"{stem}.png", dpi=110, metadata={"Software": "sdkit"})

@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import key
+from .names import meant
 from .translate import Definition, Range
 
 # An axis of a variable: the name of its range, and its elements as written.
@@ -96,7 +97,8 @@ class Ranges:
             return self.members[k]
         if k in self.elements:
             return (k,)
-        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one")
+        near = meant(name, self.labels.values(), listed=False)
+        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one{near}")
 
     def mapped(self, source: str, target: str) -> dict[str, str] | None:
         """For each element of `target` the one of `source` that stands for it; None without."""

@@ -25,7 +25,8 @@ from .failure import explain, plain, scratch, trace
 from .frames import arrays_of, whole
 from .layout import AXES
 from .measures import measure_unit
-from .model import Model, reader_of
+from .model import Model, read_model, reader_of
+from .names import meant
 from .noise import beginnings
 from .settings import cautions, refuse_times, time_settings
 from .store import Store, open_store
@@ -36,7 +37,7 @@ _MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single dra
 
 
 def simulate(
-    program: Program | Model,
+    program: Program | Model | str | Path,
     experiment: Experiment | None = None,
     *,
     set: Mapping[str, float | Sequence[float]] | None = None,
@@ -48,7 +49,7 @@ def simulate(
     store: str | Path | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Run a model.
+    """Run a model: a Program, a Model, or the path of one.
 
     Without an experiment: one run of every variable, saved at SAVEPER, with the constants
     named in `set` changed; an array by its name (one number for all, or a list of all in the order
@@ -75,8 +76,14 @@ def simulate(
     cannot be set; RunError R414 to R418 and U603 where a store cannot be written or holds
     something else.
     """
+    if isinstance(program, str | Path):
+        program = read_model(program)
+    if not isinstance(program, Program | Model):
+        kind = type(program).__name__
+        text = f"simulate takes a Model, a Program or the path of a model, not {kind}"
+        raise SimulationError("S213", text)
     if method is not None and method not in METHODS:
-        raise SimulationError("S205", f"integration method {method!r}")
+        raise SimulationError("S205", f"integration method {method!r}{meant(method, METHODS)}")
     if store is not None and experiment is None:
         raise SimulationError("S207", "a store is for ensembles")
     values = dict(set or {})
@@ -84,7 +91,7 @@ def simulate(
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, values, method, experiment, time_step, seed)
     if engine != "compiled":
-        raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
+        raise SimulationError("S207", f"engine {engine!r}{meant(engine, ('compiled', 'pysd'))}")
     if isinstance(program, Model):
         model = replace(program, method=method) if method else program
         program = compile_model(model, experiment.outputs if experiment else None)
@@ -125,7 +132,8 @@ def _by_label(
     found: dict[str, float] = {}
     for name, value in values.items():
         if not model.has(name):
-            raise ParameterError("P305", f"{model.name} has no constant {name!r}")
+            near = meant(name, model.constants, listed=False)
+            raise ParameterError("P305", f"{model.name} has no constant {name!r}{near}")
         variable = model.find(name)
         if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")

@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import children, key, rebuilt
+from .names import meant
 from .ranges import Axis, Box, Ranges
 from .translate import Definition
 
@@ -128,7 +129,8 @@ class Resolver:
             if self.loose and k not in place and 0 < number <= len(place):
                 return ("at", number - 1)
             if k not in place:
-                raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}")
+                near = meant(subscript, axis[1])
+                raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}{near}")
             return ("at", place[k])
         elements, loop = self._elements(k, marked)
         absent = next((e for e in elements if e not in place), None)
@@ -199,7 +201,8 @@ class Resolver:
             self.loops += 1
             loop, elements = f"j{self.loops}", self.ranges.members.get(name.partition("#")[0])
             if elements is None:
-                raise self.wrong(f"{name!r} is no subscript range")
+                near = meant(name, map(self.ranges.labels.get, self.ranges.members))
+                raise self.wrong(f"{name!r} is no subscript range{near}")
             self.bound[name] = (loop, elements)
             loops.append((loop, len(elements)))
         inner = tuple(self(argument) for argument in arguments)

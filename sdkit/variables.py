@@ -13,6 +13,7 @@ import numpy as np
 from .errors import ModelError, raise_all
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
+from .names import meant
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
 from .subscripts import Resolver, index_of, left_of, positions
 from .syntax import parted
@@ -47,6 +48,10 @@ class Variable:
     value: float | tuple[float, ...] | None = None
     text: str = ""
     axes: tuple[Axis, ...] = ()
+
+    def __repr__(self) -> str:
+        axes = f"[{', '.join(label for label, _ in self.axes)}]" if self.axes else ""
+        return f"Variable({self.name + axes!r}: {self.kind}, {self.unit or 'no unit'})"
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -377,7 +382,8 @@ class Reader:
                         hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}"
                     elif node[1] in FUNCTIONS:
                         hint = f"; the function {FUNCTIONS[node[1]].name} takes parentheses"
-                    text = f"{where} uses {node[1]!r}, which is not defined{hint}"
+                    near = hint or meant(node[1], variables, listed=False)
+                    text = f"{where} uses {node[1]!r}, which is not defined{near}"
                 elif known[node[1]].kind == "lookup":
                     text = f"{where} uses the table {node[1]!r} without an argument"
                 if text:

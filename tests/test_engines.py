@@ -183,7 +183,7 @@ def test_an_engine_that_saves_other_times_is_refused(tmp_path, monkeypatch):
     )
     found = compare(tmp_path, "x = Time")
     assert [r for r in found.refused if r[0] == SIMLIN] == [
-        (SIMLIN, "euler", "ValueError: it gives 40 of the 81 saved times")
+        (SIMLIN, "euler", "it gives 40 of the 81 saved times")
     ]
 
 
@@ -191,7 +191,7 @@ def test_an_engine_that_knows_no_variable_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "run_with_simlin", lambda *_: (np.arange(0, 10.1, 0.125), {}))
     found = compare(tmp_path, "x = Time")
     assert [why for engine, _, why in found.refused if engine == SIMLIN] == [
-        "ValueError: it gives no variable of the model"
+        "it gives no variable of the model"
     ]
 
 
