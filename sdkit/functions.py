@@ -64,6 +64,10 @@ _ROWS = (
     # XMILE's PULSE has a magnitude, spread over one step, and may repeat for ever.
     Function("XPULSE", 2, "pulse(begin, dt, {0}, dt) * ({1}) / dt"),
     Function("XPULSE TRAIN", 3, "pulse_train(begin, dt, {0}, {1}, dt, math.inf) * ({2}) / dt"),
+    Function("XMILE INT", 1, "whole({0})"),
+    Function("XMILE MOD", 2, "remainder({0}, {1})"),
+    Function("XMILE ROUND", 1, "rounded({0})"),
+    Function("XMILE SAFEDIV", 3, "divided({0}, {1}, {2})"),
     # The condition is written by the compiler, which alone knows a truth from a number.
     Function("IF THEN ELSE", 3, "({1} if {0} else {2})"),
     # Outside the start of a run it is its first argument.
@@ -74,6 +78,7 @@ _ROWS = (
     Function("VMAX", 1, "most({0})", reduces=True),
     Function("VMIN XMILE", 1, "least({0})", reduces=True),
     Function("VMAX XMILE", 1, "most({0})", reduces=True),
+    Function("XMILE SIZE", 1, "many({0})", reduces=True),
     Function("RANDOM 0 1", 0, "{0}", noisy=True),
     # Their last argument is Vensim's seed; a run has one seed, from which each stream comes.
     Function("RANDOM UNIFORM", 3, "random_uniform({3}, {0}, {1})", noisy=True),

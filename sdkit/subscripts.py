@@ -73,13 +73,68 @@ class Resolver:
         if axes is None and not subscripts:
             if name in self.ranges.members:
                 return ("position", (self._numbers(name),))
-            if name in self.ranges.elements:
+            if name in self.ranges.elements and not self.loose:  # XMILE writes Range.element
                 return ("position", (("at", self.ranges.number(self._family(name))[name]),))
         if not axes:
             if subscripts:
                 raise self.wrong(f"{name!r} has no subscripts")
             return ("name", name)
+        if len(subscripts) == len(axes):
+            places = [self._computed(*pair) for pair in zip(subscripts, axes, strict=True)]
+            if any(places):
+                return self._picked(name, subscripts, axes, places)
         return ("item", name, self._index(name, subscripts))
+
+    def _computed(self, subscript: str | tuple, axis: Axis) -> tuple | None:
+        """The expression of a subscript that is computed: a sum, or the name of a variable that
+        no element of the axis has."""
+        if isinstance(subscript, tuple):
+            return subscript
+        if subscript.endswith("!") or not self.loose or key(subscript) in self.ranges.members:
+            return None
+        known = key(subscript) in self.ranges.places(axis)
+        return None if known or self.axes(key(subscript)) is None else ("name", key(subscript))
+
+    def _picked(self, name: str, subscripts: Sequence, axes: Sequence[Axis], places) -> tuple:
+        """An element whose place is computed: the sum over all places of what stands there where
+        it is the one, which is 0 for a place that there is not (XMILE 3.7.1)."""
+        index, loops, conditions = [], [], []
+        plain = iter(self._apart([s for s, p in zip(subscripts, places, strict=True) if p is None]))
+        for axis, place in zip(axes, places, strict=True):
+            if place is None:
+                index.append(self._place(name, next(plain), axis))
+                continue
+            wanted, size = self(place), len(axis[1])
+            fixed_at = self._fixed(wanted, size)
+            if fixed_at is not None:
+                index.append(fixed_at)
+                continue
+            self.loops += 1
+            loop = f"j{self.loops}"
+            loops.append((loop, size))
+            index.append(over(loop, range(size)))
+            here = ("position", (over(loop, range(1, size + 1)),))
+            conditions.append(("compare", "=", here, ("call", "xmile_int", (wanted,))))
+        item = ("item", name, tuple(index))
+        if not conditions:
+            return item
+        condition = conditions[0]
+        for other in conditions[1:]:
+            condition = ("and", condition, other)
+        chosen = ("call", "if_then_else", (condition, item, ("number", 0.0)))
+        return ("reduce", "sum", tuple(loops), (chosen,))
+
+    def _fixed(self, wanted: tuple, size: int) -> tuple | None:
+        """The index that a computed place comes to, if numbers and one loop decide it and it is
+        there in every turn."""
+        loops = {i[1]: len(i[2]) for i in _loops_in(wanted)}
+        if len(loops) > 1:
+            return None
+        loop, turns = next(iter(loops.items()), ("", 1))
+        found = [_place_at(wanted, turn) for turn in range(turns)]
+        if any(n is None or n != n // 1 or not 1 <= n <= size for n in found):
+            return None
+        return over(loop, [int(n) - 1 for n in found])
 
     def _family(self, element: str) -> str:
         """The range in which an element has its number: one of the left side, or the largest."""
@@ -115,6 +170,8 @@ class Resolver:
         x[*, *]; in Vensim x[range!, range!] is the diagonal."""
         found: list[str] = []
         for subscript in subscripts:
+            if isinstance(subscript, tuple):
+                raise self.refuse("a subscript that is computed, in a table or beside too few")
             twice = self.loose and subscript.endswith("!") and subscript in found
             found.append(f"{subscript[:-1]}#2!" if twice else subscript)
         return found
@@ -151,6 +208,8 @@ class Resolver:
             mapped = self.ranges.mapped(k, written) if written else None
             if mapped is not None and all(e in mapped for e in elements):
                 return tuple(mapped[e] for e in elements), loop
+        if self.loose and k in self.at:  # an equation of one element: its own place
+            return (self.at[k],), ""
         label = self.ranges.labels[k]
         raise self.wrong(f"the subscript {label!r} is not on the left side, nor mapped to it")
 
@@ -214,11 +273,35 @@ class Resolver:
             subscripts = node[2] if node[0] == "reference" else node[3]
         elif node[0] == "name" and self.loose:
             subscripts = [f"{label}!" for label, _ in self.axes(node[1]) or ()]
-        for subscript in self._apart(subscripts):
+        for subscript in subscripts:
+            if isinstance(subscript, tuple):
+                yield from self._marked(subscript)
+        for subscript in self._apart([s for s in subscripts if isinstance(s, str)]):
             if subscript.endswith("!"):
                 yield key(subscript[:-1])
         for part in children(node):
             yield from self._marked(part)
+
+
+def _loops_in(node: tuple) -> Iterator[tuple]:
+    if node[0] == "position":
+        yield from (i for i in node[1] if i[0] == "over")
+    for part in children(node):
+        yield from _loops_in(part)
+
+
+def _place_at(node: tuple, turn: int) -> float | None:
+    """What a sum of numbers and places comes to in one turn of its loop; None for all else."""
+    if node[0] == "number":
+        return node[1]
+    if node[0] == "position":
+        (one,) = node[1]
+        return float(one[1] if one[0] == "at" else one[2][turn])
+    if node[0] == "arithmetic" and node[1] in "+-*":
+        a, b = _place_at(node[2], turn), _place_at(node[3], turn)
+        if a is not None and b is not None:
+            return a + b if node[1] == "+" else a - b if node[1] == "-" else a * b
+    return None
 
 
 def fixed(node, values: Mapping[str, int]):

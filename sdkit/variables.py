@@ -204,7 +204,9 @@ class Reader:
 
     def _read(self, definition: Definition, where: str, lookups: set[str]) -> tuple:
         """An equation as PySD reads it; M109 and M114 where its functions are not ours."""
-        raw = Translator(where, lookups)(definition.abstract)
+        raw = definition.abstract  # XMILE's equations are trees already
+        if not isinstance(raw, tuple):
+            raw = Translator(where, lookups)(raw)
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
             if row is None and name not in self.macros and name != "elmcount":
