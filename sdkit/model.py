@@ -160,7 +160,8 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     raw = _bytes(path)
     reader = code_of(
         "expressions", "functions", "literals", "mend", "model", "ranges", "subscripts", "tables",
-        "translate", "variables", "vensim", "xmile", "xmile_expressions", "xmile_functions", "xmile_limits",
+        "translate", "variables", "vensim", "xmile", "xmile_expressions", "xmile_functions",
+        "xmile_limits", "xmile_tables", "xmile_tree", "xmile_variables",
     )  # fmt: skip
     versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.

@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from .errors import ModelError
 from .expressions import DEEPEST, key, walk
 from .xmile_functions import (
-    BUILTINS, OTHERS, ZERO, Builtin, add, call, divide, pulse,
+    BUILTINS,
+    OTHERS,
+    ZERO,
+    Builtin,
+    add,
+    call,
+    divide,
+    pulse,
 )  # fmt: skip
 
 _NAME = r'(?:"(?:[^"\\]|\\.)*"|[^\W\d][\w$]*)'

@@ -1,8 +1,8 @@
 """The built-in functions of XMILE, each as the expression that stands for it.
 
-Meanings are those of the XMILE specification 1.0, sections 3.5 and 3.7.1.3; what it does not have is
-Stella's (its help on built-in functions). They differ from Vensim's functions of the same names, so
-nothing that is not in this table is taken from there.
+Meanings are those of the XMILE specification 1.0, sections 3.5 and 3.7.1.3; what it does not
+have is Stella's (its help on built-in functions). They differ from Vensim's functions of the same
+names, so nothing that is not in this table is taken from there.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _of_order(kind: str) -> Builtin:
 
 
 def trend(a: tuple, number: int = 0) -> tuple:
-    """(x - mean)/(mean*time), the mean being a first-order smooth that starts at x/(1 + trend*time)."""
+    """(x - mean)/(mean*time); the mean is a smooth that starts at x/(1 + trend*time)."""
     x, time, start = (*a, ZERO)[:3]
     mean = state("smooth", x, time, divide(x, add(ONE, multiply(start, time))), ONE)
     return call("xmile_safediv", subtract(x, mean), multiply(mean, time), ZERO)

@@ -38,7 +38,7 @@ def limits(stocks: Sequence[Stock], reads: Mapping[str, set[str]], free: set[str
     def counted(flow: str, others: Sequence[str]) -> list[str]:
         found = []
         for other in others:
-            if not _reaches(waits, other, flow):
+            if not waits_for(waits, other, flow):
                 waits.setdefault(flow, set()).add(other)
                 found.append(other)
         return found
@@ -78,7 +78,7 @@ def limited(expression: tuple, cap: tuple | None, floor: tuple | None) -> tuple:
     return found if floor is None else call("max", found, ("negative", floor))
 
 
-def _reaches(waits: Mapping[str, set[str]], start: str, goal: str) -> bool:
+def waits_for(waits: Mapping[str, set[str]], start: str, goal: str) -> bool:
     """Whether the value of `start` waits, perhaps through others, for that of `goal`."""
     seen, todo = {start}, [start]
     while todo:
