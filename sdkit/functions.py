@@ -78,7 +78,6 @@ _ROWS = (
     Function("VMAX", 1, "most({0})", reduces=True),
     Function("VMIN XMILE", 1, "least({0})", reduces=True),
     Function("VMAX XMILE", 1, "most({0})", reduces=True),
-    Function("XMILE SIZE", 1, "many({0})", reduces=True),
     Function("RANDOM 0 1", 0, "{0}", noisy=True),
     # Their last argument is Vensim's seed; a run has one seed, from which each stream comes.
     Function("RANDOM UNIFORM", 3, "random_uniform({3}, {0}, {1})", noisy=True),
@@ -92,7 +91,7 @@ FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
 STATEFUL = (
     "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
     "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "FORECAST", "SAMPLE IF TRUE",
-    "INITIAL", "GAME", "WITH LOOKUP", "ELMCOUNT", "GET TIME VALUE",
+    "INITIAL", "GAME", "WITH LOOKUP", "ELMCOUNT", "XMILE SIZE", "GET TIME VALUE",
 )  # fmt: skip
 
 REDUCING = frozenset(k for k, row in FUNCTIONS.items() if row.reduces)

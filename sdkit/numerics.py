@@ -215,13 +215,6 @@ def product(values):
     return result
 
 
-def many(values):
-    result = 0.0
-    for value in values:
-        result = result + 1.0 + 0.0 * value
-    return result
-
-
 def least(values):
     result = math.inf
     for value in values:

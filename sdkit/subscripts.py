@@ -22,6 +22,9 @@ from .expressions import children, key, rebuilt
 from .ranges import Axis, Box, Ranges
 from .translate import Definition
 
+# What counts elements: of a range (Vensim), of all that its argument goes through (XMILE).
+COUNTS = ("elmcount", "xmile_size")
+
 
 @dataclass
 class Resolver:
@@ -62,8 +65,8 @@ class Resolver:
             name, argument, subscripts, mode = node[1:]
             index = self._index(name, subscripts) if self.axes(name) else ()
             return ("lookup", name, self(argument), index, mode)
-        if kind == "call" and node[1] == "elmcount":
-            return self._count(node[2])
+        if kind == "call" and node[1] in COUNTS:
+            return (self._count if node[1] == "elmcount" else self._size)(node[2])
         if kind == "call" and node[1] in self.reducing:
             return self._reduce(node[1], node[2])
         return rebuilt(node, self)
@@ -79,29 +82,17 @@ class Resolver:
             if subscripts:
                 raise self.wrong(f"{name!r} has no subscripts")
             return ("name", name)
-        if len(subscripts) == len(axes):
-            places = [self._computed(*pair) for pair in zip(subscripts, axes, strict=True)]
-            if any(places):
-                return self._picked(name, subscripts, axes, places)
+        if len(subscripts) == len(axes) and any(isinstance(s, tuple) for s in subscripts):
+            return self._picked(name, subscripts, axes)
         return ("item", name, self._index(name, subscripts))
 
-    def _computed(self, subscript: str | tuple, axis: Axis) -> tuple | None:
-        """The expression of a subscript that is computed: a sum, or the name of a variable that
-        no element of the axis has."""
-        if isinstance(subscript, tuple):
-            return subscript
-        if subscript.endswith("!") or not self.loose or key(subscript) in self.ranges.members:
-            return None
-        known = key(subscript) in self.ranges.places(axis)
-        return None if known or self.axes(key(subscript)) is None else ("name", key(subscript))
-
-    def _picked(self, name: str, subscripts: Sequence, axes: Sequence[Axis], places) -> tuple:
+    def _picked(self, name: str, subscripts: Sequence, axes: Sequence[Axis]) -> tuple:
         """An element whose place is computed: the sum over all places of what stands there where
         it is the one, which is 0 for a place that there is not (XMILE 3.7.1)."""
         index, loops, conditions = [], [], []
-        plain = iter(self._apart([s for s, p in zip(subscripts, places, strict=True) if p is None]))
-        for axis, place in zip(axes, places, strict=True):
-            if place is None:
+        plain = iter(self._apart([s for s in subscripts if isinstance(s, str)]))
+        for axis, place in zip(axes, subscripts, strict=True):
+            if isinstance(place, str):
                 index.append(self._place(name, next(plain), axis))
                 continue
             wanted, size = self(place), len(axis[1])
@@ -248,6 +239,11 @@ class Resolver:
         if name not in self.ranges.members:
             raise self.wrong("ELMCOUNT takes the name of a subscript range")
         return ("position", (("at", len(self.ranges.members[name])),))
+
+    def _size(self, arguments: tuple) -> tuple:
+        names = dict.fromkeys(self._marked(arguments[0]))
+        sizes = [len(self.ranges.members[name.partition("#")[0]]) for name in names]
+        return ("position", (("at", prod(sizes)),))
 
     def _reduce(self, function: str, arguments: tuple) -> tuple:
         names = dict.fromkeys(n for a in arguments for n in self._marked(a))

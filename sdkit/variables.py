@@ -14,7 +14,7 @@ from .errors import ModelError
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
-from .subscripts import Resolver, index_of, left_of, positions
+from .subscripts import COUNTS, Resolver, index_of, left_of, positions
 from .tables import read_table
 from .translate import Definition, Element, Section
 
@@ -209,7 +209,7 @@ class Reader:
             raw = Translator(where, lookups)(raw)
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
-            if row is None and name not in self.macros and name != "elmcount":
+            if row is None and name not in self.macros and name not in COUNTS:
                 raise ModelError("M109", f"{where}: the function {name.upper()!r}")
             if row is not None and len(arguments) != row.arguments + row.noisy:
                 raise ModelError(

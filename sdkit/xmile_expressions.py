@@ -279,13 +279,17 @@ class _Parser:
             raise ModelError("M109", "the position of a dimension, '@'")
         if behind not in ("]", ",", ":"):
             return self._binary(1)
-        if kind == "number" and word.isdecimal():
+        if kind == "number" and (word in self.elements or _counts(word, self.elements)):
             self.at += 1
             return word
         parts = re.findall(_NAME, word)
         if kind == "name" and (len(parts) == 1 or key(parts[0]) == dimension):
-            self.at += 1
-            return key(parts[-1])
+            label = key(parts[-1])
+            if label in (*self.elements, *self.scope.dimensions) or (
+                label not in self.scope.names and not _constant(label)
+            ):
+                self.at += 1
+                return label
         return self._binary(1)
 
     def _call(self, name: str, word: str, arguments: tuple) -> tuple:
@@ -392,6 +396,11 @@ class _Parser:
     def _pulse(self, arguments: tuple) -> tuple:
         self._count("PULSE", arguments, Builtin(1 if self.scope.isee else 2, 3, call))
         return pulse(arguments, self.scope.isee)
+
+
+def _counts(word: str, elements: Sequence[str]) -> bool:
+    """Whether a number is the place of an element, from 1."""
+    return word.isdecimal() and len(word) < 8 and 0 < int(word) <= len(elements)
 
 
 def _operation(word: str, a: tuple, b: tuple) -> tuple:

@@ -290,9 +290,10 @@ class Variables:
             raise ModelError(error.code, f"{self.file.path.name}: {error.message}") from None
         for k, ends in held.items():
             if kinds[k].tag in ("stock", "gf"):
+                where = self.file.where(kinds[k], found[k].name)
                 raise ModelError(
-                    "M121", f"{self.file.where(kinds[k], found[k].name)}: it is listed as a flow of "
-                    "a stock that may not fall below zero, and is none"
+                    "M121", f"{where} is listed as a flow of a stock that may not fall below zero, "
+                    "and is none"
                 )  # fmt: skip
             # A stock may start from the flow that it limits, which is then the wanted one.
             at_start = any(waits_for(starts, stock.name, k) for stock in stocks)
