@@ -6,6 +6,7 @@ Tags are compared by their local names: the namespace is OASIS's, or that of a d
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -185,10 +186,34 @@ class Xmile(Tree):
         part = Variables(self, own, {}, macros - {key(name)}, self._behavior(), given)
         return Section(key(name), parameters, [], [], part.elements({}, []))
 
+    def _misread_by_pysd(self) -> list[str]:
+        """What the model holds and PySD's own run takes for something else."""
+        nodes = list(self._variables(self.model_node))
+        said_so = " ".join(said(node) for node in nodes)
+        below = self._behavior()["stock"] or any(
+            n.tag == "stock" and n.find("non_negative") is not None for n in nodes
+        )
+        return [
+            text
+            for text, holds in (
+                ("a non-negative stock without holding its outflows back", below),
+                ("no <init_eqn>", any(n.find("init_eqn") is not None for n in nodes)),
+                ("the first table of an array for all of its elements",
+                 any(n.find("element/gf") is not None for n in nodes)),
+                ("INT, MOD and NOT as Vensim's functions of that name",
+                 re.search(r"\b(INT|MOD|NOT)\b", said_so, re.I)),
+            )
+            if holds
+        ]  # fmt: skip
+
     # -- PySD's own run -------------------------------------------------------------------
 
     def abstract(self):
         """PySD's file object, for its own run of the model. Raises ModelError M116 or M117."""
+        misread = self._misread_by_pysd()
+        if misread:
+            shown = "; ".join(misread)
+            warnings.warn(f"{self.path.stem}: PySD reads {shown}", stacklevel=4)
         xmile_file = xmile_module()
         dimensions = {
             key(node.get("name", "")): [d.get("name", "") for d in node.iterfind("dimensions/dim")]
