@@ -96,9 +96,16 @@ class Resolver:
                 index.append(self._place(name, next(plain), axis))
                 continue
             wanted, size = self(place), len(axis[1])
-            fixed_at = self._fixed(wanted, size)
-            if fixed_at is not None:
-                index.append(fixed_at)
+            known = self._known(wanted)
+            if known is not None:
+                loop, places = known
+                there = tuple(float(1 <= n <= size) for n in places)
+                index.append(over(loop, [int(n) - 1 if 1 <= n <= size else 0 for n in places]))
+                if not all(there):
+                    turns = (over(loop, range(len(there))),)
+                    flag = ("values", there, (len(there),), turns) if len(there) > 1 else (
+                        "number", there[0])  # fmt: skip
+                    conditions.append(("compare", "<>", flag, ("number", 0.0)))
                 continue
             self.loops += 1
             loop = f"j{self.loops}"
@@ -113,19 +120,17 @@ class Resolver:
         for other in conditions[1:]:
             condition = ("and", condition, other)
         chosen = ("call", "if_then_else", (condition, item, ("number", 0.0)))
-        return ("reduce", "sum", tuple(loops), (chosen,))
+        return ("reduce", "sum", tuple(loops), (chosen,)) if loops else chosen
 
-    def _fixed(self, wanted: tuple, size: int) -> tuple | None:
-        """The index that a computed place comes to, if numbers and one loop decide it and it is
-        there in every turn."""
+    def _known(self, wanted: tuple) -> tuple[str, list[float]] | None:
+        """The places that a subscript comes to in the turns of its loop ("" and one place without
+        a loop); None where more than numbers and one loop decide it, or where it is no place."""
         loops = {i[1]: len(i[2]) for i in _loops_in(wanted)}
         if len(loops) > 1:
             return None
         loop, turns = next(iter(loops.items()), ("", 1))
         found = [_place_at(wanted, turn) for turn in range(turns)]
-        if any(n is None or n != n // 1 or not 1 <= n <= size for n in found):
-            return None
-        return over(loop, [int(n) - 1 for n in found])
+        return None if any(n is None or n != n // 1 for n in found) else (loop, found)
 
     def _family(self, element: str) -> str:
         """The range in which an element has its number: one of the left side, or the largest."""
@@ -336,8 +341,33 @@ def split(part: tuple) -> list[tuple]:
     for picked in product(*(range(len(p)) for p in box)):
         values = {f"i{n}": i for n, i in enumerate(picked, 1)}
         single = tuple((p[i],) for p, i in zip(box, picked, strict=True))
-        found.append(("part", single, fixed(expression, values)))
+        found.append(("part", single, decided(fixed(expression, values))))
     return found
+
+
+def decided(node: tuple) -> tuple:
+    """An expression in which a condition of numbers and places alone has chosen its branch, so
+    that `IF D = 1 THEN a ELSE x[D - 1]` reads no element in front of the first."""
+    if node[:2] == ("call", "if_then_else"):
+        truth = _truth_of(node[2][0])
+        if truth is not None:
+            return decided(node[2][1 if truth else 2])
+    return rebuilt(node, decided)
+
+
+def _truth_of(node: tuple) -> bool | None:
+    if node[0] != "compare":
+        return None
+    a, b = (_fixed_number(part) for part in node[2:])
+    if a is None or b is None:
+        return None
+    return {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[node[1]]
+
+
+def _fixed_number(node: tuple) -> float | None:
+    if node[0] == "values" and all(i[0] == "at" for i in node[3]):
+        return float(np.array(node[1]).reshape(node[2])[tuple(i[1] for i in node[3])])
+    return None if any(_loops_in(node)) else _place_at(node, 0)
 
 
 def left_of(ranges: Ranges, axes: Sequence[Axis], definition: Definition, box: Box) -> list[tuple]:

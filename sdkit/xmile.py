@@ -124,7 +124,7 @@ class Xmile(Tree):
         if step is not None and step.get("reciprocal", "").strip().lower() == "true":
             texts["time_step"] = f"1/({texts['time_step']})"
         saved = specs.get("save_interval") or next(
-            (specs.findtext(t) for t in ("save_interval", "save_step", "savestep")
+            (specs.findtext(t) for t in ("save_interval", "save_step", "savestep", "saveper")
              if specs.findtext(t)), ""
         )  # fmt: skip
         texts["saveper"] = saved if saved.strip() not in ("", "0", "0.0") else "time_step"
@@ -141,7 +141,7 @@ class Xmile(Tree):
                 own = parse(twin.findtext("eqn") or "0", part.scope, self.where(twin, CONTROLS[k]))
                 if k == "saveper" and not saved.strip():
                     tree = own
-                elif own not in (tree, ("name", k), ("name", "time_step")):
+                elif own not in (tree, ("name", k), ("name", "time_step"), ("name", "dt")):
                     raise ModelError(
                         "M107", f"{self.where(twin)}: {CONTROLS[k]!r} is {said(twin)}, and "
                         f"{text.strip()} in <sim_specs>"

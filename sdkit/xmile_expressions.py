@@ -27,7 +27,7 @@ from .xmile_functions import (
 
 _NAME = r'(?:"(?:[^"\\]|\\.)*"|[^\W\d][\w$]*)'
 _TOKEN = re.compile(
-    rf"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>\.?{_NAME}(?:\.{_NAME})*)"
+    rf"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>\.?{_NAME}(?:\.{_NAME})*(?:\.\*)?)"
     r"|(?P<mark><>|<=|>=|//|[-+*/^=<>(),\[\]:;@'!]))"
 )
 _WORDS = {"if", "then", "else", "and", "or", "not", "mod"}
@@ -211,6 +211,8 @@ class _Parser:
     # -- names and calls -------------------------------------------------------------
 
     def _named(self, word: str) -> tuple:
+        if word.endswith(".*"):
+            raise self._stuck(self.tokens[self.at - 1][2])
         parts = [key(part) for part in re.findall(_NAME, word)]
         if word.startswith("."):
             raise ModelError("M109", f"{word!r}, a name of the model around a module")
@@ -274,6 +276,9 @@ class _Parser:
                 self.at += 1
             return f"{dimension}!"
         kind, word, _ = self.tokens[self.at]
+        if kind == "name" and word.endswith(".*"):
+            self.at += 1
+            return f"{key(word[:-2])}!"
         behind = self.tokens[self.at + 1][1] if kind in ("name", "number") else ""
         if kind == "mark" and word == "@":
             raise ModelError("M109", "the position of a dimension, '@'")

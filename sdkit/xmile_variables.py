@@ -20,7 +20,8 @@ _ORDER = {"aux": 0, "flow": 1, "gf": 2, "stock": 3}
 # What says nothing of a variable's value.
 _SILENT = {
     "units", "doc", "documentation", "range", "scale", "format", "event_poster", "mathml",
-    "dimensions", "label", "shape", "delay_aux", "summing", "dependencies",
+    "dimensions", "label", "shape", "display", "message_poster", "interface", "note", "hyperlink",
+    "delay_aux", "summing", "dependencies",
 }  # fmt: skip
 _READ = {
     "stock": {"eqn", "inflow", "outflow", "non_negative", "element"},

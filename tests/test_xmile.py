@@ -642,7 +642,11 @@ def test_arrays(tmp_path):
         ) + "</aux>",
         aux("turned", "e", over("K", "R")), aux("next", "e[R, 3]", over("R")),
         aux("later", "fixed[K]*100 + IF K < 3 THEN fixed[K + 1] ELSE 0", over("K")),
-        aux("fixed", "K*K", over("K")), aux("sums", "SUM(e[R, *])", over("R")),
+        aux("fixed", "K*K", over("K")), aux("before", "fixed[K - 1]", over("K")),
+        aux("cohort", "IF K = 1 THEN 5 ELSE cohort[K - 1]*2", over("K")),
+        aux("last first", "IF K < 3 THEN last_first[K + 1] + 1 ELSE TIME", over("K")),
+        aux("running", "running[K - 1] + fixed", over("K")),
+        aux("by star", "SUM(fixed[K.*])"), aux("sums", "SUM(e[R, *])", over("R")),
         aux("share", "v/SUM(v)", over("R")), aux("place", "R + R.s", over("R")),
         f'<aux name="default">{over("R")}<eqn>R*7</eqn>{element("s", "<eqn>1</eqn>")}</aux>',
         aux("label", "e[s, 2]"), aux("number", "e[2, 2]"), aux("mixed", "e[two, 2]"),
@@ -655,6 +659,11 @@ def test_arrays(tmp_path):
     assert last["turned"] == [1, 11, 2, 12, 3, 13]
     assert last["next"] == [3, 13]
     assert last["later"] == [104, 409, 900]
+    assert last["before"] == [0, 1, 4]
+    assert last["cohort"] == [5, 10, 20]
+    assert last["last first"] == [3, 2, 1]
+    assert last["running"] == [1, 5, 14]
+    assert last["by star"] == 14
     assert last["sums"] == [6, 36]
     assert last["share"] == pytest.approx([11 / 32, 21 / 32])
     assert last["place"] == [3, 4]
