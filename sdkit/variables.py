@@ -207,6 +207,8 @@ class Reader:
         raw = definition.abstract  # XMILE's equations are trees already
         if not isinstance(raw, tuple):
             raw = Translator(where, lookups)(raw)
+        if raw[0] == "refused":
+            raise ModelError(*raw[1:])
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
             if row is None and name not in self.macros and name not in COUNTS:

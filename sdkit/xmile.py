@@ -200,6 +200,8 @@ class Xmile(Tree):
                 ("no <init_eqn>", any(n.find("init_eqn") is not None for n in nodes)),
                 ("the first table of an array for all of its elements",
                  any(n.find("element/gf") is not None for n in nodes)),
+                ("the power of a negative number without its parentheses",
+                 re.search(r"\(\s*-[^()]*\)\s*\^", said_so)),
                 ("INT, MOD and NOT as Vensim's functions of that name",
                  re.search(r"\b(INT|MOD|NOT)\b", said_so, re.I)),
             )

@@ -91,9 +91,15 @@ class Variables:
                 )  # fmt: skip
             self._check(node, name)
             kinds[k] = node
-            definitions = (
-                self._stock(node, name) if node.tag == "stock" else self._value(node, name)
-            )
+            try:
+                make = self._stock if node.tag == "stock" else self._value
+                definitions = make(node, name)
+            except ModelError as error:
+                if error.code != "M109":
+                    raise
+                # Kept as a refusal, so that the rest of the file can be read.
+                tree = ("refused", error.code, error.message)
+                definitions = [self._definition(node, self._dims(node), tree, said(node))]
             found[k] = Element(
                 name, (node.findtext("units") or "").strip(), self._range(node, name),
                 (node.findtext("doc") or "").strip(), definitions,
@@ -283,7 +289,7 @@ class Variables:
         starts = dict(reads)
         for k, element in found.items():
             if kinds[k].tag == "stock":
-                inits = [d.abstract[2][1] for d in element.definitions]
+                inits = [d.abstract[2][1] for d in element.definitions if d.abstract[0] == "state"]
                 starts[k] = set().union(*map(read_now, inits))
         try:
             held = flow_limits(stocks, reads, free)
@@ -300,6 +306,8 @@ class Variables:
             at_start = any(waits_for(starts, stock.name, k) for stock in stocks)
             for definition in found[k].definitions:
                 wanted = definition.abstract
+                if wanted[0] == "refused":
+                    continue
                 definition.abstract = limited(wanted, *ends)
                 if at_start:
                     definition.abstract = call("active_initial", definition.abstract, wanted)

@@ -306,6 +306,13 @@ def test_a_construct_that_is_not_compiled(tmp_path, equation, what):
     refused(tmp_path, "M109", "'bad'", what, variables=ARRAYS + aux("bad", equation))
 
 
+def test_what_is_not_compiled_leaves_the_rest_to_be_read(tmp_path):
+    read = xmile(tmp_path, aux("x", "3") + aux("y", "HISTORY(x, 2)") + stock("S", "RANK(x, 1)"))
+    assert read.find("x").value == 3
+    with pytest.raises(ModelError, match=r"M109: m\.stmx, line 8, 'y': the function 'HISTORY'"):
+        compile_model(read)
+
+
 def test_labels_are_no_numbers_outside_brackets(tmp_path):
     refused(tmp_path, "M105", "'s'", variables=ARRAYS + aux("bad", "s + 1"))
     refused(tmp_path, "M120", "'west'", variables=ARRAYS + aux("bad", "v[west]"))
