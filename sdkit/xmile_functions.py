@@ -148,7 +148,7 @@ BUILTINS = {
     ),
     "delay1": _delay("delay", 1.0),
     "delay3": _delay("delay", 3.0),
-    "delayn": _of_order("delay n"),
+    "delayn": _of_order("delay"),  # stages as DELAY3 has them; Vensim's DELAY N keeps the times
     "smth1": _delay("smooth", 1.0),
     "smth3": _delay("smooth", 3.0),
     "smthn": _of_order("smooth"),

@@ -80,7 +80,7 @@ STATES = {
     "DELAY1I": ("DELAY1I(x, time, start)", "the same with a start; XMILE DELAY1"),
     "DELAY3": ("DELAY3(x, time)", "third-order material delay"),
     "DELAY3I": ("DELAY3I(x, time, start)", "the same with a start; XMILE DELAY3"),
-    "DELAY N": ("DELAY N(x, time, start, n)", "order n, which is a number; XMILE DELAYN"),
+    "DELAY N": ("DELAY N(x, time, start, n)", "order n, which is a number"),
     "DELAY FIXED": (
         "DELAY FIXED(x, time, start)",
         "x as it was; the time is read once; XMILE DELAY",
@@ -213,7 +213,7 @@ of other names, Vensim's among them, are refused (M109) and never taken for one 
 | `PULSE(size, first, interval)` | size/DT for one DT, not 1 for a width. Without an interval once (specification); in a file of isee systems each DT (Stella's help) |
 | `RAMP(slope, start, end)`, `STEP(height, start)` | an end, and in RAMP a start, may be left out |
 | `DELAY DELAY1 DELAY3 SMTH1 SMTH3 (x, time, start)` | without a start the first x; `DELAY` is fixed, its time is read once |
-| `DELAYN SMTHN (x, time, n, start)` | n stands third, in Vensim last |
+| `DELAYN SMTHN (x, time, n, start)` | n stands third, in Vensim last; a time that changes holds for all stages, as in DELAY3 |
 | `TREND(x, time, start)` | (x - mean)/(mean*time), the mean a smooth that starts at x/(1 + start*time); start is 0 if left out |
 | `FORCST(x, time, ahead, start)` | x*(1 + TREND(x, time, start)*ahead) |
 | `INIT(x)`, `PREVIOUS(x, start)`, `SELF` | x at the start; x one DT ago; the variable itself, in PREVIOUS |

@@ -137,9 +137,10 @@ def _smooth(start, x, time, order=1, dt=0.25):
 
 def _delay(start, x, time, order=1, dt=0.25):
     """A chain of stocks that each empty in time/order, by Euler."""
-    stocks, found = [start * time / order] * order, []
-    for value in x:
-        out = [s * order / time for s in stocks]
+    times = np.broadcast_to(time, len(x)).astype(float)
+    stocks, found = [start * times[0] / order] * order, []
+    for value, now in zip(x, times, strict=True):
+        out = [s * order / now for s in stocks]
         found.append(out[-1])
         stocks = [s + dt * (i - o) for s, i, o in zip(stocks, [value, *out], out, strict=False)]
     return np.array(found)
@@ -174,6 +175,9 @@ FUNCTIONS = {
     "DELAY1(3 + STEP(2, 1), 2)": _delay(3, _UP, 2), "DELAY1(TIME, 2, 5)": _delay(5, T, 2),
     "DELAY3(3 + STEP(2, 1), 3)": _delay(3, _UP, 3, 3), "DELAY3(TIME, 3, 5)": _delay(5, T, 3, 3),
     "DELAYN(TIME, 2, 2)": _delay(0, T, 2, 2), "DELAYN(TIME, 2, 2, 5)": _delay(5, T, 2, 2),
+    # a time that changes holds for all that is on its way
+    "DELAYN(TIME, 2 + STEP(2, 2), 2)": _delay(0, T, 2 + 2.0 * (T >= 2), 2),
+    "DELAY3(TIME, 3 - STEP(1, 2))": _delay(0, T, 3 - 1.0 * (T >= 2), 3),
     "SMTH1(3 + STEP(2, 1), 2)": _smooth(3, _UP, 2), "SMTH1(TIME, 2, 5)": _smooth(5, T, 2),
     "SMTH3(3 + STEP(2, 1), 3)": _smooth(3, _UP, 3, 3), "SMTH3(TIME, 3, 5)": _smooth(5, T, 3, 3),
     "SMTHN(TIME, 2, 2)": _smooth(0, T, 2, 2), "SMTHN(TIME, 2, 2, 5)": _smooth(5, T, 2, 2),
