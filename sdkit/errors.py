@@ -172,6 +172,16 @@ CODES: dict[str, Code] = {
         "that is neither on the left nor mapped to it, or a list of another length than its range.",
         "Compare the subscripts of the equation that is named with the ranges of the model.",
     ),
+    "M121": Code(
+        "An element of an XMILE file may change the numbers and is not understood.",
+        "Look at the line that is named. Take the element out in the tool that wrote the file, or "
+        "write its meaning into the equation.",
+    ),
+    "M122": Code(
+        "The outflows of a stock that may not fall below zero cannot be held back in the order in "
+        "which the stock lists them, since an earlier one reads a later one.",
+        "List the outflow that is read before the one that reads it.",
+    ),
     "M126": Code(
         "An equation uses a string variable (name :IS: 'text') as a number.",
         "Use the name where a text is wanted, as the file of GET DIRECT DATA is, or give the "

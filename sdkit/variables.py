@@ -15,7 +15,7 @@ from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, w
 from .functions import FUNCTIONS, REDUCING
 from .names import meant
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
-from .subscripts import Resolver, index_of, left_of, positions
+from .subscripts import COUNTS, Resolver, index_of, left_of, positions
 from .syntax import parted
 from .tables import read_table
 from .translate import Definition, Element, Section
@@ -217,10 +217,14 @@ class Reader:
 
     def _read(self, definition: Definition, where: str, lookups: set[str]) -> tuple:
         """An equation as PySD reads it; M109 and M114 where its functions are not ours."""
-        raw = Translator(where, lookups)(definition.abstract)
+        raw = definition.abstract  # XMILE's equations are trees already
+        if not isinstance(raw, tuple):
+            raw = Translator(where, lookups)(raw)
+        if raw[0] == "refused":
+            raise ModelError(*raw[1:])
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
-            if row is None and name not in self.macros and name != "elmcount":
+            if row is None and name not in self.macros and name not in COUNTS:
                 two = parted(name, self.elements)
                 if two:
                     raise ModelError(
