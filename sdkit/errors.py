@@ -163,6 +163,27 @@ CODES: dict[str, Code] = {
         "that is neither on the left nor mapped to it, or a list of another length than its range.",
         "Compare the subscripts of the equation that is named with the ranges of the model.",
     ),
+    "M132": Code(
+        "A model, or a file that it names, asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "M133": Code(
+        "A model names a file outside its own folder.",
+        "Move the file beside the model. If you trust the model, allow the folder by name: "
+        'tables = ["FOLDER"] in run.toml, --tables FOLDER on the command line, '
+        "read_model(path, folders=[FOLDER]) in Python.",
+    ),
+    "M134": Code(
+        "A file that a model names is none that is read: a device, a pipe, a folder, or a "
+        "workbook whose size cannot be known before it is unpacked.",
+        "Give an ordinary file; save a workbook as .xlsx.",
+    ),
+    "M135": Code(
+        "A run has more steps, or saves more numbers, than the limits allow.",
+        "Choose a larger TIME STEP or SAVEPER, or an earlier FINAL TIME; docs/language.md lists "
+        "the limits.",
+    ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
         "A value became NaN or infinite during a run.",
@@ -349,6 +370,23 @@ CODES: dict[str, Code] = {
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
     ),
+    "R423": Code(
+        "A TOML or CSV file asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "R424": Code(
+        "A file is no ordinary file, but a device or a pipe.",
+        "Give an ordinary file.",
+    ),
+    "R425": Code(
+        "A folder of tables that is allowed by name does not exist.",
+        "Correct `tables` in run.toml (relative to the folder that holds models/) or --tables.",
+    ),
+    "R426": Code(
+        "A file in the model's folder data is a link to a place outside the model's folder.",
+        "Copy the file into the folder in place of the link.",
+    ),
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",
@@ -410,6 +448,10 @@ CODES: dict[str, Code] = {
     "U605": Code(
         "Something of this name is there already, and nothing is overwritten.",
         "Choose another name, or move what is there.",
+    ),
+    "U606": Code(
+        "The standard output cannot be written.",
+        "Send it elsewhere, or make room on the disk that it goes to.",
     ),
     "U699": Code(
         "A defect of sdkit itself, not of what you gave it.",

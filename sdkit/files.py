@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 
 from .errors import RunError
+from .limits import LIMITS, bounded, read_bounded
 
 
-def _raw(path: Path) -> bytes:
+def _raw(path: Path, limit: str = "csv") -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, limit, str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError("R402", f"{path} does not exist") from None
     except OSError as error:
@@ -42,9 +43,12 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404)."""
-    raw = _raw(path)
+def read_text(path: Path, limit: str = "csv") -> str:
+    """The text of a file in UTF-8, with or without a byte order mark (R402 to R404).
+
+    R423 where it is larger than the limit of this name, R424 where it is no ordinary file.
+    """
+    raw = _raw(path, limit)
     if not raw.strip():
         raise RunError("R403", f"{path} is empty")
     try:
@@ -59,13 +63,39 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file (R405 if malformed)."""
+    """The tables of a TOML file (R405 if malformed, R423 above a limit)."""
+    text = read_text(path, "toml")
+    _short_keys(path, text)
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(text)
     except ValueError as error:  # malformed, or a number of more digits than Python reads
         raise RunError("R405", f"{path}: {error}") from None
     except RecursionError:
         raise RunError("R405", f"{path}: nested too deeply") from None
+
+
+# The texts and comments of a TOML file, in which dots mean nothing; dots; what ends a key.
+_TOML = re.compile(
+    r'"""(?:[^\\]|\\.)*?(?:"""|\Z)|\'{3}.*?(?:\'{3}|\Z)|"(?:[^"\\\n]|\\.)*"?|'
+    r"'[^'\n]*'?|#[^\n]*|[=\n,{}\[\]]|\.|\d[\d_]*",
+    re.S,
+)
+
+
+def _short_keys(path: Path, text: str) -> None:
+    """Refuse keys of many parts, for which tomllib takes memory by their square, and numbers of
+    many digits."""
+    parts = 1
+    for found in _TOML.finditer(text):
+        mark = found[0]
+        if mark == ".":
+            parts += 1
+        elif mark in "=\n,{}[]":
+            parts = 1
+        if parts > LIMITS["key"].most or (mark[0].isdigit() and len(mark) > LIMITS["digits"].most):
+            line = text.count("\n", 0, found.start()) + 1
+            bounded("key", parts, f"{path}, line {line}")
+            bounded("digits", len(mark), f"{path}, line {line}", "R423")
 
 
 def place(path: Path, word: str, table: str = "") -> str:
@@ -74,8 +104,8 @@ def place(path: Path, word: str, table: str = "") -> str:
     With the name of a `table`, the first from the line on that gives that name.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(path).splitlines()
+    except RunError:
         return str(path)
     named = re.compile(rf"^\s*name\s*=\s*\"{re.escape(table)}\"")
     begin = next((i for i, line in enumerate(lines, 1) if table and named.match(line)), 0)
@@ -181,7 +211,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
             raise RunError("R406", f"{path}, line 1: the column {missing[0]!r} is missing")
         if len(set(header)) != len(header):
             raise RunError("R406", f"{path}, line 1: a column stands twice")
-        rows = []
+        rows, seen = [], len(header)
+        bounded("csv cells", seen, f"{path}, line {reader.line_num}")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -191,6 +222,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
                     f"{path}, line {reader.line_num}: {len(cells)} cells, where the header has "
                     f"{len(header)}",
                 )
+            seen += len(cells)
+            bounded("csv rows", len(rows) + 1, f"{path}, line {reader.line_num}")
+            bounded("csv cells", seen, f"{path}, line {reader.line_num}")
             row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             rows.append((reader.line_num, row))
     except csv.Error as error:
@@ -200,13 +234,14 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
 
 def number(path: Path, line: int, column: str, text: str) -> float:
     """A finite number from a cell (R406)."""
+    bounded("digits", len(text), f"{path}, line {line}, column {column}", "R423")
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         where = f"{path}, line {line}, column {column}"
-        raise RunError("R406", f"{where}: {text!r} is no finite number")
+        raise RunError("R406", f"{where}: {text[:80]!r} is no finite number")
     return value
 
 

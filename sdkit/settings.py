@@ -10,6 +10,7 @@ from . import numerics
 from .errors import ModelError
 from .expressions import CONTROLS, key
 from .functions import FUNCTIONS, Function
+from .limits import bounded
 from .model import Model
 
 _NOTHING: Mapping[str, float] = {}
@@ -94,7 +95,7 @@ def time_settings(
     """INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER, and the constants that decide them.
 
     `values` (by keys) replaces some of them, or constants that they are computed from. Raises
-    ModelError M113 where they do not make a run.
+    ModelError M113 where they do not make a run, M135 where it has too many steps.
     """
     folded = Folded(model, values)
     found = {k: folded(("name", k), f"{model.path.name}: {name}") for k, name in CONTROLS.items()}
@@ -102,7 +103,8 @@ def time_settings(
     good = all(map(math.isfinite, found.values())) and step > 0 and saveper > 0
     if good and abs(saveper / step - round(saveper / step)) > 1e-6 * saveper / step:
         good = False
-    if not good or final < initial or (final - initial) / step > 1e9:
+    if not good or final < initial:
         shown = ", ".join(f"{CONTROLS[k]} = {v:g}" for k, v in found.items())
         raise ModelError("M113", f"{model.path.name}: {shown}")
+    bounded("steps", math.ceil((final - initial) / step), model.path.name)
     return found, folded.used

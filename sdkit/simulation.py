@@ -23,6 +23,7 @@ from .experiment import Experiment
 from .expressions import CONTROLS, key, label_key
 from .failure import explain, plain, scratch, trace
 from .layout import AXES
+from .limits import bounded
 from .measures import measure_unit
 from .model import Model, reader_of
 from .noise import beginnings
@@ -180,6 +181,9 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
         raise SimulationError(
             "S204", f"SAVEPER ({program.saveper:g}) is no multiple of the time step {dt:g}"
         )
+    bounded("steps", steps, program.model.name)
+    kept = (steps // every + 1) * len(program.outputs) + program.buffers * (steps + 1)
+    bounded("saved", kept, program.model.name)
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in program.outputs]
     c = [0.0] * program.derived

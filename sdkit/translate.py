@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error, ModelError, SimulationError
+from .limits import bounded
 from .literals import literal
 
 
@@ -80,7 +81,14 @@ def vensim_modules():
         warnings.simplefilter("ignore")
         from pysd.translators.vensim import vensim_element, vensim_file, vensim_section
     vensim_element.eval = literal
+    vensim_element.range = _bounded_range
     return vensim_file, vensim_section
+
+
+def _bounded_range(first: int, behind: int) -> range:
+    """The `range` by which PySD writes out (a1-a99): no longer than a subscript range may be."""
+    bounded("range", behind - first, "a range of numbered elements")
+    return range(first, behind)
 
 
 def xmile_module():
@@ -112,7 +120,8 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
             raise ModelError("M112", f"{where}: a table of one point") from None
         if "ModelError: " in str(error):
             inside = str(error).split("ModelError: ", 1)[1].split("\n")[0]
-            raise ModelError("M111", f"{where}: {inside.removeprefix('M111: ')}") from None
+            code, _, said = inside.partition(": ")
+            raise ModelError(code, f"{where}: {said}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
         raise ModelError("M104", f"{where}: {str(error).splitlines()[0][:160]}") from None

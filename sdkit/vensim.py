@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import ModelError
 from .expressions import CONTROLS, key
+from .limits import bounded, short_numbers, table_file
 from .literals import limits, refuse_power, right_side
 from .mend import mend_vensim
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
@@ -34,7 +35,10 @@ class Vensim:
         # A note that hands wrote where a sketch would stand.
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
+        bounded("equations", len(equations), path.name)
+        short_numbers(equations, path.name)
         self.equations = mend_vensim(equations, self.settings)
+        self.folders: tuple[Path, ...] = ()  # where its tables may lie, besides its own
 
     def method(self) -> str:
         found = re.search(r"^15:\s*([^\n]*)$", self.settings, re.M)
@@ -237,6 +241,7 @@ class Vensim:
             where = f"{self.path.name}, line {line}, {part.name!r}"
             names = ("file", "tab", "firstcell", "lastcell", "prefix")
             self.files.add(members["file"])
+            table_file(members["file"], self.path.parent, self.folders, where)
             members = external("subscript", where, *(members[n] for n in names), self.path.parent)
         mappings = []
         # PySD keeps of (range: members) the range alone.

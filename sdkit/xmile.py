@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .errors import ModelError
 from .expressions import CONTROLS, key
+from .limits import bounded, short_numbers
 from .literals import check_table, limits, refuse_power, xmile_text
 from .mend import declared, mend_xmile
 from .translate import Definition, Element, Range, Section, quietly, xmile_module
@@ -23,7 +24,11 @@ class Xmile:
     def __init__(self, path: Path, text: str):
         from xml.etree import ElementTree
 
-        self.path, text = path, declared(text)
+        self.path = path
+        bounded("equations", len(text), path.name)
+        bounded("tags", text.count("<"), path.name)
+        short_numbers(text, path.name)
+        text = declared(text)
         if re.search(r"<!(DOCTYPE|ENTITY)", text, re.I):
             raise ModelError("M117", f"{path.name} declares a document type, which is not read")
         try:
@@ -44,6 +49,7 @@ class Xmile:
             for node in root.iterfind("{*}model/{*}variables/*")
         }
         self.text = mend_xmile(text, dimensions)
+        self.folders: tuple[Path, ...] = ()
         self.files: set[str] = set()
 
     def method(self) -> str:
@@ -108,7 +114,7 @@ class Xmile:
         sizes = {dim.get("name"): dim.get("size", "") for dim in
                  file.xmile_root.iterfind("{*}dimensions/{*}dim")}  # fmt: skip
         section.ranges = [
-            Range(r.name, list(r.definition) or _numbered(sizes[r.name]), [])
+            Range(r.name, list(r.definition) or self._numbered(r.name, sizes[r.name]), [])
             for r in parsed.subscripts
         ]
         section.elements, seen = self._elements(parsed, {"time": "Time"})
@@ -117,6 +123,12 @@ class Xmile:
             raise ModelError("M108", f"{self.path.name} has no {', '.join(missing)}")
         macros = file.xmile_root.findall("{*}macro")
         return [section, *(self._macro(parsed, node) for node in macros)]
+
+    def _numbered(self, name: str, size: str) -> list[str]:
+        """The elements of a dimension that has a size alone."""
+        count = int(size) if re.fullmatch(r"[0-9]{1,1000}", size) else 0
+        bounded("range", count, f"{self.path.name}, {name!r}")
+        return [str(i) for i in range(1, count + 1)]
 
     def _elements(self, section, seen: dict[str, str]) -> tuple[list[Element], dict[str, str]]:
         elements = []
@@ -171,11 +183,6 @@ class Xmile:
         )
         self._parse(section)
         return Section(key(name), parameters, [], [], self._elements(section, {})[0])
-
-
-def _numbered(size: str) -> list[str]:
-    """The elements of a dimension that has a size alone."""
-    return [str(i) for i in range(1, int(size) + 1)] if re.fullmatch(r"[0-9]{1,6}", size) else []
 
 
 def _parse_stock(stock, behaviors) -> None:
