@@ -128,7 +128,8 @@ CODES: dict[str, Code] = {
     "M113": Code(
         "The time settings, or the order of a delay, cannot be used: INITIAL TIME, FINAL TIME, "
         "TIME STEP and SAVEPER must be finite, TIME STEP and SAVEPER above zero, FINAL TIME not "
-        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP.",
+        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP; a run has at most ten million "
+        "steps.",
         "Correct the control variables of the model, or write the order as a number.",
     ),
     "M114": Code(
@@ -180,9 +181,9 @@ CODES: dict[str, Code] = {
         "Give an ordinary file; save a workbook as .xlsx.",
     ),
     "M135": Code(
-        "A run has more steps, or saves more numbers, than the limits allow.",
-        "Choose a larger TIME STEP or SAVEPER, or an earlier FINAL TIME; docs/language.md lists "
-        "the limits.",
+        "A run saves more numbers than the limits allow.",
+        "Choose a larger SAVEPER or an earlier FINAL TIME, or ask an ensemble for the outputs and "
+        "times that you need; docs/language.md lists the limits.",
     ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(

@@ -30,9 +30,9 @@ class Limit:
 
 LIMITS = {
     "model": Limit(32 * MIB, "bytes in a model file", "M132"),
-    "equations": Limit(8 * MIB, "characters in the equations of a model, without its sketch",
+    "equations": Limit(4 * MIB, "characters in the equations of a model, without its sketch",
                        "M132"),
-    "equation": Limit(MIB, "characters in one equation, its unit and its comment", "M132"),
+    "equation": Limit(200_000, "characters in one equation, its unit and its comment", "M132"),
     "tags": Limit(500_000, "tags in an XMILE file", "M132"),
     "name": Limit(1_000, "characters in one name", "M132"),
     "digits": Limit(10_000, "digits in one number", "M132"),
@@ -47,7 +47,7 @@ LIMITS = {
                    "M132"),
     "cells": Limit(5_000_000, "cells (rows times columns) in such a file", "M132"),
     "columns": Limit(16_384, "columns in such a file", "M132"),
-    "steps": Limit(10_000_000, "steps in a run", "M135"),
+    "steps": Limit(10_000_000, "steps in a run", "M113"),
     "saved": Limit(50_000_000, "numbers that one run saves", "M135"),
     "toml": Limit(4 * MIB, "bytes in a TOML file", "R423"),
     "key": Limit(20, "parts, joined by dots, in one key of a TOML file", "R423"),
@@ -60,7 +60,7 @@ LIMITS = {
 def bounded(name: str, count: int, where: str, code: str = "") -> None:
     """Refuse a count above the limit of this name; `where` begins the text of the error.
 
-    Its code is M132, M135 or R423, as LIMITS has it, or `code`.
+    Its code is M113, M132, M135 or R423, as LIMITS has it, or `code`.
     """
     limit = LIMITS[name]
     if count > limit.most:
@@ -174,12 +174,11 @@ def _bounded_sheet(raw: bytes, where: str) -> None:
 
 def _bounded_rows(path: Path, where: str) -> None:
     """Look at the number of columns and cells of a text of rows, whatever parts its cells."""
-    rows = columns = 0
-    with path.open("rb") as file:
-        for line in file:
-            rows += 1
-            most = max(line.count(mark) for mark in (b",", b";", b"\t", b" ", b"|"))
-            if most >= columns:
-                columns = most + 1
-                bounded("columns", columns, where)
-    bounded("cells", rows * columns, where)
+    raw, columns = path.read_bytes(), 1
+    lines = raw.splitlines()
+    bounded("cells", len(lines), where)
+    for mark in (b",", b";", b"\t", b" ", b"|"):
+        if raw.count(mark) >= columns:
+            columns = max(columns, 1 + max(line.count(mark) for line in lines))
+    bounded("columns", columns, where)
+    bounded("cells", len(lines) * columns, where)

@@ -95,7 +95,7 @@ def time_settings(
     """INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER, and the constants that decide them.
 
     `values` (by keys) replaces some of them, or constants that they are computed from. Raises
-    ModelError M113 where they do not make a run, M135 where it has too many steps.
+    ModelError M113 where they do not make a run, or one of too many steps.
     """
     folded = Folded(model, values)
     found = {k: folded(("name", k), f"{model.path.name}: {name}") for k, name in CONTROLS.items()}
@@ -106,5 +106,7 @@ def time_settings(
     if not good or final < initial:
         shown = ", ".join(f"{CONTROLS[k]} = {v:g}" for k, v in found.items())
         raise ModelError("M113", f"{model.path.name}: {shown}")
-    bounded("steps", math.ceil((final - initial) / step), model.path.name)
+    shown = ", ".join(f"{CONTROLS[k]} = {v:g}" for k, v in found.items())
+    steps = (final - initial) / step
+    bounded("steps", math.ceil(min(steps, 1e18)), f"{model.path.name}: {shown}")
     return found, folded.used

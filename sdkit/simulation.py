@@ -18,7 +18,7 @@ import xarray as xr
 
 from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
-from .errors import ParameterError, SimulationError
+from .errors import ModelError, ParameterError, SimulationError
 from .experiment import Experiment
 from .expressions import CONTROLS, key, label_key
 from .failure import explain, plain, scratch, trace
@@ -293,6 +293,11 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         model.find(name)
     values = _by_label(model, frozenset(), values)
     times = {}
+    try:  # that a run is not too long
+        time_settings(model)
+    except ModelError as error:  # PySD runs time settings that are not known before a run
+        if "limit" in error.message:
+            raise
     if values and any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
         controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
         times = {"initial_condition": (controls["initial_time"], {})}

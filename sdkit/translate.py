@@ -124,6 +124,8 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
             raise ModelError(code, f"{where}: {said}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
+        if "Exceeds the limit" in str(error):
+            raise ModelError("M111", f"{where}: a number of too many digits") from None
         raise ModelError("M104", f"{where}: {str(error).splitlines()[0][:160]}") from None
     except parsimonious.exceptions.ParseError as error:
         near = error.text[error.pos :].strip()[:40] or error.text.strip()[-40:]

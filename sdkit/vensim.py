@@ -36,6 +36,11 @@ class Vensim:
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
         bounded("equations", len(equations), path.name)
+        line = 1
+        for entry in equations.split("|"):  # a bar inside quotes ends none: it may be longer
+            begin = line + entry[: len(entry) - len(entry.lstrip())].count("\n")
+            bounded("equation", len(entry), f"{path.name}, line {begin}")
+            line += entry.count("\n")
         short_numbers(equations, path.name)
         self.equations = mend_vensim(equations, self.settings)
         self.folders: tuple[Path, ...] = ()  # where its tables may lie, besides its own
