@@ -172,7 +172,7 @@ CODES: dict[str, Code] = {
     "M133": Code(
         "A model names a file outside its own folder.",
         "Move the file beside the model. If you trust the model, allow the folder by name: "
-        'tables = ["FOLDER"] in run.toml, --tables FOLDER on the command line, '
+        'tables = ["FOLDER"] in run.toml, sdkit --tables FOLDER COMMAND, '
         "read_model(path, folders=[FOLDER]) in Python.",
     ),
     "M134": Code(

@@ -203,7 +203,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
     try:
         if text.startswith("#"):
             next(reader)
-        header = [cell.strip() for cell in next(reader, ())]
+        header = [_plain(cell) for cell in next(reader, ())]
         if not header:
             raise RunError("R403", f"{path} holds no table")
         missing = [column for column in columns if column not in header]
@@ -225,7 +225,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
             seen += len(cells)
             bounded("csv rows", len(rows) + 1, f"{path}, line {reader.line_num}")
             bounded("csv cells", seen, f"{path}, line {reader.line_num}")
-            row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+            row = {name: _plain(cell) for name, cell in zip(header, cells, strict=True)}
             rows.append((reader.line_num, row))
     except csv.Error as error:
         raise RunError("R406", f"{path}, line {reader.line_num}: {error}") from None
@@ -243,6 +243,23 @@ def number(path: Path, line: int, column: str, text: str) -> float:
         where = f"{path}, line {line}, column {column}"
         raise RunError("R406", f"{where}: {text[:80]!r} is no finite number")
     return value
+
+
+# What a spreadsheet would run as a formula (owasp.org/www-community/attacks/CSV_Injection): a sign
+# at its begin, also in full width or behind blanks; and what `_plain` would take for such a cell.
+_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|nan)", re.I)
+
+
+def _quoted(text: str) -> str:
+    """A text cell as it is written: behind an apostrophe where a spreadsheet would run it."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def _plain(cell: str) -> str:
+    """The text of a cell that `_quoted` wrote, or any other's."""
+    cell = cell.strip()
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def digits(value: Any) -> str:
@@ -279,12 +296,16 @@ def write_text(path: Path, text: str) -> None:
 def write_table(
     path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], comment: str = ""
 ) -> None:
-    """A CSV file, numbers in six significant digits; a `comment` is its first line."""
+    """A CSV file, numbers in six significant digits; a `comment` is its first line.
+
+    A text that a spreadsheet would run as a formula is written behind an apostrophe, which
+    `read_rows` takes away again.
+    """
     buffer = io.StringIO()
     buffer.write(f"# {comment}\n" if comment else "")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([digits(cell) for cell in row] for row in rows)
+    writer.writerow([_quoted(str(column)) for column in columns])
+    writer.writerows([_quoted(digits(cell)) for cell in row] for row in rows)
     write_text(path, buffer.getvalue())
 
 

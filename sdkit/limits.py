@@ -11,6 +11,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,9 @@ def read_bounded(path: Path, limit: str, where: str) -> bytes:
     bounded(limit, len(raw), where)
     return raw
 
+
+# Folders in which tables may lie besides a model's own: what the command line's --tables says.
+allowed_folders: ContextVar[tuple[Path, ...]] = ContextVar("allowed_folders", default=())
 
 # -- files that a model names -----------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 from .cache import cached, code_of, name_of
 from .errors import ModelError, RunError, SimulationError
 from .expressions import has_missing, key, label_key
-from .limits import read_bounded, table_file
+from .limits import allowed_folders, read_bounded, table_file
 from .translate import forget_tables
 from .variables import Reader, Variable
 from .vensim import Vensim
@@ -166,6 +166,7 @@ def read_model(
     given = tuple(Path(name) for name in ([data] if isinstance(data, str | Path) else data))
     beside = (path.with_name(f"{path.stem}_data{kind}") for kind in (".csv", ".tab"))
     folders = tuple(Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders))
+    folders = (*folders, *allowed_folders.get())
     absent = next((f for f in folders if not f.is_dir()), None)
     if absent is not None:
         raise RunError("R425", f"{absent} is no folder")

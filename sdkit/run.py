@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ _FILES = (
 class Run:
     """What run.toml says, checked for form but not yet against the model.
 
-    `options` is the table that bears the name of the `task`, as it stands.
+    `options` is the table that bears the name of the `task`, as it stands; `tables` are folders
+    outside the model's own in which its tables may lie.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class Run:
     main: tuple[str, ...] = ()
     task: str = "compare"
     options: Mapping[str, Any] = field(default_factory=dict)
+    tables: tuple[Path, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -129,7 +131,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     task = task_of(folder)
     path = folder / "run.toml"
     own = {"compare": {"periods": list, "main": list}, "sensitivity": {"main": list}}.get(task, {})
-    own = own if task == "compare" else {task: dict, **own}
+    own = {"tables": list, **(own if task == "compare" else {task: dict, **own})}
     data = checked(path, read_toml(path), _REQUIRED, own)
 
     def impossible(key: str, text: str):
@@ -186,6 +188,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         folder=folder,
         question=data["question"],
         model=find_model(path, data["model"]),
+        tables=table_folders(path, data.get("tables", [])),
         seed=data["seed"],
         source=draws["from"],
         n=draws["n"],
@@ -210,9 +213,19 @@ def find_model(path: Path, name: str) -> Path:
     raise RunError("R413", f"{path}: no parent folder holds a folder models")
 
 
+def table_folders(path: Path, names: Sequence[Any]) -> tuple[Path, ...]:
+    """`tables` of run.toml: folders, from that which holds models/ (R409, R425)."""
+    root = next((p for p in path.resolve().parents if (p / "models").is_dir()), path.parent)
+    folders = tuple(root / typed(path, "tables", name, str) for name in names)
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise RunError("R425", f"{place(path, 'tables')}: {str(folder)[:200]} is no folder")
+    return folders
+
+
 def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a run names. `changed` overrides constants in every draw."""
-    model = read_model(run.model)
+    model = read_model(run.model, folders=run.tables)
     folder = model.path.parent
     parameters = read_parameters(model)
     scenarios = read_settings(folder / "scenarios.toml", "scenario", parameters)
