@@ -14,9 +14,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from .scratch import alive
+
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
 ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model|files)")
+_PART = re.compile(r"[0-9a-f]{32}\.\w+\.(\d+)\.part")
 
 
 def cache_folder() -> Path | None:
@@ -69,6 +72,10 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
     try:
         part.write_bytes(hashlib.sha256(value).digest() + value)
         part.replace(file)
+        for left in folder.iterdir():  # of processes that were killed while they wrote
+            found = _PART.fullmatch(left.name)
+            if found and not alive(int(found[1])):
+                left.unlink(missing_ok=True)
         # Each edit of a model leaves an entry behind; the oldest go. The folder may hold files of
         # others: what is not named as an entry is never touched.
         entries = [entry for entry in folder.iterdir() if ENTRY.fullmatch(entry.name)]

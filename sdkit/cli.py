@@ -168,9 +168,10 @@ def diff(
     from .diff import diff_models
     from .diff_text import difference_lines
     from .revisions import find_versions
+    from .scratch import scratch
 
-    with tempfile.TemporaryDirectory(prefix="sdkit-diff-") as scratch:
-        old, new = find_versions(a, b, Path(scratch))
+    with scratch("sdkit-diff-") as folder:
+        old, new = find_versions(a, b, folder)
         found = diff_models(old.path, new.path, (old.label, new.label))
     print("\n".join(difference_lines(found, old.label, new.label, everything)))
     sys.stdout.flush()

@@ -12,9 +12,7 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
-import tempfile
 import tomllib
 import zipfile
 import zlib
@@ -26,6 +24,7 @@ import numpy as np
 
 from .errors import RunError
 from .limits import LIMITS, bounded, read_bounded
+from .scratch import beside
 
 
 def _raw(path: Path, limit: str = "csv") -> bytes:
@@ -329,14 +328,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Named arrays to a file, written beside its place and renamed into it (U603)."""
-    name = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with beside(path) as part, part.open("wb") as file:
             np.savez(file, **arrays)
-        os.replace(name, path)
     except OSError as error:
         raise RunError("U603", f"{path}: {error.strerror or error}") from None
-    finally:
-        if name is not None:
-            Path(name).unlink(missing_ok=True)

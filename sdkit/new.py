@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
 from .run import prepare, read_run
+from .scratch import scratch
 
 TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
@@ -96,8 +96,8 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
         for other in parent.iterdir():
             if other.name.lower() == name.lower():
                 raise UsageError("U605", f"{near(other)} is there already")
-        with tempfile.TemporaryDirectory(prefix=".sdkit-new-", dir=parent) as stage:
-            folder = Path(stage) / name
+        with scratch(".sdkit-new-", parent) as stage:
+            folder = stage / name
             folder.mkdir()
             fill(folder)
             inside = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())

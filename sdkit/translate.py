@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 from .errors import Error, ModelError, SimulationError
 from .limits import bounded
 from .literals import literal
+from .scratch import scratch
 
 
 @dataclass
@@ -200,9 +200,8 @@ def run_with_pysd(
     import pysd
     from pysd.builders.python.python_model_builder import ModelBuilder
 
-    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+    with scratch("sdkit-pysd-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = Path(name)
         try:
             abstract = file.get_abstract_model()
             target = folder / "model.py"
