@@ -6,8 +6,11 @@ and the cure. `sdkit explain CODE` prints an entry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Error(Exception):
@@ -20,7 +23,8 @@ class Error(Exception):
     def __init__(self, code: str, message: str):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        message = " ".join(message.splitlines())  # a name in a file may hold line ends
+        # A name in a file may hold line ends, and what a terminal would obey.
+        message = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(message.splitlines()))
         super().__init__(message)
         self.code = code
         self.message = message

@@ -205,13 +205,13 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
         header = [_plain(cell) for cell in next(reader, ())]
         if not header:
             raise RunError("R403", f"{path} holds no table")
+        bounded("csv cells", len(header), f"{path}, line {reader.line_num}")
         missing = [column for column in columns if column not in header]
         if missing:
             raise RunError("R406", f"{path}, line 1: the column {missing[0]!r} is missing")
         if len(set(header)) != len(header):
             raise RunError("R406", f"{path}, line 1: a column stands twice")
         rows, seen = [], len(header)
-        bounded("csv cells", seen, f"{path}, line {reader.line_num}")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -302,10 +302,10 @@ def write_table(
     """
     buffer = io.StringIO()
     buffer.write(f"# {comment}\n" if comment else "")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer)  # ends lines by \r\n, so that it quotes either of them in a cell
     writer.writerow([_quoted(str(column)) for column in columns])
     writer.writerows([_quoted(digits(cell)) for cell in row] for row in rows)
-    write_text(path, buffer.getvalue())
+    write_text(path, buffer.getvalue().replace("\r\n", "\n"))
 
 
 def write_frame(path: Path, table: Any) -> None:

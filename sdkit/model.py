@@ -185,7 +185,10 @@ def read_model(
     name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *map(str, given))
 
     def digest(named: str) -> str:
-        return _digest(table_file(named, path.parent, folders, path.name))
+        try:
+            return _digest(table_file(named, path.parent, folders, path.name))
+        except ModelError:  # reading the text says in which line it is named
+            return "refused"
 
     read: list[tuple] = []
 

@@ -38,7 +38,7 @@ class Vensim:
         bounded("equations", len(equations), path.name)
         line = 1
         for entry in equations.split("|"):  # a bar inside quotes ends none: it may be longer
-            begin = line + entry[: len(entry) - len(entry.lstrip())].count("\n")
+            begin = line + re.match(r"\s*(\{[^{}\n]*\}\s*)?", entry)[0].count("\n")
             bounded("equation", len(entry), f"{path.name}, line {begin}")
             line += entry.count("\n")
         short_numbers(equations, path.name)
