@@ -43,7 +43,7 @@ LIMITS = {
     "elements": Limit(500_000, "elements in one array", "M132"),
     "all elements": Limit(2_000_000, "elements in all arrays of a model", "M132"),
     "sum": Limit(10_000_000, "terms in one SUM or its like", "M132"),
-    "macros": Limit(100_000, "equations that a model's calls of macros stand for", "M132"),
+    "macros": Limit(20_000, "equations that a model's calls of macros stand for", "M132"),
     "table": Limit(64 * MIB, "bytes in a file of values that a model names, workbooks unpacked",
                    "M132"),
     "cells": Limit(5_000_000, "cells (rows times columns) in such a file", "M132"),
