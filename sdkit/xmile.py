@@ -25,7 +25,6 @@ class Xmile:
         from xml.etree import ElementTree
 
         self.path = path
-        bounded("equations", len(text), path.name)
         bounded("tags", text.count("<"), path.name)
         short_numbers(text, path.name)
         text = declared(text)
@@ -44,6 +43,12 @@ class Xmile:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
         if root.find("{*}sim_specs") is None or root.find("{*}model/{*}variables") is None:
             raise ModelError("M117", f"{path.name} holds no <sim_specs> or no <variables>")
+        total = 0
+        for node in root.iterfind("{*}model/{*}variables/*"):
+            length = sum(map(len, node.itertext()))
+            bounded("equation", length, f"{path.name}, {node.get('name', '')[:60]!r}")
+            total += length
+            bounded("equations", total, path.name)
         dimensions = {
             key(node.get("name", "")): [dim.get("name", "") for dim in node.iterfind(_DIMENSIONS)]
             for node in root.iterfind("{*}model/{*}variables/*")

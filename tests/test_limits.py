@@ -110,6 +110,11 @@ def test_a_dimension_of_a_size_and_tags_in_xmile(tmp_path):
     with pytest.raises(Error, match=r"huge\.xmile, 'd': 10,001 elements in one .*range") as caught:
         read_model(path)
     assert caught.value.code == "M132"
+    long = f'<aux name="x"><eqn>1{" + 1" * 50_000}</eqn></aux></variables>'
+    path.write_text(whole.replace("</variables>", long, 1))
+    with pytest.raises(Error, match=r"huge\.xmile, 'x': 200,001 characters in one equ") as caught:
+        read_model(path)
+    assert caught.value.code == "M132"
     path.write_text(whole.replace("</xmile>", "<a/>" * of("tags") + "</xmile>"))
     with pytest.raises(Error, match=r"huge\.xmile: .* tags in an XMILE file") as caught:
         read_model(path)
