@@ -1,11 +1,13 @@
 """The command line. Only this module and `terminal` print, and only `main` exits.
 
-Exit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted. No traceback reaches
-the user: what nobody foresaw becomes U699, with the details in a log file.
+Exit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads the
+output any more (as of programs that end by SIGPIPE). No traceback reaches the user: what nobody
+foresaw becomes U699, with the details in a log file.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -44,8 +46,17 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    tables: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Let models read tables from this folder too, not from their own alone. Stands "
+            "before the command; may be repeated."
+        ),
+    ] = None,
 ) -> None:
-    pass
+    from .limits import allowed_folders
+
+    allowed_folders.set(tuple(tables or ()))
 
 
 def _whole(text: str) -> int:
@@ -193,9 +204,10 @@ def diff(
     from .diff import diff_models
     from .diff_text import difference_lines
     from .revisions import find_versions
+    from .scratch import scratch
 
-    with tempfile.TemporaryDirectory(prefix="sdkit-diff-") as scratch:
-        old, new = find_versions(a, b, Path(scratch))
+    with scratch("sdkit-diff-") as folder:
+        old, new = find_versions(a, b, folder)
         found = diff_models(old.path, new.path, (old.label, new.label))
     print("\n".join(difference_lines(found, old.label, new.label, everything)))
     sys.stdout.flush()
@@ -319,6 +331,10 @@ def _defect(error: BaseException) -> None:
     print(f"U699: a defect of sdkit ({text}); details: {where}", file=sys.stderr)
 
 
+# What a device says that takes no more output.
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
 def _stop(*_) -> None:
     asked_to_stop.set()
     raise KeyboardInterrupt
@@ -339,13 +355,17 @@ def status(arguments: list[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         result = 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
         # Whoever read our output has gone; nothing is left to say to them.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 0
+        return 141
     except Exception as error:
         # Typer brings its own copy of click, or uses click's: both name their usage errors so.
-        if hasattr(error, "format_message"):
+        if asked_to_stop.is_set():  # some packages make an error of their own of Ctrl-C
+            print("interrupted; earlier results are untouched", file=sys.stderr)
+            return 130
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
+            complain(UsageError("U606", f"standard output: {error.strerror}"))
+        elif hasattr(error, "format_message"):
             complain(_usage(error))
         else:
             _defect(error)
@@ -369,9 +389,43 @@ def _usage(error: Exception) -> UsageError:
     return UsageError("U601", text)
 
 
+# Where Ctrl-C cannot be raised it is not printed either; `asked_to_stop` has it.
+
+
+def _lost(unraisable) -> None:
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+
+
+def _printed(kind, error, trace) -> None:
+    """Cython prints what it cannot raise by this hook first."""
+    if kind is not KeyboardInterrupt:
+        sys.__excepthook__(kind, error, trace)
+
+
 def main() -> None:
-    signal.signal(signal.SIGINT, _stop)
-    sys.exit(status())
+    """Run the command line of this process, and end it."""
+    sys.unraisablehook, sys.excepthook = _lost, _printed
+    for name in ("stdout", "stderr"):  # closed by whoever started this
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    try:
+        signal.signal(signal.SIGINT, _stop)
+        code = status()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and only cleaning up is left
+    except KeyboardInterrupt:  # before status began, or while it said something
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = 130
+        os.write(2, b"interrupted; earlier results are untouched\n")
+    except BrokenPipeError:  # of standard error
+        code = 141
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # Python would try once more when it ends, and complain
+            code = code or 141
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

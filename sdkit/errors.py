@@ -6,9 +6,17 @@ and the cure. `sdkit explain CODE` prints an entry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .rules import RULES, Code
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _shown(text: str) -> str:
+    """One line of text: a name in a file may hold line ends, and what a terminal would obey."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))
 
 
 class Error(Exception):
@@ -22,9 +30,8 @@ class Error(Exception):
     def __init__(self, code: str, message: str, entries: Sequence[str] = ()):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        self.entries = tuple(" ".join(entry.splitlines()) for entry in entries)
-        self.headline = " ".join(message.splitlines())  # a name in a file may hold line ends
-        message = self.headline
+        self.entries = tuple(_shown(entry) for entry in entries)
+        self.headline = message = _shown(message)
         if self.entries:
             message += ": " + "; ".join(self.entries)
         super().__init__(message)
@@ -137,7 +144,8 @@ CODES: dict[str, Code] = {
     "M113": Code(
         "The time settings, or the order of a delay, cannot be used: INITIAL TIME, FINAL TIME, "
         "TIME STEP and SAVEPER must be finite, TIME STEP and SAVEPER above zero, FINAL TIME not "
-        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP.",
+        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP; a run has at most ten million "
+        "steps.",
         "Correct the control variables of the model, or write the order as a number.",
     ),
     "M114": Code(
@@ -186,6 +194,27 @@ CODES: dict[str, Code] = {
         "An equation uses a string variable (name :IS: 'text') as a number.",
         "Use the name where a text is wanted, as the file of GET DIRECT DATA is, or give the "
         "variable a number.",
+    ),
+    "M132": Code(
+        "A model, or a file that it names, asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "M133": Code(
+        "A model names a file outside its own folder.",
+        "Move the file beside the model. If you trust the model, allow the folder by name: "
+        'tables = ["FOLDER"] in run.toml, sdkit --tables FOLDER COMMAND, '
+        "read_model(path, folders=[FOLDER]) in Python.",
+    ),
+    "M134": Code(
+        "A file that a model names is none that is read: a device, a pipe, a folder, or a "
+        "workbook whose size cannot be known before it is unpacked.",
+        "Give an ordinary file; save a workbook as .xlsx.",
+    ),
+    "M135": Code(
+        "A run saves more numbers than the limits allow.",
+        "Choose a larger SAVEPER or an earlier FINAL TIME, or ask an ensemble for the outputs and "
+        "times that you need; docs/language.md lists the limits.",
     ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
@@ -395,6 +424,23 @@ CODES: dict[str, Code] = {
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
     ),
+    "R423": Code(
+        "A TOML or CSV file asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "R424": Code(
+        "A file is no ordinary file, but a device or a pipe.",
+        "Give an ordinary file.",
+    ),
+    "R425": Code(
+        "A folder of tables that is allowed by name does not exist.",
+        "Correct `tables` in run.toml (relative to the folder that holds models/) or --tables.",
+    ),
+    "R426": Code(
+        "A file in the model's folder data is a link to a place outside the model's folder.",
+        "Copy the file into the folder in place of the link.",
+    ),
     "R427": Code(
         "Another process is carrying out this run, or writes its results to the same folder.",
         "Wait until it has ended, or end it; or give other results a folder of their own (--out).",
@@ -473,6 +519,10 @@ CODES: dict[str, Code] = {
     "U605": Code(
         "Something of this name is there already, and nothing is overwritten.",
         "Choose another name, or move what is there.",
+    ),
+    "U606": Code(
+        "The standard output cannot be written.",
+        "Send it elsewhere, or make room on the disk that it goes to.",
     ),
     "U699": Code(
         "A defect of sdkit itself, not of what you gave it.",

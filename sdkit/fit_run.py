@@ -24,14 +24,14 @@ from .names import meant
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
 from .references import check_names
-from .run import find_model, hashes_of, name_of_work, task_of
+from .run import find_model, hashes_of, name_of_work, table_folders, task_of
 from .switches import meaning, settings
 
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
     "until": float, "later": dict, "measurements": list, "also": list, "set": dict,
     "switch": str, "since": float, "without": dict, "effort": dict, "forecast": dict,
-    "posterior": bool, "recover": int,
+    "posterior": bool, "recover": int, "tables": list,
 }  # fmt: skip
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
@@ -83,6 +83,7 @@ class FitRun:
     forecast: Forecast | None
     posterior: bool
     recover: int
+    tables: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:
         return f"FitRun({self.folder}: {self.draws} draws, seed {self.seed})"
@@ -183,6 +184,7 @@ def read_fit(folder: Path) -> FitRun:
         forecast=forecast,
         posterior=data.get("posterior", False),
         recover=data.get("recover", 0),
+        tables=table_folders(path, data.get("tables", [])),
     )
 
 
@@ -203,7 +205,7 @@ def _published(path: Path, entry: Any) -> Published:
 
 def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a fit names; `changed` fixes further constants."""
-    model = read_model(run.model)
+    model = read_model(run.model, folders=run.tables)
     folder = model.path.parent
     check_names(model, run.file)
     parameters = read_parameters(model)

@@ -125,8 +125,8 @@ def _run_text(model: Model, where: str) -> str:
     )
     text = read_text(TEMPLATES / "run.toml")
     for word, value in (
-        ("QUESTION", json.dumps(f"What do the policies of the model {model.name} change?")),
-        ("MODEL", json.dumps(where, ensure_ascii=False)),
+        ("QUESTION", _text(f"What do the policies of the model {model.name} change?")),
+        ("MODEL", _text(where)),
         ("DRAWS", draws),
         ("SCENARIOS", _list(list(scenarios))),
         ("POLICIES", _list(list(policies))),
@@ -137,9 +137,14 @@ def _run_text(model: Model, where: str) -> str:
     return text
 
 
+def _text(text: str) -> str:
+    """A text as TOML writes it: as JSON does, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _list(names: Sequence[str]) -> str:
     """A TOML list of texts, one a line where they are many."""
-    quoted = [json.dumps(name, ensure_ascii=False) for name in names]
+    quoted = [_text(name) for name in names]
     line = f"[{', '.join(quoted)}]"
     return line if len(line) < 80 else "[\n" + "".join(f"    {q},\n" for q in quoted) + "]"
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import key
+from .limits import bounded
 from .names import meant
 from .translate import Definition, Range
 
@@ -30,6 +31,7 @@ class Ranges:
         self.members: dict[str, tuple[str, ...]] = {}
         self._mappings: dict[str, list[tuple[str, list[str] | None]]] = {}
         given = {key(r.name): r for r in ranges}
+        self.count = 0
         for k, row in given.items():
             self.labels.setdefault(k, row.name.strip().strip('"'))
             self._expand(k, given, ())
@@ -67,6 +69,7 @@ class Ranges:
             raise self._wrong_range(given[k], "holds itself")
         row = given[k]
         found: list[str] = []
+        place = f"{self.where}, line {row.line}, {row.name!r}"
         for name in [row.members] if isinstance(row.members, str) else row.members:
             if key(name) in given and key(name) != k:
                 found += self._expand(key(name), given, (*path, k))
@@ -75,6 +78,10 @@ class Ranges:
             else:
                 self.labels.setdefault(key(name), name.strip().strip('"'))
                 found.append(key(name))
+            # The elements of a range that names others several times stand there several times.
+            bounded("range", len(found), place)
+        self.count += len(found)
+        bounded("ranges", self.count, place)
         if not found:
             raise self._wrong_range(row, "is empty")
         self.members[k] = tuple(dict.fromkeys(found))

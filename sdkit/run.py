@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ _FILES = (
 class Run:
     """What run.toml says, checked for form but not yet against the model.
 
-    `options` is the table that bears the name of the `task`, as it stands.
+    `options` is the table that bears the name of the `task`, as it stands; `tables` are folders
+    outside the model's own in which its tables may lie.
     """
 
     folder: Path
@@ -90,6 +91,7 @@ class Run:
     task: str = "compare"
     options: Mapping[str, Any] = field(default_factory=dict)
     trial: bool = False  # n was given for once
+    tables: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:
         counts = f"{len(self.scenarios)} scenarios x {len(self.policies)} policies x {self.n} draws"
@@ -147,7 +149,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     task = task_of(folder)
     path = folder / "run.toml"
     own = {"compare": {"periods": list, "main": list}, "sensitivity": {"main": list}}.get(task, {})
-    own = own if task == "compare" else {task: dict, **own}
+    own = {"tables": list, **(own if task == "compare" else {task: dict, **own})}
     data = checked(path, read_toml(path), _REQUIRED, own)
 
     def impossible(code: str, key: str, text: str):
@@ -211,6 +213,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         folder=folder,
         question=data["question"],
         model=find_model(path, data["model"]),
+        tables=table_folders(path, data.get("tables", [])),
         seed=data["seed"],
         source=draws["from"],
         n=draws["n"],
@@ -237,9 +240,19 @@ def find_model(path: Path, name: str) -> Path:
     raise RunError("R413", f"{path}: no parent folder holds a folder models")
 
 
+def table_folders(path: Path, names: Sequence[Any]) -> tuple[Path, ...]:
+    """`tables` of run.toml: folders, from that which holds models/ (R409, R425)."""
+    root = next((p for p in path.resolve().parents if (p / "models").is_dir()), path.parent)
+    folders = tuple(root / typed(path, "tables", name, str) for name in names)
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise RunError("R425", f"{place(path, 'tables')}: {str(folder)[:200]} is no folder")
+    return folders
+
+
 def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a run names. `changed` overrides constants in every draw."""
-    model = read_model(run.model)
+    model = read_model(run.model, folders=run.tables)
     folder = model.path.parent
     check_names(model, run.file)
     parameters = read_parameters(model)

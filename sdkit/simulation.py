@@ -18,12 +18,13 @@ import xarray as xr
 
 from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
-from .errors import ParameterError, SimulationError
+from .errors import ModelError, ParameterError, SimulationError
 from .experiment import Experiment
 from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
 from .frames import arrays_of, whole
 from .layout import AXES
+from .limits import bounded
 from .measures import measure_unit
 from .model import Model, read_model, reader_of
 from .names import meant
@@ -195,6 +196,9 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
         raise SimulationError(
             "S204", f"SAVEPER ({program.saveper:g}) is no multiple of the time step {dt:g}"
         )
+    bounded("steps", steps, program.model.name)
+    kept = (steps // every + 1) * len(program.outputs) + program.buffers * (steps + 1)
+    bounded("saved", kept, program.model.name)
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in program.outputs]
     c = [0.0] * program.derived
@@ -293,6 +297,11 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         model.find(name)
     values = _by_label(model, frozenset(), values)
     times = {}
+    try:  # that a run is not too long
+        time_settings(model)
+    except ModelError as error:  # PySD runs time settings that are not known before a run
+        if "limit" in error.message:
+            raise
     if values and any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
         controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
         times = {"initial_condition": (controls["initial_time"], {})}

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from fractions import Fraction
 from html import unescape
-from pathlib import Path
 
 import numpy as np
 
 from .errors import DependencyError, ModelError
 from .expressions import key, walk
 from .model import Model
+from .scratch import scratch
 
 # A dimension is a mapping from base unit to exponent; {} is a pure number, None unknown.
 Dimension = dict[str, Fraction] | None
@@ -150,11 +149,11 @@ def diagrams(model: Model) -> dict[str, str]:
     last, _, settings = views[-1].partition(_SKETCH_END)
     views[-1] = last
     drawn = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("sdkit-views-") as folder:
         for number, view in enumerate(views, 1):
             title = re.search(r"^\*(.*)$", view, re.M)
             name = title[1].strip() if title else f"View {number}"
-            path = Path(folder) / f"view{number}.mdl"
+            path = folder / f"view{number}.mdl"
             path.write_text(equations + _SKETCH + view + _SKETCH_END + settings, encoding="utf-8")
             try:
                 drawn[name] = simlin.load(str(path)).diagram().svg

@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import children, key, rebuilt
+from .limits import bounded
 from .names import meant
 from .ranges import Axis, Box, Ranges
 from .translate import Definition
@@ -265,6 +266,7 @@ class Resolver:
                 raise self.wrong(f"{name!r} is no subscript range{near}")
             self.bound[name] = (loop, elements)
             loops.append((loop, len(elements)))
+        bounded("sum", prod(count for _, count in loops), self.where)
         inner = tuple(self(argument) for argument in arguments)
         self.bound = outer
         return ("reduce", function, tuple(loops), inner)

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element as Node
 
 from .errors import Error, ModelError
 from .expressions import CONTROLS, key
+from .limits import bounded, short_numbers
 from .mend import declared, mend_xmile
 from .translate import Definition, Element, Range, Section, quietly, xmile_module
 from .xmile_expressions import parse
@@ -28,11 +29,20 @@ class Xmile(Tree):
     """An XMILE file taken apart."""
 
     def __init__(self, path: Path, text: str):
+        bounded("tags", text.count("<"), path.name)
+        short_numbers(text, path.name)
         self.text = declared(text)
         self.files: set[str] = set()
+        self.folders: tuple[Path, ...] = ()
         if re.search(r"<!(DOCTYPE|ENTITY)", text, re.I):
             raise ModelError("M117", f"{path.name} declares a document type, which is not read")
         super().__init__(path, re.sub(r"^\s*<\?xml[^>]*\?>", "", self.text))
+        total = 0
+        for node in self.root.iterfind("model/variables/*"):
+            length = sum(map(len, node.itertext()))
+            bounded("equation", length, self.where(node, node.get("name", "")[:60]))
+            total += length
+            bounded("equations", total, path.name)
 
     # -- the parts of a file ------------------------------------------------------------
 

