@@ -110,8 +110,8 @@ CODES: dict[str, Code] = {
     ),
     "M109": Code(
         "The model uses a construct that this version does not compile.",
-        "Rewrite the equation without the construct. Where only a function is missing, "
-        'simulate(model, engine="pysd") runs the file through PySD.',
+        'Rewrite the equation without the construct. What docs/language.md lists under "What only '
+        'PySD runs" can be run with simulate(model, engine="pysd").',
     ),
     "M110": Code(
         "An equation or a file is nested too deeply to be read.",
