@@ -123,6 +123,8 @@ class _Parser:
         return found
 
     def _stuck(self, place: int | None = None) -> ModelError:
+        if place is None and self.tokens[self.at][1] == "'":
+            return ModelError("M109", 'the transposition of an array, "\'"')
         place = self.tokens[self.at][2] if place is None else place
         near = " ".join(self.text[place:].split())[:40]
         if not near:

@@ -303,7 +303,8 @@ def test_a_function_with_other_arguments(tmp_path, equation, what):
 
 @pytest.mark.parametrize(
     ("equation", "what"),
-    [("v[1:2]", "range"), ("v[@1]", "'@'"), ("v(2)", "flat index"), ("LOOKUP(two, 3)", "'two'"),
+    [("v[1:2]", "range"), ("v[@1]", "'@'"), ("v' + 1", "transposition"),
+     ("v[R]'", "transposition"), ("v(2)", "flat index"), ("LOOKUP(two, 3)", "'two'"),
      ("other.two + 1", "other.two"), (".two", "'.two'"), ("SIZE(v + 1)", "SIZE"), ("NAN", "NAN")],
 )  # fmt: skip
 def test_a_construct_that_is_not_compiled(tmp_path, equation, what):
