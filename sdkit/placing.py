@@ -170,7 +170,7 @@ def _move(fresh: Path, place: Path, gone: Callable[[str], bool], old: Path) -> N
 
 def exchange(one: Path, other: Path) -> bool:
     """Give two folders each other's place at one instant; False where that cannot be done."""
-    library = None if os.name == "nt" else ctypes.CDLL(None)
+    library = ctypes.pythonapi  # through which the C library is loaded already
     first, second = os.fsencode(one), os.fsencode(other)
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):
         return library.renamex_np(first, second, _EXCHANGE) == 0

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from sdkit import cache
+from sdkit.errors import ParameterError
 from sdkit.fit_run import prepare_fit, read_fit
 from sdkit.fit_run import work_name as chains_name
-from sdkit.provenance import sealed
+from sdkit.provenance import sealed, verified
 from sdkit.run import TASKS, prepare, read_run, work_name
 
 PACKAGE = Path(cache.__file__).parent
@@ -104,6 +105,25 @@ def test_another_version_is_another_name(package, monkeypatch):
     assert cache.made_by() != before
     monkeypatch.undo()
     cache.made_by.cache_clear()
+
+
+# -- a posterior --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_a_checksum_covers_every_line(line, tmp_path):
+    write_posterior(tmp_path, POSTERIOR)
+    path = tmp_path / "posterior.csv"
+    assert verified(path)[1]["series"] == []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert len(lines) == 7
+    assert lines[-1] == ""
+    at = lines[line].rindex("e" if line < 4 and line != 1 else "1" if line > 3 else "held")
+    lines[line] = f"{lines[line][:at]}3{lines[line][at + 1 :]}"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ParameterError) as caught:
+        verified(path)
+    assert caught.value.code == ("P314" if line == 2 else "P315")
 
 
 # -- inputs ------------------------------------------------------------------------------
