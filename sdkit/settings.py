@@ -200,9 +200,9 @@ def _at(node: tuple, places: Mapping[str, int]) -> tuple:
 
 def _short(label: str, kind: str, order: int, time: float, step: float, rk4: bool) -> str:
     """Why a delay does not do in this step what its equation says; "" where it does."""
-    if not math.isfinite(time) or time <= 0:
-        return ""
     steps = time / step
+    if not 0 < steps < 1e9:  # what is longer than any run is not too short; NaN is neither
+        return ""
     if kind == "delay fixed":
         whole = numerics.fixed_steps(time, step)
         if abs(steps - whole) > 1e-6 * max(steps, 1.0):

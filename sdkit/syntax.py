@@ -92,7 +92,7 @@ def problems(text: str, variables: Collection[str] = ()) -> Iterator[Problem]:
             what = "a comma or an operator" if inside else "an operator"
             yield Problem(found.start(), "M104", f"{what} is missing between {last!r} and "
                           f"{shown!r}", True)  # fmt: skip
-        if kind == "text" and stack[-1].function is None:
+        if kind == "text" and (stack[-1].function is None or last not in ("(", ",")):
             yield Problem(
                 found.start(), "M104", f"the text {shown} stands where a number is wanted"
             )

@@ -184,6 +184,12 @@ class Vensim:
                             f"{path.name}, line {line}, {label!r}: the numeric range {rows[1]} has "
                             "to rise, with one name in front of both numbers, as in (a1-a9)",
                         )
+                    if re.search(r":\s*IS\s*:", element.equation, re.I):
+                        error = ModelError(
+                            "M104",
+                            f"{path.name}, line {line}, {label!r}: behind :IS: stands a text in "
+                            "quotes",
+                        )
                     faults.append(error)
                     continue
                 parsed.append((part, line, base + place))
