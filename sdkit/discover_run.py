@@ -87,7 +87,7 @@ class Branch:
 class Found:
     """The boxes of one case, as found on half of the draws and measured on the other half, the
     trajectories that led to them, the ends of a tree that was grown on the first half and judged
-    on the other, and all its splits. `judged` counts the draws of the other half, `failed` those
+    on the other, and all its splits; `refuted` says whether the other half spoke against a box. `judged` counts the draws of the other half, `failed` those
     of them that fail."""
 
     case: Case
@@ -98,6 +98,7 @@ class Found:
     paths: tuple[tuple[Box, ...], ...]
     leaves: tuple[Branch, ...]
     splits: tuple[Split, ...]
+    refuted: bool
     y: np.ndarray
 
     @property
@@ -257,7 +258,7 @@ def _search(
     posterior (draws,)."""
     one, other = x[half].reset_index(drop=True), x[~half].reset_index(drop=True)
     mine, rest = y[half], y[~half]
-    pairs, paths, leaves, splits = [], [], [], ()
+    pairs, paths, leaves, splits, refuted = [], [], [], (), False
     failed = int(rest.sum())
     own = None if clusters is None else clusters[~half]
     if 0 < mine.sum() < len(mine) and min(failed, len(rest) - failed) >= ENOUGH:
@@ -266,7 +267,8 @@ def _search(
             again = measured(box.limits, other[left], rest[left])
             rows_left = None if own is None else own[left]
             if chance_of(inside(box.limits, other[left]), rest[left], rows_left) > _CHANCE:
-                break  # other draws do not confirm it
+                refuted = True  # other draws do not confirm it
+                break
             pairs.append((_of_all(box, mine, before), _of_all(again, rest, left)))
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
@@ -284,7 +286,7 @@ def _search(
         leaves.sort(key=lambda branch: -branch.density)
     return Found(
         case, float(rest.mean()), len(rest), failed, tuple(pairs), tuple(paths), tuple(leaves),
-        splits, y,
+        splits, refuted, y,
     )  # fmt: skip
 
 
@@ -361,10 +363,14 @@ def nothing(one: Found) -> str:
         return f"None of the {one.judged:,} draws held out to judge fails."
     if one.rate == 1:
         return f"All {one.judged:,} draws held out to judge fail, so nothing tells them apart."
-    return one.few or (
-        "No box of a few limits gathers the failures: none that was found on half of the draws "
-        "holds more failures on the other half than chance gives."
-    )
+    if one.few:
+        return one.few
+    if one.refuted:
+        return (
+            "The box that was found on half of the draws holds no more failures on the other half "
+            "than chance gives, so none is shown."
+        )
+    return "No box of a few limits gathers the failures."
 
 
 def tree_said(one: Found) -> str:

@@ -171,7 +171,9 @@ def test_noise_has_no_causes(flare, seed):
     folder, page = carried_out(flare, "discover", body, seed=seed)
     assert "idle" not in page
     assert "None of its splits survives there" in page
-    assert "No box of a few limits gathers the failures" in page
+    none = ("No box of a few limits gathers the failures.",
+            "holds no more failures on the other half than chance gives")  # fmt: skip
+    assert any(text in page for text in none)
     assert "grown on 128 draws and judged on the other 128" in page
     assert "day 5" in page
     splits = pd.read_csv(folder / "out" / "splits.csv")
