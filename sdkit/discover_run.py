@@ -87,8 +87,8 @@ class Branch:
 class Found:
     """The boxes of one case, as found on half of the draws and measured on the other half, the
     trajectories that led to them, the ends of a tree that was grown on the first half and judged
-    on the other, and all its splits; `refuted` says whether the other half spoke against a box. `judged` counts the draws of the other half, `failed` those
-    of them that fail."""
+    on the other, and all its splits; `refuted` says whether the other half spoke against a box.
+    `judged` counts the draws of the other half, `failed` those of them that fail."""
 
     case: Case
     rate: float

@@ -25,6 +25,7 @@ RANKED = {"sobol": "total", "morris": "mu*", "prcc": "PRCC", "srrc": "SRRC", "pa
           "rbd-fast": "first (RBD)", "delta": "delta"}  # fmt: skip
 _AGAIN = 30  # resamples of what costs seconds each
 _SLOW = 2**16  # inputs times runs, beyond which delta is not made again and again
+TOLD = 0.02  # of the largest index: smaller ones are not told
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
 YEAR = TimeUnit("year")
 CHANCE = "(an input that means nothing)"

@@ -118,7 +118,7 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
     note = (
-        f"{_NAMED[method]}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
+        f"{capital(_NAMED[method])}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
         "by resampling."
     )
     every = {name for part in parts for name in part.input}
@@ -196,9 +196,12 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
     begin, end = (told[at].idxmax() for at in ends)
     since, until = (found.clock.at(float(at)) for at in ends)
     what = f"the effect of “{policies[-1]}” on {output}" if policies[-1] else output
-    title = f"What matters most for {what}, in {since} and in {until}: {end}"
+    title = f"What matters most for {what}: {end}, both at first ({since}) and at last ({until})"
     if begin != end:
-        title = f"What matters most for {what} changes: {begin} in {since}, {end} in {until}"
+        title = (
+            f"What matters most for {what} changes: {begin} at first ({since}), {end} at last "
+            f"({until})"
+        )
     each = found.clock.word
     note = f"{capital(output)}: {_NAMED[method]}, {each} by {each}; darker is more."
     if method == "morris":

@@ -12,7 +12,7 @@ from .files import write_frame, write_json, write_text
 from .findings import capital, listed
 from .origins import origin_of
 from .report import page, weaknesses_of
-from .sensitivity import CHANCE, RANKED, Quantity, ranking
+from .sensitivity import CHANCE, RANKED, TOLD, Quantity, ranking
 from .sensitivity_plot import write_sensitivity_figures
 from .sensitivity_study import Sensitivity
 
@@ -77,13 +77,13 @@ def over_time(found: Sensitivity) -> pd.DataFrame:
 
 def tracked(found: Sensitivity) -> pd.DataFrame:
     """Rows of the summaries by the methods asked for, without screening, in which an index reaches
-    a fiftieth of the largest of its kind."""
+    `TOLD` of the largest of its kind."""
     years = {f"{year:g}" for year in found.years}
     table = found.table
     table = table[~table["at"].isin(years) & table.method.isin(found.asked.methods)]
     keys = ["method", "index", "output", "policy", "at"]
     largest = table.value.abs().groupby([table[k] for k in keys]).transform("max")
-    return table[(table.value.abs() >= 0.02 * largest) & (table.value != 0)]
+    return table[(table.value.abs() >= TOLD * largest) & (table.value != 0)]
 
 
 def in_short(found: Sensitivity) -> list[str]:
