@@ -55,8 +55,10 @@ class Case:
     def sentence(self) -> str:
         if self.of == "level":
             how = {"sum": ", summed,", "mean": ", averaged,", "last": " at its end"}
-            own = how[self.output.reduction] if self.years[0] < self.years[1] else ""
-            what = f"has {self.output.name}{own} {self.side} {self.limit:g} {self.output.unit}"
+            several = self.years[0] < self.years[1]
+            own = how[self.output.reduction] if several else ""
+            name = self.output.noun if several else self.output.name
+            what = f"has {name}{own} {self.side} {self.limit:g} {self.output.unit}"
             return f"“{self.policy}” {what}, {self.period}"
         size = f"{100 * abs(self.limit):g} %"
         if self.limit == 0:

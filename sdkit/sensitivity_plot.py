@@ -118,8 +118,8 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
     note = (
-        f"{capital(_NAMED[method])}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
-        "by resampling."
+        f"{capital(_NAMED[method])}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % "
+        "intervals by resampling."
     )
     every = {name for part in parts for name in part.input}
     grey = [text for text, there in (
@@ -266,9 +266,13 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
     else:
         title = f"One look at {settled.n:,} base runs: whether the ranking is stable is not known"
     note = (
-        f"{RANKED[method]} of the first {_LINES} inputs by number of base runs, with 95 % "
-        f"intervals of the first two; the widest of all indices is ±{settled.width:.2f}."
+        f"{capital(_NAMED[method])} of the first {_LINES} inputs by number of base runs, with 95 % "
+        "intervals of the first two"
     )
+    if np.isfinite(settled.width):
+        note += f"; the widest interval of all is ±{settled.width:.2f}"
+        note += " of the largest mean effect" if method == "morris" else ""
+    note += "."
     framed(figure, title, note, (lines, columns), (0.45, 1.25, 0.4, 0.3), (1.35, 0.75))
     stem = file_stem("looks", [*found.settled].index(method) + 1, method)
     save(figure, folder, stem)

@@ -188,8 +188,8 @@ def _limits(found: Sensitivity) -> list[str]:
             if _switch_was_fitted(found):
                 lines.append(
                     "Each draw of the posterior belongs to the setting of a switch under which it "
-                    "was fitted, so another setting brings other fitted values. What the switch's "
-                    "total index exceeds its first-order index by is owed to both."
+                    "was fitted, so another setting brings other fitted values. The part of "
+                    "the switch's total index beyond its first-order index comes from both."
                 )
         if {"prcc", "srrc"} & found.settled.keys():
             lines.append(
