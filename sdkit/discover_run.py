@@ -20,7 +20,7 @@ from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
-from .time_units import TimeUnit
+from .time_units import YEAR, TimeUnit
 from .tree import Leaf, Split, grow, judge
 
 _CASE = {"policy": str, "output": str}
@@ -29,7 +29,6 @@ _OF = ("change", "level")
 _FEWEST = 256  # draws: half of them find a box, half test it
 _LEAVES = 6
 ENOUGH = 10  # failures, and as many of the others, among the draws that judge
-YEAR = TimeUnit("year")
 _CHANCE = 0.01  # that other draws bear out a box that means nothing
 _BLOCK = 1024  # draws at a time: what an interruption loses
 

@@ -16,9 +16,8 @@ from .measurement import Measurement, log_density, observe, residuals
 from .parameters import Parameter
 from .posterior import Posterior
 from .switches import settings
-from .time_units import TimeUnit
+from .time_units import YEAR, TimeUnit
 
-YEAR = TimeUnit("year")
 NAIVE = ("last value", "last trend", "random walk with drift")
 
 

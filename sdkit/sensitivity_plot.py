@@ -234,6 +234,7 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
             (looks.output == quantity.output) & (looks.policy == quantity.policy)
             & (looks["at"] == quantity.at)
         ]  # fmt: skip
+        own = own[own.unit == own.unit.iloc[-1]] if len(own) else own  # one unit in a line
         names = list(ranking(found.table, quantity, method).input[:_LINES])
         ends: list[tuple[float, str, str, int]] = []
         for number, name in enumerate(names):

@@ -30,7 +30,10 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
     write_frame(out / "by-sample-size.csv", found.looks)
     rows = [
         along.rows.assign(
-            output=along.quantity.output, policy=along.quantity.policy, input=along.input
+            output=along.quantity.output,
+            unit=along.quantity.unit,
+            policy=along.quantity.policy,
+            input=along.input,
         )
         for along in found.along
     ]
