@@ -112,7 +112,11 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
         part.replace(file)
         for left in folder.iterdir():  # of processes that were killed while they wrote
             found = PART.fullmatch(left.name)
-            if found and not alive(int(found[2])):
+            if found is None:
+                continue
+            # A number may have gone to another process; none writes an entry for an hour.
+            age = time.time() - left.stat().st_mtime
+            if age > 3600 or not alive(int(found[2]), age):
                 left.unlink(missing_ok=True)
         # Each edit of a model leaves an entry behind; the oldest go. The folder may hold files of
         # others: what is not named as an entry is never touched.

@@ -87,7 +87,8 @@ class Comparison:
     """All that came of comparing policies; what the report and the figures are made from.
 
     `source` says where draws come from: "priors", "posterior" or "defaults"; `fitted` are the
-    constants that a posterior holds, `provenance` is what its fit had seen.
+    constants that a posterior holds, `provenance` is what its fit had seen; `noisy` says
+    whether the model draws random numbers.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Comparison:
     source: str = "priors"
     fitted: frozenset[str] = frozenset()
     provenance: PosteriorProvenance | None = None
+    noisy: bool = False
 
     @property
     def once(self) -> bool:

@@ -10,6 +10,7 @@ from .compare import Comparison, History, judge, series_table, summarise, whole
 from .errors import RunError
 from .experiment import Experiment, read_posterior
 from .files import place, read_toml
+from .noise import draws_numbers
 from .observations import REDUCTIONS, at_observations, calendar_years
 from .provenance import posterior_provenance
 from .run import Prepared, yearly_experiment
@@ -65,6 +66,7 @@ def execute(
         source=run.source,
         fitted=frozenset(read_posterior(prepared.parameters)) if provenance else frozenset(),
         provenance=provenance,
+        noisy=draws_numbers(model),
     )
 
 

@@ -21,7 +21,7 @@ from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
-from .time_units import TimeUnit
+from .time_units import YEAR, TimeUnit
 from .tree import Leaf, Split, grow, judge
 
 _CASE = {"policy": str, "output": str}
@@ -30,7 +30,6 @@ _OF = ("change", "level")
 _FEWEST = 256  # draws: half of them find a box, half test it
 _LEAVES = 6
 ENOUGH = 10  # failures, and as many of the others, among the draws that judge
-YEAR = TimeUnit("year")
 _CHANCE = 0.01  # that other draws bear out a box that means nothing
 _BLOCK = 1024  # draws at a time: what an interruption loses
 
@@ -56,8 +55,10 @@ class Case:
     def sentence(self) -> str:
         if self.of == "level":
             how = {"sum": ", summed,", "mean": ", averaged,", "last": " at its end"}
-            own = how[self.output.reduction] if self.years[0] < self.years[1] else ""
-            what = f"has {self.output.name}{own} {self.side} {self.limit:g} {self.output.unit}"
+            several = self.years[0] < self.years[1]
+            own = how[self.output.reduction] if several else ""
+            name = self.output.noun if several else self.output.name
+            what = f"has {name}{own} {self.side} {self.limit:g} {self.output.unit}"
             return f"“{self.policy}” {what}, {self.period}"
         size = f"{100 * abs(self.limit):g} %"
         if self.limit == 0:
@@ -88,8 +89,8 @@ class Branch:
 class Found:
     """The boxes of one case, as found on half of the draws and measured on the other half, the
     trajectories that led to them, the ends of a tree that was grown on the first half and judged
-    on the other, and all its splits. `judged` counts the draws of the other half, `failed` those
-    of them that fail."""
+    on the other, and all its splits; `refuted` says whether the other half spoke against a box.
+    `judged` counts the draws of the other half, `failed` those of them that fail."""
 
     case: Case
     rate: float
@@ -99,6 +100,7 @@ class Found:
     paths: tuple[tuple[Box, ...], ...]
     leaves: tuple[Branch, ...]
     splits: tuple[Split, ...]
+    refuted: bool
     y: np.ndarray
 
     @property
@@ -265,7 +267,7 @@ def _search(
     posterior (draws,)."""
     one, other = x[half].reset_index(drop=True), x[~half].reset_index(drop=True)
     mine, rest = y[half], y[~half]
-    pairs, paths, leaves, splits = [], [], [], ()
+    pairs, paths, leaves, splits, refuted = [], [], [], (), False
     failed = int(rest.sum())
     own = None if clusters is None else clusters[~half]
     if 0 < mine.sum() < len(mine) and min(failed, len(rest) - failed) >= ENOUGH:
@@ -274,7 +276,8 @@ def _search(
             again = measured(box.limits, other[left], rest[left])
             rows_left = None if own is None else own[left]
             if chance_of(inside(box.limits, other[left]), rest[left], rows_left) > _CHANCE:
-                break  # other draws do not confirm it
+                refuted = True  # other draws do not confirm it
+                break
             pairs.append((_of_all(box, mine, before), _of_all(again, rest, left)))
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
@@ -292,7 +295,7 @@ def _search(
         leaves.sort(key=lambda branch: -branch.density)
     return Found(
         case, float(rest.mean()), len(rest), failed, tuple(pairs), tuple(paths), tuple(leaves),
-        splits, y,
+        splits, refuted, y,
     )  # fmt: skip
 
 
@@ -369,10 +372,14 @@ def nothing(one: Found) -> str:
         return f"None of the {one.judged:,} draws held out to judge fails."
     if one.rate == 1:
         return f"All {one.judged:,} draws held out to judge fail, so nothing tells them apart."
-    return one.few or (
-        "No box of a few limits gathers the failures: none that was found on half of the draws "
-        "holds more failures on the other half than chance gives."
-    )
+    if one.few:
+        return one.few
+    if one.refuted:
+        return (
+            "The box that was found on half of the draws holds no more failures on the other half "
+            "than chance gives, so none is shown."
+        )
+    return "No box of a few limits gathers the failures."
 
 
 def tree_said(one: Found) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .findings import share as shown
 from .fitting import Findings
 from .identifiability import AT, EXCLUDED, excluded
 from .plot import (
@@ -61,8 +62,8 @@ def _series(findings: Findings, folder: Path) -> Picture:
             panel.plot(seen.time, seen.value, "o", color=DARK, markersize=size)
             row = table.loc[m.name]
             error = row.median_error
-            known = f"median error {error:.0%}, " if error == error else ""
-            note.append(f"{known}in band {row.coverage:.0%}")
+            known = f"median error {shown(error)}, " if error == error else ""
+            note.append(f"{known}in band {shown(row.coverage)}")
             lows += [seen.value.min(), np.quantile(band[0], 0.1)]
             tops += [seen.value.max(), np.quantile(band[2], 0.9)]
         own = ahead[ahead.measurement == m.name] if len(ahead) else ahead
@@ -87,7 +88,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
     for panel in list(axes.flat)[len(measurements) :]:
         panel.set_visible(False)
     share = (table.coverage * table.observations).sum() / table.observations.sum()
-    title = f"The 90 % bands hold {share:.0%} of the observations used"
+    title = f"The 90 % bands hold {shown(share)} of the observations used"
     if len(ahead):
         title += f", and {int(ahead.inside.sum())} of {len(ahead)} that came later"
     note = (
@@ -186,8 +187,9 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
         "one side"
     )
     note = (
-        f"The {len(order)} parameters that the series narrow most: fall of the log density as one "
-        "is held and all others follow, its own prior left out. Shade: 5–95 % of the prior. Below "
+        f"The {f'{len(order)} parameters' if len(order) > 1 else 'parameter'} that the series "
+        "narrow most: fall of the log density as one is held and all others follow, its own prior "
+        "left out. Shade: 5–95 % of the prior. Below "
         "the orange line (1.92) a value is excluded at 95 %."
     )
     framed(figure, title, note, (rows, columns), (0.5, 0.15, 0.45, 0.3), (0.25, 0.75))

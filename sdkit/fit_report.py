@@ -18,7 +18,7 @@ from .fit_plot import write_fit_figures
 from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
 from .fit_pool import in_short as pool_in_short
 from .fit_run import Prepared
-from .fit_words import facts_of, in_short, pooled
+from .fit_words import facts_of, in_short, pooled, warnings_of
 from .fitting import Findings, seen_by
 from .identifiability import AT
 from .measurement import observe
@@ -66,7 +66,10 @@ def write_fit(every: Sequence[Findings], stage: Path) -> None:
         "fits.html",
         out / "figures",
         picture=write_pool_figure(every, parameters, out / "figures"),
-        short=pool_in_short(every, parameters, fits, ranks),
+        short=[
+            *pool_in_short(every, parameters, fits, ranks),
+            *([] if first.run.recover else warnings_of(every)),
+        ],
         fits=list(fits.itertuples(index=False)),
         without=list(tables["without.csv"].itertuples(index=False)),
         ranks=list(ranks.itertuples(index=False)),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .convergence import EFFECTIVE, R_HAT
 from .findings import percent
+from .findings import share as shown
 from .fit import Fit
 from .fitting import Findings, seen_by
 from .forecast import NAIVE
@@ -51,11 +52,11 @@ def in_short(findings: Findings) -> list[str]:
             f"{held} of {len(table)} lie in the middle 90 % of the posterior."
         )
     share = (seen.coverage * seen.observations).sum() / seen.observations.sum()
-    text = f"The 90 % bands hold {share:.0%} of the observations used"
+    text = f"The 90 % bands hold {shown(share)} of the observations used"
     if seen.median_error.notna().any():
         worst = seen.loc[seen.median_error.idxmax()]
         text += (
-            f"; the largest median error of a series is {worst.median_error:.0%} "
+            f"; the largest median error of a series is {shown(worst.median_error)} "
             f"({worst.measurement})"
         )
     lines.append(f"{text}.")
@@ -120,7 +121,7 @@ def _forecast_said(row) -> str:
     error = f", median error {percent(row.error)}" if np.isfinite(row.error) else ""
     compared = f"; {'; '.join(words)}" if words else ""
     return (
-        f"Forecasts of {row.measurement}: {row.coverage:.0%} of "
+        f"Forecasts of {row.measurement}: {shown(row.coverage)} of "
         f"{_count(row.observations, 'observation')} in the 90 % band{error}{compared}."
     )
 
@@ -134,8 +135,8 @@ def _doubts(findings: Findings) -> list[str]:
     if not _agree(fit):
         lines.append(
             f"The chains agree less than is usual. R-hat between them is {fit.r_hat.max():.3f} at "
-            f"most (usual: {R_HAT:g}), and a parameter has {fit.effective.min():,.0f} effective "
-            f"draws (usual: {EFFECTIVE:g})."
+            f"most (usual: {R_HAT:g} or less), and a parameter has {fit.effective.min():,.0f} "
+            f"effective draws (usual: {EFFECTIVE:,g} or more)."
         )
     best = max(c.log_density for c in fit.climbs)
     if not any(c.converged for c in fit.climbs if c.log_density > best - 0.1):
@@ -165,9 +166,8 @@ def _doubts(findings: Findings) -> list[str]:
         names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
         lines.append(
             f"{_count(len(strong), 'uncertain value')} outside the fit would move what was "
-            f"measured by {_STRONG:g} standard deviations of the residuals or more: {names}. "
-            "Drawn from their priors, they move the model off its series; it is better to fit them "
-            "too."
+            f"measured by {_STRONG:g} standard deviations of the residuals or more: {names}. Drawn "
+            "from their priors, they move the model off its series; it is better to fit them too."
         )
     tally = fit.tally
     if tally.failed:

@@ -17,9 +17,8 @@ from .parameters import Parameter
 from .posterior import Posterior
 from .streams import generator
 from .switches import settings
-from .time_units import TimeUnit
+from .time_units import YEAR, TimeUnit
 
-YEAR = TimeUnit("year")
 NAIVE = ("last value", "last trend", "random walk with drift")
 
 

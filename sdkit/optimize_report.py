@@ -45,7 +45,10 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         first=found.first,
         columns=_columns(found),
         period=found.clock.span(*run.horizon),
-        names={o.name: o.noun for o in found.prepared.outputs},
+        names={
+            o.name: o.noun + (f" ({plain(o.unit)})" if plain(o.unit) else "")
+            for o in found.prepared.outputs
+        },
         chosen=_picks(found),
         label=label,
         percentage=percentage,
@@ -132,7 +135,8 @@ def in_short(found: Portfolios) -> list[str]:
         f"draw, and {told(least.regret_90)} or more in a tenth of the draws."
     )
     same = least.portfolio == pick.portfolio
-    lines.append(f"It also has {behind}" if same else f"Portfolio {least.portfolio} has {behind}")
+    which = "The same portfolio" if same else f"Portfolio {least.portfolio}"
+    lines.append(f"{which} has {behind}")
     lines.append(_attribution(found, told))
     lines += [s for kind in ("overlap", "synergy") if (s := interaction(found, kind))]
     lines += _under_settings(found, told)

@@ -358,7 +358,8 @@ def _parts(whole: np.ndarray, instruments: Instruments, outputs) -> pd.DataFrame
             rows.append({"output": output.name, "unit": output.unit, "instrument": name,
                          **_summary(own), "share": share})  # fmt: skip
         rows.append({"output": output.name, "unit": output.unit, "instrument": "all together",
-                     **_summary(whole[i, -1] - whole[i, 0]), "share": 1.0})  # fmt: skip
+                     **_summary(whole[i, -1] - whole[i, 0]),
+                     "share": abs(_share(total, total, whole[i]))})  # fmt: skip
     return pd.DataFrame(rows)
 
 

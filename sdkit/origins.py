@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,10 @@ def series_said(every: Sequence[SeriesSeen], clock: TimeUnit) -> str:
     """ "deaths (2000–2025, 26 observations); prices (2010, 1 observation)"."""
     told = []
     for own in every:
-        when = clock.span(own.first, own.last)
+        ends = own.first, own.last
+        if clock.one == "year":  # a month lies in its year
+            ends = float(math.floor(own.first)), float(math.floor(own.last))
+        when = clock.span(*ends)
         told.append(f"{own.name} ({when}, {own.count} observation{'' if own.count == 1 else 's'})")
     return "; ".join(told)
 

@@ -13,6 +13,7 @@ from .files import read_text, write_text
 from .findings import ranked, spell
 from .heatmap import write_heatmaps
 from .history_plot import history_errors, history_figure
+from .origins import NOISE
 from .outputs import Output
 from .plot import Picture, write_figures
 
@@ -53,6 +54,7 @@ def render(
         "report.html",
         figures,
         c=comparison,
+        noise=NOISE["draws"] if comparison.noisy else "",
         main=main,
         outputs=outputs,
         others=[o for o in comparison.outputs if o not in outputs],

@@ -15,7 +15,7 @@ import pandas as pd
 from . import indices
 from .outputs import Output
 from .switches import ENOUGH
-from .time_units import TimeUnit
+from .time_units import YEAR, TimeUnit
 
 # What is computed of a sample of any kind, and what needs a plan of its own.
 SAMPLED = ("prcc", "srrc", "pawn", "rbd-fast", "delta")
@@ -25,8 +25,8 @@ RANKED = {"sobol": "total", "morris": "mu*", "prcc": "PRCC", "srrc": "SRRC", "pa
           "rbd-fast": "first (RBD)", "delta": "delta"}  # fmt: skip
 _AGAIN = 30  # resamples of what costs seconds each
 _SLOW = 2**16  # inputs times runs, beyond which delta is not made again and again
+TOLD = 0.02  # of the largest index: smaller ones are not told
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
-YEAR = TimeUnit("year")
 CHANCE = "(an input that means nothing)"
 FLOOR = 1e-9  # of an output's range: a level or an effect below it is none
 _RANGES = 5  # of years, told in a sentence

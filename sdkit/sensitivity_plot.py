@@ -118,8 +118,8 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
     note = (
-        f"{_NAMED[method]}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
-        "by resampling."
+        f"{capital(_NAMED[method])}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % "
+        "intervals by resampling."
     )
     every = {name for part in parts for name in part.input}
     grey = [text for text, there in (
@@ -196,9 +196,12 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
     begin, end = (told[at].idxmax() for at in ends)
     since, until = (found.clock.at(float(at)) for at in ends)
     what = f"the effect of “{policies[-1]}” on {output}" if policies[-1] else output
-    title = f"What matters most for {what}, in {since} and in {until}: {end}"
+    title = f"What matters most for {what}: {end}, both at first ({since}) and at last ({until})"
     if begin != end:
-        title = f"What matters most for {what} changes: {begin} in {since}, {end} in {until}"
+        title = (
+            f"What matters most for {what} changes: {begin} at first ({since}), {end} at last "
+            f"({until})"
+        )
     each = found.clock.word
     note = f"{capital(output)}: {_NAMED[method]}, {each} by {each}; darker is more."
     if method == "morris":
@@ -231,6 +234,7 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
             (looks.output == quantity.output) & (looks.policy == quantity.policy)
             & (looks["at"] == quantity.at)
         ]  # fmt: skip
+        own = own[own.unit == own.unit.iloc[-1]] if len(own) else own  # one unit in a line
         names = list(ranking(found.table, quantity, method).input[:_LINES])
         ends: list[tuple[float, str, str, int]] = []
         for number, name in enumerate(names):
@@ -263,9 +267,13 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
     else:
         title = f"One look at {settled.n:,} base runs: whether the ranking is stable is not known"
     note = (
-        f"{RANKED[method]} of the first {_LINES} inputs by number of base runs, with 95 % "
-        f"intervals of the first two; the widest of all indices is ±{settled.width:.2f}."
+        f"{capital(_NAMED[method])} of the first {_LINES} inputs by number of base runs, with 95 % "
+        "intervals of the first two"
     )
+    if np.isfinite(settled.width):
+        note += f"; the widest interval of all is ±{settled.width:.2f}"
+        note += " of the largest mean effect" if method == "morris" else ""
+    note += "."
     framed(figure, title, note, (lines, columns), (0.45, 1.25, 0.4, 0.3), (1.35, 0.75))
     stem = file_stem("looks", [*found.settled].index(method) + 1, method)
     save(figure, folder, stem)

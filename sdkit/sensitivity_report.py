@@ -12,7 +12,7 @@ from .files import write_frame, write_json, write_text
 from .findings import capital, listed
 from .origins import origin_of
 from .report import page, weaknesses_of
-from .sensitivity import CHANCE, RANKED, Quantity, ranking
+from .sensitivity import CHANCE, RANKED, TOLD, Quantity, ranking
 from .sensitivity_plot import write_sensitivity_figures
 from .sensitivity_study import Sensitivity
 
@@ -30,7 +30,10 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
     write_frame(out / "by-sample-size.csv", found.looks)
     rows = [
         along.rows.assign(
-            output=along.quantity.output, policy=along.quantity.policy, input=along.input
+            output=along.quantity.output,
+            unit=along.quantity.unit,
+            policy=along.quantity.policy,
+            input=along.input,
         )
         for along in found.along
     ]
@@ -77,13 +80,13 @@ def over_time(found: Sensitivity) -> pd.DataFrame:
 
 def tracked(found: Sensitivity) -> pd.DataFrame:
     """Rows of the summaries by the methods asked for, without screening, in which an index reaches
-    a fiftieth of the largest of its kind."""
+    `TOLD` of the largest of its kind."""
     years = {f"{year:g}" for year in found.years}
     table = found.table
     table = table[~table["at"].isin(years) & table.method.isin(found.asked.methods)]
     keys = ["method", "index", "output", "policy", "at"]
     largest = table.value.abs().groupby([table[k] for k in keys]).transform("max")
-    return table[(table.value.abs() >= 0.02 * largest) & (table.value != 0)]
+    return table[(table.value.abs() >= TOLD * largest) & (table.value != 0)]
 
 
 def in_short(found: Sensitivity) -> list[str]:
@@ -188,8 +191,8 @@ def _limits(found: Sensitivity) -> list[str]:
             if _switch_was_fitted(found):
                 lines.append(
                     "Each draw of the posterior belongs to the setting of a switch under which it "
-                    "was fitted, so another setting brings other fitted values. What the switch's "
-                    "total index exceeds its first-order index by is owed to both."
+                    "was fitted, so another setting brings other fitted values. The part of "
+                    "the switch's total index beyond its first-order index comes from both."
                 )
         if {"prcc", "srrc"} & found.settled.keys():
             lines.append(

@@ -21,6 +21,7 @@ from .sensitivity import (
     METHODS,
     RANKED,
     SAMPLED,
+    TOLD,
     LeftOut,
     Quantity,
     Settled,
@@ -351,6 +352,8 @@ class _Study:
                 if quantity not in self.main:
                     continue
                 rows = ranking(table, quantity, method)
+                # A figure along an input that hardly moves the quantity shows nothing.
+                rows = rows[rows.value.abs() >= TOLD * rows.value.abs().max()]
                 names = [name for name in rows.input if name in x.columns][:_ALONG]
                 for name in names:
                     item = self.prepared.parameters.find(name)

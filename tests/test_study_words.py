@@ -171,7 +171,9 @@ def test_noise_has_no_causes(flare, seed):
     folder, page = carried_out(flare, "discover", body, seed=seed)
     assert "idle" not in page
     assert "None of its splits survives there" in page
-    assert "No box of a few limits gathers the failures" in page
+    none = ("No box of a few limits gathers the failures.",
+            "holds no more failures on the other half than chance gives")  # fmt: skip
+    assert any(text in page for text in none)
     assert "grown on 128 draws and judged on the other 128" in page
     assert "day 5" in page
     splits = pd.read_csv(folder / "out" / "splits.csv")
@@ -301,7 +303,12 @@ def test_a_page_tells_what_its_posterior_has_seen_and_what_its_fit_warns_of(flar
 
 
 @pytest.mark.parametrize(
-    ("do", "said"), [("sensitivity", "belongs to no input"), ("discover", "hold this noise too")]
+    ("do", "said"),
+    [
+        ("sensitivity", "belongs to no input"),
+        ("discover", "hold this noise too"),
+        ("compare", "hold this noise too"),
+    ],
 )
 def test_a_page_says_that_its_model_draws_random_numbers(flare, do, said):
     path = flare / "models" / "flare" / "flare.mdl"
@@ -309,7 +316,7 @@ def test_a_page_says_that_its_model_draws_random_numbers(flare, do, said):
     text = text.replace("MODULO(1e+06*(idle one + idle two + idle three), 1)",
                         "RANDOM UNIFORM(0, 1, 7)")  # fmt: skip
     path.write_text(text, encoding="utf-8")
-    _, page = carried_out(flare, do, CASES[do])
+    _, page = carried_out(flare, do, CASES.get(do, ""), n=64 if do == "compare" else 256)
     assert "The model draws random numbers" in page
     assert said in page
 
