@@ -19,9 +19,7 @@ PAGE, README = ROOT / "docs" / "fits.md", ROOT / "README.md"
 BEGIN, END = "<!-- from the forecasts of runs/fit-to-... -->\n", "<!-- end of forecasts -->\n"
 MAIN, ALL, KNOWN = "fit-to-2022", "fit", "fit-with-supply-known"
 # Lim et al., PNAS 2022: what the scenarios of the published model said.
-SPAN = (
-    "what was published: its scenarios spanned 543 to 842 thousand deaths over 2020 to 2032."
-)
+SPAN = "what was published: its scenarios spanned 543 to 842 thousand deaths over 2020 to 2032."
 HEAD = """# Fits
 
 What `sdkit run` found in the recorded fits of `models/fentanyl`; made from their tables by
@@ -269,7 +267,12 @@ def _levels(left: pd.DataFrame, last: str, fits: list[str]) -> list[str]:
         for cause, own in left.groupby("without", sort=False)
     ]
     head = f"{left.measurement[0]} of {last} without"
-    return ["", f"The number of {last} itself:", "", *table(*rows, columns=" | ".join([head, *fits]))]
+    return [
+        "",
+        f"The number of {last} itself:",
+        "",
+        *table(*rows, columns=" | ".join([head, *fits])),
+    ]
 
 
 def densities_section(folders: list[Path]) -> list[str]:
