@@ -232,7 +232,9 @@ def test_labels_do_not_overlap(outbreak, tmp_path, monkeypatch, first, last):
                 if t.get_visible() and t.get_text() and low <= t.get_position()[0] <= high
             ]  # fmt: skip
             boxes += [t.get_window_extent() for t in labels]
-            boxes += [t.get_window_extent() for t in (axes.title, axes.xaxis.label) if t.get_text()]
+            boxes += [
+                t.get_window_extent() for t in (axes._left_title, axes.xaxis.label) if t.get_text()
+            ]
         boxes += [text.get_window_extent() for text in figure.texts]
         for i, one in enumerate(boxes):
             assert not [other for other in boxes[i + 1 :] if one.overlaps(other)], (stem, one)
@@ -383,7 +385,7 @@ def test_the_picture_of_one_run_counts_in_days(monkeypatch, tmp_path):
     (figure,) = made
     FigureCanvasAgg(figure).draw()
     assert [axes.get_xlabel() for axes in figure.axes] == ["Day"] * 3
-    assert [axes.get_title() for axes in figure.axes] == [
+    assert [axes.get_title("left") for axes in figure.axes] == [
         "Infected (Person)", "Infections (Person)", "contacts (1/Day)",
     ]  # fmt: skip
     for axes in figure.axes:
