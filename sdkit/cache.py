@@ -8,15 +8,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import re
 import stat
+import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
+# The packages whose code decides numbers.
+COMPUTE = (
+    "arviz", "emcee", "llvmlite", "numpy", "pandas", "parsimonious", "pysd", "scikit-learn",
+    "scipy", "xarray", "zarr",
+)  # fmt: skip
+_IMPORT = re.compile(r"^\s*from \.+([\w.]*) import (\([^)]*\)|.*)", re.M)
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
 ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model|files)")
+PART = re.compile(rf"{ENTRY.pattern}\.[0-9]+\.part")
 
 
 def cache_folder() -> Path | None:
@@ -45,10 +56,39 @@ def name_of(*parts: str) -> str:
 
 
 @lru_cache
-def code_of(*modules: str) -> str:
-    """A text that changes with these modules of sdkit: what they made is not to outlive them."""
-    folder = Path(__file__).parent
-    return name_of(*((folder / f"{name}.py").read_text(encoding="utf-8") for name in modules))
+def code_of(*modules: str, folder: Path = Path(__file__).parent) -> str:
+    """A text that changes with the code of these modules of sdkit and of all that they import;
+    without any, with all code of sdkit. What code made is not to outlive it."""
+    files = {p.relative_to(folder).with_suffix("").as_posix(): p for p in folder.rglob("*.py")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    if modules:
+        chosen, waiting = set(), {*modules}
+        while waiting:
+            chosen |= waiting
+            found = set().union(*(imported(texts[name]) for name in waiting))
+            waiting = (found & texts.keys()) - chosen
+        texts = {name: texts[name] for name in chosen}
+    return name_of(*(part for name in sorted(texts) for part in (name, texts[name])))
+
+
+def imported(text: str) -> set[str]:
+    """Names that a module of sdkit imports from its own package, anywhere in it.
+
+    By their form, since parsing all modules would cost each start a fifth of a second.
+    """
+    found = set()
+    for module, names in _IMPORT.findall(text):
+        module = module.replace(".", "/")
+        found |= {module, *(f"{module}/{n}".lstrip("/") for n in re.findall(r"\w+", names))}
+    return found
+
+
+@lru_cache
+def made_by() -> str:
+    """A text that changes with whatever makes numbers, but for the processor: all code of sdkit,
+    the packages that compute, Python."""
+    versions = [f"{name} {metadata.version(name)}" for name in COMPUTE]
+    return name_of(code_of(), *versions, sys.version, platform.machine())
 
 
 def cached(name: str, make: Callable[[], bytes]) -> bytes:
@@ -75,6 +115,9 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
         entries.sort(key=lambda entry: entry.stat().st_mtime_ns)
         for entry in entries[:-KEPT]:
             entry.unlink()
+        for left in folder.iterdir():  # by a process that was killed while it wrote
+            if PART.fullmatch(left.name) and time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
     except OSError:  # a full or read-only disk, or another process that tidies up too
         with contextlib.suppress(OSError):
             part.unlink()

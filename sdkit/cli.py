@@ -46,6 +46,12 @@ def _top(
     pass
 
 
+def _whole(text: str) -> int:
+    from .files import integer
+
+    return integer(text)
+
+
 @app.command()
 def run(
     path: Annotated[Path, typer.Argument(help="A run folder, a model's folder or a model file.")],
@@ -55,10 +61,16 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write results to this folder instead.")] = None,
     draws: Annotated[
-        int | None, typer.Option(help="A trial with this many draws, in out/trial.")
+        int | None,
+        typer.Option(
+            help="A trial with this many draws, in out/trial.", parser=_whole, metavar="INTEGER"
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads to use; all cores if left out.")
+        int | None,
+        typer.Option(
+            help="Threads to use; all cores if left out.", parser=_whole, metavar="INTEGER"
+        ),
     ] = None,
 ) -> int:
     """Do what a run folder asks, or run a model once with its default values."""
@@ -220,13 +232,16 @@ def explain(
 
 
 def _assignment(text: str) -> tuple[str, float]:
+    from .files import decimal
+
     name, equals, value = text.rpartition("=")
     try:
-        if not equals or not name.strip():
-            raise ValueError
-        return name.strip(), float(value)
+        if equals and name.strip():
+            return name.strip(), decimal(value)
+        said = 'is not of the form "name = value"'
     except ValueError:
-        raise UsageError("U601", f'--set {text!r} is not of the form "name = value"') from None
+        said = f"needs a number such as 0.5, and {value.strip()!r} is none"
+    raise UsageError("U601", f"--set {text!r} {said}")
 
 
 def _is_run_folder(path: Path) -> bool:

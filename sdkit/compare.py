@@ -19,7 +19,7 @@ import xarray as xr
 
 from .errors import RunError
 from .experiment import Setting
-from .files import place, read_tables
+from .files import integer, place, read_tables
 from .observations import Series
 from .outputs import Output, one_of
 from .parameters import Parameters
@@ -163,7 +163,7 @@ def period_years(period: str, horizon: tuple[int, int]) -> tuple[int, int]:
     if period == "horizon":
         return horizon
     first, _, last = period.partition("-")
-    years = int(first), int(last or first)
+    years = integer(first), integer(last or first)
     if not horizon[0] <= years[0] <= years[1] <= horizon[1]:
         raise ValueError(period)
     return years

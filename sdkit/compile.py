@@ -10,15 +10,18 @@ the text of `runtime.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .errors import ModelError
+from .errors import Error, ModelError, raise_all
 from .expressions import key
+from .functions import LEFT_TO_PYSD
 from .layout import Layout
-from .model import Model
+from .model import Model, reader_of
 from .settings import time_settings
 from .source import write_source
+from .translate import run_with_pysd
 
 METHODS = ("euler", "rk4")
 
@@ -30,9 +33,10 @@ class Program:
     `outputs` are the labels that a run returns, `parameters` the constants in the order
     of the vector p (shape: parameters, then the four time settings), `defaults` their
     values; arrays stand there element by element. `frozen` are constants that decide the order
-    of a delay, `timing` those that decide the time settings. `streams` has the places in memory
-    where random numbers begin, `slots` the label of each place in the state vector, `lines` the
-    label of the variable that each line of the source computes.
+    of a delay, `timing` those that decide the time settings. `streams` has by name the places in
+    memory where random numbers begin, `slots` the label of each place in the state vector, `delays`
+    what `settings.cautions` looks at, `lines` the label of the variable that each line of the
+    source computes.
     """
 
     model: Model
@@ -42,13 +46,14 @@ class Program:
     defaults: tuple[float, ...]
     frozen: frozenset[str]
     timing: frozenset[str]
-    streams: tuple[int, ...]
+    streams: dict[str, int]
     slots: tuple[str, ...] = field(repr=False)
     states: int
     derived: int
     drivers: int
     memory: int
     buffers: int
+    delays: tuple[tuple, ...] = field(repr=False)
     lines: dict[int, str] = field(repr=False)
     initial_time: float = 0.0
     final_time: float = 0.0
@@ -84,6 +89,7 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         outputs = (outputs,)
     if model.method not in METHODS:
         raise ModelError("M115", f"{model.path.name}: {model.method}")
+    _refuse(model)
     try:
         layout = Layout(model, outputs)
         source, lines, defaults = write_source(layout)
@@ -104,6 +110,33 @@ def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program
         drivers=layout.drivers_size,
         memory=layout.memory,
         buffers=layout.buffers,
+        delays=layout.delays(),
         lines=lines,
         **layout.controls,
     )
+
+
+def _refuse(model: Model) -> None:
+    """Raise what stands in the way of compiling a model; M109 says where PySD runs it instead."""
+    everything = (*model.variables.values(), *model.hidden.values())
+    refused = dict.fromkeys(v.expression[1:] for v in everything if v.expression[0] == "refused")
+    if not refused:
+        return
+    hint = ""
+    functions = [re.search(r"the function '([^']+)'$", text) for _, text in refused]
+    if all(found and found[1] in LEFT_TO_PYSD for found in functions) and _runs_in_pysd(model):
+        method = "" if model.method == "euler" else ', method="euler"'
+        hint = f'; simulate(model, engine="pysd"{method}) runs this file'
+    raise_all([ModelError(*why) for why in refused], hint)
+
+
+def _runs_in_pysd(model: Model) -> bool:
+    """Whether PySD gets through the first step of a model."""
+    try:
+        controls, _ = time_settings(model)
+        file, _ = reader_of(model.path, model.text).abstract()
+        times = {"final_time": controls["initial_time"] + controls["saveper"]}
+        run_with_pysd(model.path, file, {}, times, model.data)
+    except Error:
+        return False
+    return True

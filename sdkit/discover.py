@@ -193,3 +193,27 @@ def simplified(box: Box, x: pd.DataFrame, y: np.ndarray) -> Box:
             break
         box = measured({k: v for k, v in box.limits.items() if k != drop}, x, y)
     return box
+
+
+def chance_of(side: np.ndarray, cases: np.ndarray, clusters: np.ndarray | None) -> float:
+    """The probability of so many cases (rows,) on one `side` (rows,) of a limit that means nothing:
+    Fisher's exact test, and where rows come in `clusters` (rows,) the larger of that and a t test
+    with a variance by clusters (Liang and Zeger 1986, Biometrika 73:13-22)."""
+    from scipy.stats import hypergeom, t
+
+    n, inside, failed = len(side), int(side.sum()), int(cases.sum())
+    if not 0 < inside < n or not 0 < failed < n:
+        return 1.0
+    exact = float(hypergeom.sf((side & cases).sum() - 1, n, failed, inside))
+    if clusters is None:
+        return exact
+    away = side - side.mean()
+    slope = (away @ cases) / (away @ away)
+    left = cases - cases.mean() - slope * away
+    names, own = np.unique(clusters, return_inverse=True)
+    if len(names) < 3:
+        return 1.0
+    error = np.sqrt((np.bincount(own, away * left) ** 2).sum()) / (away @ away)
+    error *= np.sqrt(len(names) / (len(names) - 1))
+    robust = float(t.sf(slope / error, len(names) - 1)) if error else float(slope <= 0)
+    return max(exact, robust)

@@ -9,8 +9,18 @@ import numpy as np
 import pandas as pd
 
 from .discover import Limit
-from .discover_run import Discovery, Found, conditions, in_words, limit_text
+from .discover_run import (
+    Discovery,
+    Found,
+    conditions,
+    in_words,
+    limit_text,
+    nothing,
+    tree_said,
+)
 from .files import write_json, write_table, write_text
+from .findings import share
+from .origins import origin_of
 from .plot import (
     BLUE,
     DARK,
@@ -25,12 +35,16 @@ from .plot import (
     styled,
 )  # fmt: skip
 from .report import page, weaknesses_of
+from .streams import generator
 
 _POINTS = 1500  # draws in a scatter
 COLUMNS = (
     "case", "failures", "box", "input", "low", "high", "settings", "chance", "coverage", "density",
     "mass", "coverage_found", "density_found",
 )  # fmt: skip
+
+TREES = ("case", "where", "density", "coverage", "draws", "density_found", "coverage_found")
+SPLITS = ("case", "where", "input", "at", "more_failures", "chance", "survives")
 
 
 def write_discovery(found: Discovery, stage: Path) -> None:
@@ -39,11 +53,19 @@ def write_discovery(found: Discovery, stage: Path) -> None:
     rows = [row for one in found.found for row in _rows(one)]
     write_table(stage / "summary.csv", COLUMNS, rows)
     leaves = [
-        (one.case.sentence, conditions(leaf, found), density, coverage)
+        (one.case.sentence, conditions(b.leaf.conditions, found), b.density, b.coverage, b.draws,
+         b.density_grown, b.coverage_grown)
         for one in found.found
-        for leaf, density, coverage in one.leaves
-    ]
-    write_table(out / "trees.csv", ("case", "where", "density", "coverage"), leaves)
+        for b in one.leaves
+    ]  # fmt: skip
+    write_table(out / "trees.csv", TREES, leaves)
+    splits = [
+        (one.case.sentence, conditions(s.conditions, found), s.input, s.at,
+         "below" if s.side == "<=" else "above", s.chance, s.survives)
+        for one in found.found
+        for s in one.splits
+    ]  # fmt: skip
+    write_table(out / "splits.csv", SPLITS, splits)
     write_json(stage / "record.json", found.prepared.record)
     run = found.prepared.run
     text = page(
@@ -54,6 +76,7 @@ def write_discovery(found: Discovery, stage: Path) -> None:
         name=run.folder.resolve().name,
         short=[in_words(one, found) for one in found.found],
         cases=[_shown(one, found, i, out / "figures") for i, one in enumerate(found.found, 1)],
+        origin=origin_of(found.prepared),
         weaknesses=weaknesses_of(found.prepared.model.path.parent),
         record=found.prepared.record,
     )
@@ -89,7 +112,9 @@ def _shown(one: Found, found: Discovery, number: int, folder: Path) -> dict:
         "case": one.case,
         "rate": one.rate,
         "boxes": boxes,
-        "leaves": [(conditions(leaf, found), d, c) for leaf, d, c in one.leaves],
+        "nothing": nothing(one),
+        "tree": tree_said(one),
+        "leaves": [(conditions(b.leaf.conditions, found), b) for b in one.leaves],
         "picture": _picture(one, found, number, folder) if one.boxes else None,
     }
 
@@ -129,12 +154,12 @@ def _picture(one: Found, found: Discovery, number: int, folder: Path) -> Picture
     _scatter(axes[2], one, found, names)
     size = np.array([0.62, wide])
     title = (
-        f"In {box.density:.0%} of the futures in the box “{one.case.policy}” fails, against "
-        f"{one.rate:.0%} of all"
+        f"“{one.case.policy}” fails in {share(box.density)} of the futures in the box, against "
+        f"{share(one.rate)} of all"
     )
     note = (
-        f"{one.case.sentence}. Blue dot: the box as found; hollow: on the draws that did not find "
-        "it. Right: orange marks failures."
+        f"{one.case.sentence}. Blue dot: the box on the draws that found it; hollow dot: on the "
+        "draws that did not. Right: orange marks failures."
     )
     framed(figure, title, note, (1, 3), (float(size[0]), 0.15, 0.4, 0.45), (wide + 0.15, 0))
     stem = f"box-{number}"
@@ -157,15 +182,14 @@ def _scatter(panel, one: Found, found: Discovery, names: list[str]) -> None:
     box = one.boxes[0][1]
     ordered = sorted(names, key=lambda name: box.chance[name])[:2]
     rows = np.flatnonzero(~found.half)[:_POINTS]
-    rng = np.random.default_rng(0)
     points = []
     for name in ordered:
         values = found.x[name].to_numpy()[rows]
         if name in found.switches:
-            values = values + rng.uniform(-0.3, 0.3, len(values))
+            values = values + generator(0, name, "apart").uniform(-0.3, 0.3, len(values))
         points.append(values)
     if len(points) == 1:
-        points.append(rng.uniform(0, 1, len(rows)))
+        points.append(generator(0, ordered[0], "height").uniform(0, 1, len(rows)))
     failed = one.y[rows]
     for mask, colour, size in ((~failed, "#bbbbbb", 1.6), (failed, VERMILION, 2.6)):
         panel.plot(points[0][mask], points[1][mask], "o", color=colour, markersize=size,

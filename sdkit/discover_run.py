@@ -10,22 +10,27 @@ import numpy as np
 import pandas as pd
 
 from .compare import differences, floor_of, period_years, reduced, yearly
-from .discover import Box, Limit, find_boxes, inside, measured
+from .discover import Box, Limit, chance_of, find_boxes, inside, measured
 from .errors import RunError
 from .files import checked, load_arrays, place, save_arrays, typed
-from .inputs import Inputs, sobol_points
+from .findings import share
+from .inputs import Inputs
 from .outputs import Output
 from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
-from .tree import Leaf, grow
+from .time_units import TimeUnit
+from .tree import Leaf, Split, grow, judge
 
 _CASE = {"policy": str, "output": str}
 _MORE = {"period": str, "of": str, "above": float, "below": float}
 _OF = ("change", "level")
 _FEWEST = 256  # draws: half of them find a box, half test it
 _LEAVES = 6
+ENOUGH = 10  # failures, and as many of the others, among the draws that judge
+YEAR = TimeUnit("year")
+_CHANCE = 0.01  # that other draws bear out a box that means nothing
 _BLOCK = 1024  # draws at a time: what an interruption loses
 
 
@@ -40,11 +45,11 @@ class Case:
     of: str
     side: str
     limit: float
+    clock: TimeUnit = YEAR
 
     @property
     def period(self) -> str:
-        first, last = self.years
-        return f"{first}" if first == last else f"{first}–{last}"
+        return self.clock.span(*self.years)
 
     @property
     def sentence(self) -> str:
@@ -65,16 +70,47 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """One end of a tree, with the share of failures in it (density) and the share of all failures
+    that it holds (coverage), on the draws that judge it and on those that grew it; `draws` are
+    those that judge."""
+
+    leaf: Leaf
+    density: float
+    coverage: float
+    draws: int
+    density_grown: float
+    coverage_grown: float
+
+
+@dataclass(frozen=True)
 class Found:
     """The boxes of one case, as found on half of the draws and measured on the other half, the
-    trajectories that led to them, and the leaves of a tree (rows of the other half)."""
+    trajectories that led to them, the ends of a tree that was grown on the first half and judged
+    on the other, and all its splits. `judged` counts the draws of the other half, `failed` those
+    of them that fail."""
 
     case: Case
     rate: float
+    judged: int
+    failed: int
     boxes: tuple[tuple[Box, Box], ...]
     paths: tuple[tuple[Box, ...], ...]
-    leaves: tuple[tuple[Leaf, float, float], ...]
+    leaves: tuple[Branch, ...]
+    splits: tuple[Split, ...]
     y: np.ndarray
+
+    @property
+    def few(self) -> str:
+        """Why nothing is said of where failures gather; "" if enough draws say it."""
+        for count, what in ((self.failed, "fail"), (self.judged - self.failed, "do not fail")):
+            if 0 < count < ENOUGH:
+                verb = what if count > 1 else {"fail": "fails"}.get(what, "does not fail")
+                return (
+                    f"Only {count} of the {self.judged:,} draws held out to judge {verb}: too few "
+                    "to say where failures gather."
+                )
+        return ""
 
 
 @dataclass(frozen=True)
@@ -88,8 +124,9 @@ class Discovery:
     switches: Mapping[str, Parameter]
 
 
-def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:
-    """The table [discover] of a run. Raises R407 to R411 and R421."""
+def read_cases(run: Run, outputs: Mapping[str, Output], clock: TimeUnit = YEAR) -> tuple[Case, ...]:
+    """The table [discover] of a run, of a model with this unit of time. Raises R407 to R411 and
+    R421."""
     path = run.file
     data = checked(path, run.options, {"cases": list}, {}, "discover")
     if run.source == "defaults":
@@ -103,10 +140,10 @@ def read_cases(run: Run, outputs: Mapping[str, Output]) -> tuple[Case, ...]:
         raise RunError("R421", f"{where}: n = {run.n}; a search needs {_FEWEST} draws or more")
     if not data["cases"]:
         raise RunError("R408", f"{place(path, 'cases')}: cases is empty")
-    return tuple(_case(run, outputs, entry) for entry in data["cases"])
+    return tuple(_case(run, outputs, entry, clock) for entry in data["cases"])
 
 
-def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
+def _case(run: Run, outputs: Mapping[str, Output], entry, clock: TimeUnit) -> Case:
     path = run.file
     entry = checked(path, typed(path, "cases", entry, dict), _CASE, _MORE, "cases")
     where = place(path, "cases")
@@ -134,7 +171,7 @@ def _case(run: Run, outputs: Mapping[str, Output], entry) -> Case:
             "R410", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
         )
     years = period_years(period, run.horizon)
-    return Case(entry["policy"], outputs[entry["output"]], years, of, side, entry[side])
+    return Case(entry["policy"], outputs[entry["output"]], years, of, side, entry[side], clock)
 
 
 def execute_discovery(
@@ -148,9 +185,9 @@ def execute_discovery(
     nothing."""
     run = prepared.run
     inputs = Inputs(prepared.parameters, run.source, held=held(prepared))
-    points = sobol_points(len(inputs), run.n, run.seed)
+    points = inputs.points(run.n, run.seed, shuffled=True)
     x = inputs.draws(points).assign(**prepared.changed)
-    half = inputs.halves(points, run.seed)
+    half, rows = inputs.halves(points, run.seed), inputs.rows(points)
     levels, floors = _levels(prepared, cases, x, work, progress, threads)
     names = [p.name for p in prepared.policies]
     switches = {p.name: p for p in prepared.parameters.of_role("structural") if p.name in x}
@@ -168,7 +205,7 @@ def execute_discovery(
                 'its change is no share of it; give of = "level" and a level',
             )
         y = own > case.limit if case.side == "above" else own < case.limit
-        found.append(_search(case, x, y, half, list(switches), run.seed))
+        found.append(_search(case, x, y, half, rows, list(switches), run.seed))
     return Discovery(prepared, tuple(found), x, half, switches)
 
 
@@ -208,27 +245,47 @@ def _levels(
 
 
 def _search(
-    case: Case, x: pd.DataFrame, y: np.ndarray, half: np.ndarray, switches: list[str], seed: int
+    case: Case,
+    x: pd.DataFrame,
+    y: np.ndarray,
+    half: np.ndarray,
+    clusters: np.ndarray | None,
+    switches: list[str],
+    seed: int,
 ) -> Found:
+    """Boxes and a tree from one half of the draws, judged on the other. `clusters` are rows of the
+    posterior (draws,)."""
     one, other = x[half].reset_index(drop=True), x[~half].reset_index(drop=True)
     mine, rest = y[half], y[~half]
-    pairs, paths, leaves = [], [], []
-    if 0 < mine.sum() < len(mine):
+    pairs, paths, leaves, splits = [], [], [], ()
+    failed = int(rest.sum())
+    own = None if clusters is None else clusters[~half]
+    if 0 < mine.sum() < len(mine) and min(failed, len(rest) - failed) >= ENOUGH:
         before, left = np.ones(len(one), dtype=bool), np.ones(len(other), dtype=bool)
         for box, path in find_boxes(one, mine, switches):
             again = measured(box.limits, other[left], rest[left])
-            if again.density <= rest[left].mean():  # other draws do not confirm it
-                break
+            rows_left = None if own is None else own[left]
+            if chance_of(inside(box.limits, other[left]), rest[left], rows_left) > _CHANCE:
+                break  # other draws do not confirm it
             pairs.append((_of_all(box, mine, before), _of_all(again, rest, left)))
             paths.append(tuple(path))
             left &= ~inside(box.limits, other)
             before &= ~inside(box.limits, one)
-        for leaf in grow(one, mine, other, _LEAVES, seed):
-            held = rest[leaf.rows]
-            if held.size:
-                leaves.append((leaf, float(held.mean()), float(held.sum() / max(rest.sum(), 1))))
-        leaves.sort(key=lambda entry: -entry[1])
-    return Found(case, float(rest.mean()), tuple(pairs), tuple(paths), tuple(leaves), y)
+        tree = judge(grow(one, mine, other, _LEAVES, seed), mine, rest, own)
+        splits = tree.splits
+        for leaf in tree.leaves if len(tree.leaves) > 1 else ():
+            there, before = rest[leaf.rows], mine[leaf.grown]
+            leaves.append(
+                Branch(
+                    leaf, float(there.mean()), float(there.sum() / failed), len(there),
+                    float(before.mean()), float(before.sum() / mine.sum()),
+                )
+            )  # fmt: skip
+        leaves.sort(key=lambda branch: -branch.density)
+    return Found(
+        case, float(rest.mean()), len(rest), failed, tuple(pairs), tuple(paths), tuple(leaves),
+        splits, y,
+    )  # fmt: skip
 
 
 def _of_all(box: Box, y: np.ndarray, left: np.ndarray) -> Box:
@@ -257,15 +314,15 @@ def limit_text(name: str, limit: Limit, found: Discovery) -> str:
 
 def _digits(value: float, unit: str) -> str:
     """Three digits; a date keeps its year."""
-    if unit == "Year" and abs(value) >= 1000:
+    if unit.lower() in ("year", "years") and abs(value) >= 1000:
         return f"{value:.1f}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def conditions(leaf: Leaf, found: Discovery) -> str:
-    """The way to a leaf in words: conditions on one input joined."""
+def conditions(way: Sequence[tuple[str, str, float]], found: Discovery) -> str:
+    """The way to a leaf or a fork in words: conditions on one input joined."""
     ends: dict[str, list[float]] = {}
-    for name, sign, at in leaf.conditions:
+    for name, sign, at in way:
         low, high = ends.get(name, [-np.inf, np.inf])
         ends[name] = [max(low, at), high] if sign == ">" else [low, min(high, at)]
     parts = []
@@ -282,19 +339,50 @@ def conditions(leaf: Leaf, found: Discovery) -> str:
 
 def in_words(one: Found, found: Discovery) -> str:
     """What a case's first box says, in a sentence or two."""
-    text = f"{one.case.sentence}, in {one.rate:.0%} of the futures"
+    text = f"{one.case.sentence}, in {share(one.rate)} of the futures"
     if not one.boxes:
-        if 0 < one.rate < 1:
-            return f"{text}; no box of a few limits holds them."
-        return f"{text}."
+        return f"{text}. {nothing(one)}".strip()
     box = one.boxes[0][1]
     where = " and ".join(limit_text(n, limit, found) for n, limit in box.limits.items())
     text += (
-        f"; most surely where {where}: there in {box.density:.0%}. These are {box.mass:.0%} of the "
-        f"futures, and {box.coverage:.0%} of the failures lie there (by draws that did not find "
-        "the box)."
+        f", and in {share(box.density)} of those where {where}. That box holds {share(box.mass)} "
+        f"of the futures and {share(box.coverage)} of the failures, measured on draws that did "
+        "not find it."
     )
     loose = [n for n, chance in box.chance.items() if chance > 0.05]
     if loose:
-        text += f" On those draws chance may explain the limit on {' and '.join(loose)}."
+        text += f" On those draws, chance may explain the limit on {' and '.join(loose)}."
     return text
+
+
+def nothing(one: Found) -> str:
+    """Why a case has no box, in a sentence; "" where nothing is to be explained."""
+    if one.rate == 0:
+        return f"None of the {one.judged:,} draws held out to judge fails."
+    if one.rate == 1:
+        return f"All {one.judged:,} draws held out to judge fail, so nothing tells them apart."
+    return one.few or (
+        "No box of a few limits gathers the failures: none that was found on half of the draws "
+        "holds more failures on the other half than chance gives."
+    )
+
+
+def tree_said(one: Found) -> str:
+    """What became of a tree's splits on the draws that judge them; "" where none was grown."""
+    if not one.splits:
+        return ""
+    count, kept = len(one.splits), sum(split.survives for split in one.splits)
+    text = f"A classification tree was grown on {len(one.y) - one.judged:,} draws and judged on "
+    text += f"the other {one.judged:,}. "
+    if not kept:
+        return text + (
+            "None of its splits survives there: what it found on its own draws is no more than "
+            "chance gives, so it names no cause."
+        )
+    if kept == count:
+        return text + ("Its one split survives there." if count == 1
+                       else f"All {count} of its splits survive there.")  # fmt: skip
+    return text + (
+        f"{kept} of its {count} splits survive{'s' if kept == 1 else ''} there; the others are no "
+        "more than chance gives, and are left out."
+    )

@@ -22,6 +22,7 @@ from .experiment import Experiment, Setting
 from .expressions import key, walk
 from .functions import FUNCTIONS
 from .model import XMILE, Model, read_model
+from .noise import draws_numbers
 from .simulation import by_label, simulate
 from .structure import run_with_simlin
 
@@ -173,19 +174,13 @@ def _agreement(found: Engines, pair, runs: Mapping[str, Values], method: str) ->
     over = sorted((n for n in both if largest[n].max() > LIMIT), key=lambda n: -largest[n].max())
     peak = float(largest[worst].max())
     limit = {PLAIN: SAME, PYSD: LIMIT}.get(pair[1]) if pair[0] == COMPILED else None
-    if pair[1] == PYSD and _draws(found.model):  # other random numbers are no fault
+    if pair[1] == PYSD and draws_numbers(found.model):  # other random numbers are no fault
         limit = None
     _explain(found, pair, method, over)
     return Agreement(
         pair, method, len(both), peak, worst, float(found.times[largest[worst].argmax()]),
         tuple(over), None if limit is None else peak <= limit,
     )  # fmt: skip
-
-
-def _draws(model: Model) -> bool:
-    """Whether a model has random functions."""
-    variables = (*model.variables.values(), *model.hidden.values())
-    return any(n[:2] == ("state", "noise") for v in variables for n in walk(v.expression))
 
 
 def _difference(model: Model, name: str, one: Values, other: Values) -> np.ndarray:
@@ -234,8 +229,8 @@ def _call(*names: str) -> Callable[[Model, tuple], bool]:
 # docs/design.md, "Where PySD is not followed", says which reading is Vensim's.
 CAUSES = (
     Cause((PYSD,), "", "PySD cuts what enters a SMOOTH that starts at a whole number to whole "
-          "numbers in the first step", lambda model, node: node[:2] == ("state", "smooth")
-          and _whole(model, node[2][2])),
+          "numbers in the first step", lambda model, node: node[0] == "state"
+          and node[1] in ("smooth", "smooth n") and _whole(model, node[2][2])),
     Cause((PYSD,), "", "PySD nests a :AND: b :OR: c to the right", lambda _, node:
           node[0] == "or" and node[1][0] == "and"),
     Cause((PYSD,), "", "PySD interpolates every graphical function inside a variable",
@@ -248,6 +243,12 @@ CAUSES = (
     Cause((PYSD,), "", "PySD takes stages from a delay in all elements of an array where one is "
           "short", lambda model, node: node[0] == "parts" and any(
               n[:2] in (("state", "delay"), ("state", "delay n")) for n in walk(node))),
+    Cause((PYSD,), "", "PySD drops stages of a DELAY3 that is shorter than three steps; Vensim's "
+          "manual gives it three", lambda _, node: node[:2] == ("state", "delay")),
+    Cause((PYSD,), "", "PySD's SMOOTH N keeps stages that Vensim's manual drops where the time is "
+          "short", lambda _, node: node[:2] == ("state", "smooth n")),
+    Cause((PYSD,), "", "PySD's MODULO and QUANTUM leave a number alone where the divisor is below "
+          "1e-6", _call("modulo", "quantum")),
     Cause((SIMLIN,), "rk4", "pysimlin evaluates STEP, RAMP and PULSE inside an RK4 step; they hold "
           "over it here, as Vensim's manual has it",
           _call(*(name for name, row in FUNCTIONS.items() if row.held))),

@@ -12,15 +12,18 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from .cache import made_by
 from .compile import Program
 from .errors import ParameterError, SimulationError
-from .experiment import Draws, Experiment, Setting, chunk_of
+from .experiment import Draws, Experiment, Setting, chunk_of, no_draws
 from .expressions import key
 from .failure import trace
+from .history import AT_ONCE, DIFFERS, frontier_of
 from .kernel import blocks, load_kernel, unblock, zeros
 from .measures import Measure, Plan
 from .noise import beginnings, numbered
@@ -28,8 +31,6 @@ from .parameters import pack
 
 _SLICE = 64  # lanes a task of a thread
 _CHUNK_BYTES = 2**26
-_CHECKED_DRAWS = 4
-_FEW_VALUES = 12  # a parameter with no more distinct values is a switch
 
 Progress = Callable[[int, int], None]
 
@@ -75,21 +76,10 @@ class _Lanes:
     values: np.ndarray
     failed: np.ndarray
     streams: np.ndarray  # (lanes, streams, 6)
-    watched: set[int] | None = None  # of a history: draws at which policies are compared with it
 
     def steps(self) -> np.ndarray:
         """-2 or the step at which it failed, for each lane."""
         return self.failed.reshape(-1)[: self.count]
-
-
-def _settings(p: np.ndarray) -> set[int]:
-    """A draw for each value of each column (of shape draws, columns) that has few values."""
-    found: set[int] = set()
-    for column in p.T:
-        _, first = np.unique(column, return_index=True)
-        if len(first) <= _FEW_VALUES:
-            found.update(first.tolist())
-    return found
 
 
 def _digest(values: tuple) -> str:
@@ -138,17 +128,16 @@ class Ensemble:
     def fingerprint(self) -> dict[str, str]:
         """What decides the values, by its part: a text that changes with it, for a store."""
         draws, experiment = self.draws, self.experiment
-        made = isinstance(draws, Draws)
         scenarios, policies = (
             [(s.name, sorted(s.values.items())) for s in settings]
             for settings in (experiment.scenarios, experiment.policies)
         )
         plan, how = self.plan, (self.rk4, self.dt, self.defaults, self.seed)
         parts = {
-            "model, processor or version": (self.kernel.name, *how),
+            "model, processor or version": (self.kernel.name, made_by(), *how),
             "scenarios": (scenarios,),
             "policies": (policies, self.branch),
-            "draws": (draws.items, draws.n, draws.seed) if made
+            "draws": (draws.items, draws.n, draws.seed) if isinstance(draws, Draws)
             else (list(draws.columns), len(draws), draws.to_numpy(dtype=float)),
             "outputs, times or measures": (list(plan.columns), plan.gauge, plan.window, plan.datum),
         }  # fmt: skip
@@ -296,7 +285,7 @@ class Ensemble:
 
     def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
         numbers = numbered(draws.index, self.draws.index)
-        streams = beginnings(self.seed, numbers, len(self.program.streams))
+        streams = beginnings(self.seed, numbers, (*self.program.streams,))
         return self._fresh(self._pack(draws, scenario, policy), streams, place)
 
     def _fresh(
@@ -307,7 +296,7 @@ class Ensemble:
         p = blocks(packed, width)
         m = zeros((len(p), self.memory, width))
         m[:, 0] = self.buffer
-        for i, at in enumerate(self.program.streams):
+        for i, at in enumerate(self.program.streams.values()):
             m[:, at : at + 6] = blocks(streams[:, i], width)
         if place is None:
             place = np.empty((self.plan.width, len(packed)))
@@ -369,11 +358,10 @@ class Ensemble:
 
     def _policy(self, lanes: _Lanes, history: _Lanes | None, report) -> None:
         # A lane that failed at the branch may have failed of what the first policy does there.
-        if (
-            history is None
-            or (history.failed == self.branch).any()
-            or not self._shares(lanes, history)
-        ):
+        shared = None
+        if history is not None and not (history.failed == self.branch).any():
+            shared = self._shared(lanes, history)
+        if shared is None or not shared.any():
             self._run(lanes, 0, self.last, self.plan.gauge, report)
             return
         for name in ("s", "m", "g", "values"):
@@ -385,36 +373,48 @@ class Ensemble:
         for name in ("s", "m"):
             own = getattr(lanes, name)
             own[:] = np.where(lost[:, None, :], getattr(history, name), own)
-
-    def _shares(self, lanes: _Lanes, history: _Lanes) -> bool:
-        """Whether a policy leaves history alone, to the last bit.
-
-        Looked at in the first draws and in one draw for each setting of each switch (a
-        column of few distinct values), since a switch can turn a lever's early effect on.
-        """
-        if np.array_equal(lanes.p, history.p):
-            return True
-        p, past = (unblock(array, slice(lanes.count)) for array in (lanes.p, history.p))
-        if history.watched is None:
-            history.watched = {*range(min(_CHECKED_DRAWS, len(p))), *_settings(past)}
-        chosen = sorted(history.watched | _settings(p[:, (p != past).any(axis=0)]))
-        own = self._fresh(p[chosen], lanes.streams[chosen])
-        self._run(own, 0, self.branch, self.plan.before(self.branch))
-        columns, sums = self.plan.settled(self.branch)
-        everything = slice(None)
-        parts = (("g", sums), ("s", everything), ("m", everything))
-        return (
-            np.array_equal(own.values[columns], history.values[columns][:, chosen], equal_nan=True)
-            and all(
-                np.array_equal(
-                    unblock(getattr(own, name), slice(own.count))[:, which],
-                    unblock(getattr(history, name), chosen)[:, which],
-                    equal_nan=True,
+        others = np.flatnonzero(~shared)
+        if len(others):  # these draws have a past of their own
+            own = self._fresh(unblock(lanes.p, others), lanes.streams[others])
+            self._run(own, 0, self.last, self.plan.gauge)
+            block, place = np.divmod(others, self.kernel.width)
+            for name in ("s", "m"):
+                getattr(lanes, name)[block, :, place] = unblock(
+                    getattr(own, name), range(own.count)
                 )
-                for name, which in parts
-            )
-            and np.array_equal(own.steps(), history.steps()[chosen])
-        )
+            lanes.failed[block, place] = own.steps()
+            lanes.values[:, others] = own.values
+
+    def _shared(self, lanes: _Lanes, history: _Lanes) -> np.ndarray | None:
+        """Which lanes have the past of the first policy, to the last bit (lanes,); None where the
+        model does not tell (`history.py`)."""
+        if np.array_equal(lanes.p, history.p):
+            return np.ones(lanes.count, dtype=bool)
+        if self._frontier is None:
+            return None
+        frontier, places, copied = self._frontier
+        everything = slice(lanes.count)
+        p, past = unblock(lanes.p, everything), unblock(history.p, everything)
+        own = frontier._fresh(np.where(copied, past[:, places], p[:, places]), lanes.streams[:, :0])
+        frontier._run(own, 0, self.branch, frontier.plan.gauge)
+        opens, closes, _ = self.plan.window
+        at_once = ((opens < self.branch) & (closes == self.branch)).any()
+        counted = own.values[: 1 + int(at_once)]
+        return (own.steps() == -2) & (counted == 0).all(axis=0)
+
+    @cached_property
+    def _frontier(self) -> tuple[Ensemble, np.ndarray, np.ndarray] | None:
+        """What decides whether policies share their past, as an ensemble of its own; for each of
+        its constants the place of ours, and whether it is that of the first policy."""
+        made = frontier_of(self.program, self.experiment)
+        if made is None:
+            return None
+        frontier, places, copied = made
+        alone, branch = (Setting("alone"),), self.program.initial_time + self.branch * self.dt
+        wanted = Experiment(alone, alone, no_draws(), (DIFFERS, AT_ONCE), np.array([branch]))
+        defaults = np.array(frontier.defaults)
+        own = Ensemble(frontier, wanted, defaults, self.rk4, self.dt, self.threads)
+        return own, places, copied
 
     # -- failures --------------------------------------------------------------------
 

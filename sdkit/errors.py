@@ -33,6 +33,17 @@ class ModelError(Error):
     """The text of a model cannot be read or compiled."""
 
 
+def raise_all(faults: Sequence[ModelError], hint: str = "") -> None:
+    """Raise the first of some faults of a model, which tells the others too; nothing for none."""
+    if not faults:
+        return
+    first, *others = faults
+    told = "; ".join(f"{error.code}: {error.message}" for error in others[:9])
+    left = f"; and {len(others) - 9} more" if len(others) > 9 else ""
+    also = f"; also {told}{left}" if others else ""
+    raise type(first)(first.code, f"{first.message}{also}{hint}") from None
+
+
 class ParameterError(Error):
     """parameters.csv, or a value given to a parameter, is wrong."""
 
@@ -110,8 +121,8 @@ CODES: dict[str, Code] = {
     ),
     "M109": Code(
         "The model uses a construct that this version does not compile.",
-        "Rewrite the equation without the construct. Where only a function is missing, "
-        'simulate(model, engine="pysd") runs the file through PySD.',
+        "Rewrite the equation without the construct; docs/language.md lists what is compiled. "
+        "Where PySD runs the file, the message says so.",
     ),
     "M110": Code(
         "An equation or a file is nested too deeply to be read.",
@@ -142,7 +153,7 @@ CODES: dict[str, Code] = {
     ),
     "M116": Code(
         "PySD could not run the model.",
-        "Read the message; the compiled engine may still run the file.",
+        "Use the compiled engine, which refuses by name what it does not compile.",
     ),
     "M117": Code(
         "The XMILE file is not well-formed XML, or holds no model.",
@@ -150,7 +161,7 @@ CODES: dict[str, Code] = {
     ),
     "M118": Code(
         "pysimlin could not run the model.",
-        "Read the message; the compiled engine and PySD may still run the file.",
+        "Use the compiled engine, which refuses by name what it does not compile.",
     ),
     "M119": Code(
         "A table, a series or a number that stands in a file beside the model cannot be read.",
@@ -162,6 +173,11 @@ CODES: dict[str, Code] = {
         "Subscripts do not fit: a range or an element that is not there, a range on the right side "
         "that is neither on the left nor mapped to it, or a list of another length than its range.",
         "Compare the subscripts of the equation that is named with the ranges of the model.",
+    ),
+    "M126": Code(
+        "An equation uses a string variable (name :IS: 'text') as a number.",
+        "Use the name where a text is wanted, as the file of GET DIRECT DATA is, or give the "
+        "variable a number.",
     ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
@@ -204,6 +220,11 @@ CODES: dict[str, Code] = {
         "An experiment is not put together as it has to be.",
         "Scenarios and policies are Settings of different names, outputs names of variables, times "
         "numbers, draws a table of numbers or Draws; none of them but outputs and times is empty.",
+    ),
+    "S210": Code(
+        "PySD ran the model and gave no value of a variable, or one of other dimensions.",
+        "Use the compiled engine, or write the equation that is named without ranges that are "
+        "mapped to one another.",
     ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
@@ -364,6 +385,10 @@ CODES: dict[str, Code] = {
     "R422": Code(
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
+    ),
+    "R427": Code(
+        "Another process is carrying out this run, or writes its results to the same folder.",
+        "Wait until it has ended, or end it; or give other results a folder of their own (--out).",
     ),
     "R431": Code(
         "A reduction by years or months of the calendar, in a model whose time is not in years.",

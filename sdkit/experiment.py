@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from .errors import ParameterError, RunError, SimulationError
+from .expressions import label_key
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
 from .parameters import Parameter, Parameters
 from .provenance import verified
+from .streams import MOST, Points
 
 
 @dataclass(frozen=True)
@@ -117,57 +118,43 @@ def read_settings(path: Path, role: str, parameters: Parameters) -> dict[str, Se
 class Draws:
     """Draws from the priors, made a chunk at a time: a million need no more memory than a thousand.
 
-    Scrambled Sobol points through each inverse distribution. Structural switches are stratified
-    one by one and shuffled: in few points two of Sobol's dimensions can move together, and two
-    switches that do cannot be told apart. The same seed gives the same draws, however cut.
+    Each constant has a column of points of its own (`streams.py`), which its name and the seed
+    decide, sent through its inverse distribution: a prior added, removed or moved leaves all other
+    columns as they were, and the first draws are those of fewer. Structural switches have columns
+    that are shuffled: two switches that move together cannot be told apart. The same seed gives
+    the same draws, however cut.
     """
 
     def __init__(self, parameters: Parameters, n: int, seed: int):
         """`n` is a power of two, `seed` a whole number from zero up (R410)."""
         if not isinstance(n, int | np.integer) or n < 1 or n & (n - 1):
             raise RunError("R410", f"the number of draws has to be a power of two, not {n!r}")
+        if n > MOST:
+            raise RunError("R410", f"{n} draws are more than {MOST}, the most there can be")
         if not isinstance(seed, int | np.integer) or seed < 0:
             raise RunError("R410", f"a seed has to be a whole number from zero up, not {seed!r}")
         self.items, self.n, self.seed = parameters.sampled, n, seed
         self.index = pd.RangeIndex(n, name="draw")
-        self._sobol, self._at = None, 0
-        self._shuffled: dict[int, np.ndarray] = {}
+        self._points: Points | None = None
 
     def __len__(self) -> int:
         return self.n
 
-    def _begin(self) -> None:
-        from scipy.stats import qmc
-
-        rng = np.random.default_rng(self.seed)
-        self._sobol, self._at = qmc.Sobol(len(self.items), scramble=True, rng=rng), 0
-        if not self._shuffled:
-            self._shuffled = {
-                i: rng.permutation(self.n).astype(np.int32)
-                for i, item in enumerate(self.items)
-                if item.role == "structural"
-            }
-
     def chunk(self, low: int, high: int) -> pd.DataFrame:
         """Draws `low` to `high`: one row a draw, one column a constant that has a prior."""
         index = self.index[low:high]
-        if not self.items:
-            return pd.DataFrame(index=index)
-        if self._sobol is None or self._at > low:
-            self._begin()
-        if self._at < low:
-            self._sobol.fast_forward(low - self._at)
-        with warnings.catch_warnings():
-            # Balance is a matter of all n points, which are a power of two.
-            warnings.filterwarnings("ignore", "The balance properties", UserWarning)
-            points = self._sobol.random(len(index))
-        self._at = low + len(index)
-        # The middle of the cell of 2**-53 keeps every point strictly inside (0, 1).
-        points = np.clip(points, 2.0**-53, 1 - 2.0**-53)
-        for i, shuffled in self._shuffled.items():
-            points[:, i] = (shuffled[low:high] + 0.5) / self.n
+        if self._points is None:
+            names = [coordinate(item) for item in self.items]
+            switches = {coordinate(item) for item in self.items if item.role == "structural"}
+            self._points = Points(self.seed, names, switches)
+        points = self._points.rows(low, low + len(index))
         columns = {item.name: quantile(item, points[:, i]) for i, item in enumerate(self.items)}
         return pd.DataFrame(columns, index=index)
+
+
+def coordinate(item: Parameter) -> str:
+    """The name under which a constant has its random numbers: however the model spells it."""
+    return f"constant {label_key(item.name)}"
 
 
 def sample(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 
 from .errors import ModelError
@@ -135,6 +136,9 @@ class Translator:
 
     def _CallStructure(self, node):
         name = key(node.function.reference)
+        if any(isinstance(argument, str) for argument in node.arguments):  # GET VDF CONSTANTS
+            words = name.upper().replace("_", " ")
+            self.refuse(f"the function {words!r}")
         arguments = tuple(self(argument) for argument in node.arguments)
         if name in self.lookups:
             if len(arguments) != 1:
@@ -173,13 +177,38 @@ class Translator:
     def _points(self, node):
         x = tuple(_float(value) for value in node.x)
         y = tuple(_float(value) for value in node.y)
-        if len(set(x)) != len(x):
-            raise ModelError("M112", f"{self.where}: an x stands twice in its table")
         if len(x) != len(y) or len(x) < 2:
             raise ModelError("M112", f"{self.where}: {len(x)} x and {len(y)} y values")
         if not all(map(math.isfinite, x + y)):
             raise ModelError("M112", f"{self.where}: a point is not a finite number")
-        return (x, y, node.type)
+        return (*self._rising(x, y), node.type)
+
+    def _rising(self, x: tuple[float, ...], y: tuple[float, ...]) -> tuple[tuple, tuple]:
+        """The points of a table whose x rise. Of several at one x the first holds there and the
+        last right behind it, with a warning."""
+        back = next((i for i in range(1, len(x)) if x[i] < x[i - 1]), None)
+        if back is not None:
+            raise ModelError(
+                "M112",
+                f"{self.where}: the x of a table have to rise, and {x[back]:g} stands behind "
+                f"{x[back - 1]:g}",
+            )
+        points: list[tuple[float, float]] = []
+        for at in dict.fromkeys(x):
+            own = [b for a, b in zip(x, y, strict=True) if a == at]
+            points.append((at, own[0]))
+            if own[-1] != own[0]:
+                points.append((math.nextafter(at, math.inf), own[-1]))
+            if len(own) > 1:
+                then = f", right behind it {own[-1]:g}" if own[-1] != own[0] else ""
+                warnings.warn(
+                    f"{self.where}: x = {at:g} stands {len(own)} times in the table; its value "
+                    f"there is {own[0]:g}{then}",
+                    stacklevel=2,
+                )
+        if len(points) < 2:
+            raise ModelError("M112", f"{self.where}: all points of the table are at x = {x[0]:g}")
+        return tuple(zip(*points, strict=True))
 
     def _LookupsStructure(self, node):
         return ("points", self._points(node))
@@ -213,7 +242,8 @@ class Translator:
     def _SmoothStructure(self, node):
         return self._state("smooth", node, "input", "smooth_time", "initial", "order")
 
-    _SmoothNStructure = _SmoothStructure
+    def _SmoothNStructure(self, node):
+        return self._state("smooth n", node, "input", "smooth_time", "initial", "order")
 
     def _TrendStructure(self, node):
         return self._state("trend", node, "input", "average_time", "initial_trend")

@@ -7,6 +7,7 @@ raises RunError U603 when the disk does not take the file.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import hashlib
 import io
@@ -208,13 +209,30 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
 def number(path: Path, line: int, column: str, text: str) -> float:
     """A finite number from a cell (R406)."""
     try:
-        value = float(text)
+        value = decimal(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         where = f"{path}, line {line}, column {column}"
         raise RunError("R406", f"{where}: {text!r} is no finite number")
     return value
+
+
+def decimal(text: str) -> float:
+    """The number that a text writes in ASCII digits with a decimal point; ValueError for any other.
+
+    Python's float also takes 0.1_1, digits of other scripts, and inf.
+    """
+    if not re.fullmatch(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", text):
+        raise ValueError(f"{text!r} is no decimal number")
+    return float(text)
+
+
+def integer(text: str) -> int:
+    """The whole number that a text writes in ASCII digits; ValueError for any other."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def digits(value: Any) -> str:
@@ -241,11 +259,22 @@ def near(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8 with Unix line ends (U603 if that fails)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """A file, whole or not at all: written beside its place and renamed into it (U603)."""
+    target = path.resolve()  # a link stays one
+    part = target.with_name(f".new-{os.getpid()}-{target.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(raw)
+        os.replace(part, target)
     except OSError as error:
         raise RunError("U603", f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

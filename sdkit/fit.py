@@ -19,8 +19,9 @@ from .measurement import Measurement, observe, residuals
 from .optimum import Climb, climb, covariance, curvature, starting_points
 from .posterior import Posterior, Tally
 from .sampler import BLOCK, ENSEMBLES, THIN, Chains, Sampler, sample_density
+from .streams import generator
 
-_AMONG = 1024  # points of the prior among which the starts of climbs are chosen
+AMONG = 1024  # points of the prior among which the starts of climbs are chosen
 _QUANTILES = (0.05, 0.5, 0.95)
 _PRIOR_DOMINATED = 0.9  # of the prior's standard deviation
 _HOPELESS = 10.0  # log density below the best at which another peak is left out
@@ -160,9 +161,8 @@ def _starts(posterior: Posterior, n: int, seed: int, folder: Path | None) -> lis
     if not saved:
         own = {item.name: item.default for item in posterior.items}
         first = [posterior.coordinates(own), np.zeros(len(posterior))][:n]
-        rng = np.random.default_rng(seed)
         rest = max(n - len(first), 1)
-        others = starting_points(posterior.log_density, len(posterior), rest, _AMONG, rng)
+        others = starting_points(posterior.log_density, posterior.prior(0, AMONG, seed), rest)
         saved = {"starts": np.array([*first, *others][:n])}
         if folder:
             save_arrays(folder / "starts.npz", saved)
@@ -270,34 +270,42 @@ def series_table(fit: Fit, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarra
     """One row a measurement: how the fitted model meets its series; and by name the 5, 50 and 95 %
     points of what might be observed, of shape (3, observations).
 
-    Errors are those of the median of the posterior draws. `coverage` is the share of observations
+    Errors are those of the median of the posterior draws, relative to the observation; one of zero
+    has none. `coverage` is the share of observations
     inside the 90 % band of what might be observed; `autocorrelation` that of neighbouring
     residuals after their fitted correlation is taken out; bias, variance and covariance are
     Theil's shares of the mean squared error (Theil 1966, "Applied Economic Forecasting").
     """
     posterior = fit.posterior
     values = posterior.values(fit.draws)
-    rng = np.random.default_rng(seed)
     rows, bands = [], {}
     for m, own in zip(posterior.measurements, posterior.simulate_values(values), strict=True):
+        rng = generator(seed, m.name, "observed")
         seen = observe(m, own, *posterior.scatter(m, values), rng)
         bands[m.name] = np.quantile(seen, _QUANTILES, axis=0)
         low, _, high = bands[m.name]
         y, middle = m.series.value, np.median(own, axis=0)
+        error = np.abs(relative_errors(middle, y))
         rows.append(
             {
                 "measurement": m.name,
                 "observations": len(y),
                 "from": m.series.time[0],
                 "to": m.series.time[-1],
-                "median_error": float(np.median(np.abs(middle / y - 1))),
-                "largest_error": float(np.max(np.abs(middle / y - 1))),
+                "median_error": float(np.median(error)) if len(error) else np.nan,
+                "largest_error": float(np.max(error)) if len(error) else np.nan,
                 "coverage": float(np.mean((y >= low) & (y <= high))),
                 "autocorrelation": _left_over(m, fit, own),
                 **_theil(middle, y),
             }
         )
     return pd.DataFrame(rows), bands
+
+
+def relative_errors(simulated: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Errors relative to the size of what was observed, without observations of zero."""
+    some = observed != 0
+    return (simulated[some] - observed[some]) / np.abs(observed[some])
 
 
 def _left_over(m: Measurement, fit: Fit, simulated: np.ndarray) -> float:

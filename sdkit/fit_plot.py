@@ -53,14 +53,17 @@ def _series(findings: Findings, folder: Path) -> Picture:
     used = {m.name: m.series for m in fit.posterior.measurements}
     table = findings.measurements.set_index("measurement")
     for panel, m in zip(axes.flat, measurements, strict=False):
-        note, tops = [], []
+        note, tops, lows = [], [], [0.0]
         if m.name in used:
             seen, band = used[m.name], findings.bands[m.name]
             _band(panel, seen.time, band, BLUE)
             size = 3.4 if len(seen.time) < 40 else 1.6
             panel.plot(seen.time, seen.value, "o", color=DARK, markersize=size)
             row = table.loc[m.name]
-            note.append(f"median error {row.median_error:.0%}, in band {row.coverage:.0%}")
+            error = row.median_error
+            known = f"median error {error:.0%}, " if error == error else ""
+            note.append(f"{known}in band {row.coverage:.0%}")
+            lows += [seen.value.min(), np.quantile(band[0], 0.1)]
             tops += [seen.value.max(), np.quantile(band[2], 0.9)]
         own = ahead[ahead.measurement == m.name] if len(ahead) else ahead
         if len(own):
@@ -70,7 +73,9 @@ def _series(findings: Findings, folder: Path) -> Picture:
                        markersize=3.6)  # fmt: skip
             note.append(f"later {int(own.inside.sum())} of {len(own)}")
             tops += [own.observed.max(), min(own.high.max(), _LARGE * own.observed.max())]
-        panel.set_ylim(0, max(tops) * 1.1)
+            lows += [own.observed.min(), own.low.min()]
+        low, top = min(lows), max(tops)
+        panel.set_ylim(1.1 * low, top + 0.1 * max(top - low, 1e-300))
         panel.yaxis.set_major_formatter(tick)
         panel.yaxis.set_major_locator(locator(4))
         panel.xaxis.set_major_locator(locator(5, whole=True))
@@ -84,12 +89,16 @@ def _series(findings: Findings, folder: Path) -> Picture:
     share = (table.coverage * table.observations).sum() / table.observations.sum()
     title = f"The 90 % bands hold {share:.0%} of the observations used"
     if len(ahead):
-        title += f", and {int(ahead.inside.sum())} of {len(ahead)} of those that came later"
+        title += f", and {int(ahead.inside.sum())} of {len(ahead)} that came later"
     note = (
         "Blue: median and 5–95 % of what might be observed, by draws of the posterior. Filled: "
-        "observations used. Orange, hollow: forecasts with all uncertain values and switches drawn "
-        "from their priors, and what came."
+        "observations used."
     )
+    if len(ahead):
+        note += (
+            " Orange: the same for later observations, which the fit did not use; hollow: those "
+            "observations."
+        )
     framed(figure, title, note, (rows, columns), (0.65, 0.15, 0.35, 0.3), (0.65, 0.75))
     save(figure, folder, "series")
     return Picture("series", title, note)
@@ -130,7 +139,7 @@ def _parameters(findings: Findings, folder: Path) -> Picture:
     panel.tick_params(axis="y", length=0)
     panel.set_xlabel("standard deviations of the prior from its middle", fontsize=7.5)
     weak = int(sum("prior-dominated" in table.remark[i] for i in order))
-    title = f"The series narrow {len(order) - weak} of {len(order)} parameters"
+    title = f"The series narrow {len(order) - weak} of {len(order)} parameters of the model"
     note = (
         "Bars: 5–95 % of the posterior, dots its median; the shade is 5–95 % of the prior. Grey, "
         "hollow: over 90 % of the prior's standard deviation is left. Sorted by what is left."
@@ -172,7 +181,10 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
         panel.set_ylabel("fall", fontsize=7.5)
     both = sum(all(excluded(findings.profiles[i])) for i in mine)
     one = sum(any(excluded(findings.profiles[i])) for i in mine) - both
-    title = f"The series bound {both} of {len(mine)} parameters on both sides, {one} on one"
+    title = (
+        f"The series bound {both} of {len(mine)} parameters of the model on both sides, {one} on "
+        "one side"
+    )
     note = (
         f"The {len(order)} parameters that the series narrow most: fall of the log density as one "
         "is held and all others follow, its own prior left out. Shade: 5–95 % of the prior. Below "

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .findings import listed, percent
+from .findings import capital, listed, percent
 from .fit import Fit
 from .fitting import Findings
 from .plot import BLUE, DARK, GREY, Picture, framed, new_figure, save, styled, tick
+from .time_units import time_unit
 
-_RECENT = 10.0  # years that the figure of a switch shows
+_RECENT = 10.0  # units of time that the figure of a switch shows
 ENOUGH = 20  # truths from which ranks say something about widths
 
 
@@ -111,8 +112,8 @@ def in_short(
 ) -> list[str]:
     """A run of several fits in sentences, made of its numbers (`fits_table`, `ranks_table`)."""
     lines = [
-        f"{len(every)} fits; R-hat between ensembles is {table.r_hat.max():.4f} at most, and every "
-        f"parameter has at least {table.effective.min():,.0f} effective draws."
+        f"In {len(every)} fits, R-hat between ensembles is {table.r_hat.max():.4f} at most, and "
+        f"every parameter has at least {table.effective.min():,.0f} effective draws."
     ]
     if "rank" in parameters:
         held = parameters["rank"].between(0.05, 0.95).mean()
@@ -133,22 +134,24 @@ def in_short(
     others = table.sort_values("log_evidence", ascending=False)
     gap = -others.log_evidence.iloc[-1]
     lines.append(
-        f"The series of this run are explained best by “{others.fit.iloc[0]}” and least by "
-        f"“{others.fit.iloc[-1]}”, by {gap:.0f} in log probability, known to a few units, "
-        "if structure, priors and errors are as they are written here. Draws are pooled by the "
-        "weights of before all the same."
+        f"“{others.fit.iloc[0]}” explains the series of this run best and “{others.fit.iloc[-1]}” "
+        f"least, {gap:.0f} apart in log probability, which may be off by a few units. That holds "
+        "if structure, priors and errors are right. Draws are pooled by the weights that the "
+        "settings had before the fit."
     )
     last = [f"{f.prepared.label} {percent(_last_error(f))}" for f in every]
     lines.append(
-        f"The last observation of {every[0].fit.posterior.measurements[0].name}, and the median of "
-        f"each fit beside it: {listed(last)}."
+        f"The median of each fit differs from the last observation of "
+        f"{every[0].fit.posterior.measurements[0].name} by: {listed(last)}."
     )
     return lines
 
 
 def _last_error(findings: Findings) -> float:
     m = findings.fit.posterior.measurements[0]
-    return float(findings.bands[m.name][1, -1] / m.series.value[-1] - 1)
+    last = m.series.value[-1]
+    # percent() writes a dash for what has no percentage.
+    return float((findings.bands[m.name][1, -1] - last) / abs(last)) if last else np.nan
 
 
 def write_pool_figure(every: Sequence[Findings], parameters: pd.DataFrame, folder: Path) -> Picture:
@@ -176,10 +179,14 @@ def _recent(every: Sequence[Findings], folder: Path) -> Picture:
     panels[0].set_ylabel(m.series.unit, fontsize=7.5)
     ends = [_last_error(f) for f in every]
     title = (
-        f"{m.name.capitalize()}: the settings end between {percent(min(ends))} and "
-        f"{percent(max(ends))} of what was last observed"
+        f"{capital(m.name)}: under the settings the median differs from the last observation by "
+        f"{percent(min(ends))} to {percent(max(ends))}"
     )
-    note = "Median and 5–95 % of what might be observed under each setting, and the series."
+    recent = time_unit(every[0].prepared.model).count(_RECENT)
+    note = (
+        "Median and 5–95 % of what might be observed under each setting, and the series, over its "
+        f"last {recent}."
+    )
     framed(figure, title, note, (1, len(every)), (0.65, 0.15, 0.5, 0.3), (0.2, 0))
     save(figure, folder, "settings")
     return Picture("settings", title, note)

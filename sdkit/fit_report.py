@@ -9,20 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .convergence import EFFECTIVE, R_HAT, write_inference_data
+from .convergence import write_inference_data
 from .errors import RunError
 from .files import exact, table_text, write_frame, write_json, write_text
-from .findings import percent
+from .findings import listed
+from .fit import AMONG
 from .fit_plot import write_fit_figures
 from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
 from .fit_pool import in_short as pool_in_short
 from .fit_run import Prepared
+from .fit_words import facts_of, in_short, pooled
 from .fitting import Findings, seen_by
-from .forecast import NAIVE
 from .identifiability import AT
 from .measurement import observe
-from .provenance import sealed
+from .origins import outside_of, series_said
+from .provenance import SeriesSeen, sealed
 from .report import page, weaknesses_of
+from .streams import generator
+from .time_units import time_unit
 
 _KEPT = 500  # states of each chain in inference.nc
 # Tracked tables of each fit, and what they are among its findings.
@@ -107,6 +111,12 @@ def _write_one(findings: Findings, out: Path) -> None:
         ridges=list(_plain(ridges(findings, 0.7)).itertuples(index=False)),
         without=list(findings.without.itertuples(index=False)),
         climbs=list(_plain(climbs_table(findings)).itertuples(index=False)),
+        starts=_starts(len(findings.fit.climbs)),
+        used=_used(findings.prepared),
+        outside=outside_of(
+            findings.prepared.parameters,
+            {p.name for p in findings.prepared.fitted} | {*findings.prepared.set},
+        ),
         **_about(findings.prepared),
     )
     write_text(out / "report.html", text)
@@ -121,7 +131,29 @@ def _about(prepared: Prepared) -> dict:
         "model": prepared.model.name,
         "weaknesses": weaknesses_of(prepared.model.path.parent),
         "record": prepared.record,
+        "clock": time_unit(prepared.model),
     }
+
+
+def _used(prepared: Prepared) -> list[str]:
+    """What the fit used and what was held out of it, in sentences."""
+    if prepared.run.recover:
+        return []
+    facts, clock = seen_by(prepared), time_unit(prepared.model)
+    lines = []
+    for key, words in (("series", "The fit used"), ("held_out", "It did not use")):
+        every = [SeriesSeen(*row) for row in facts[key]]
+        if every:
+            lines.append(f"{words} {series_said(every, clock)}.")
+    return lines
+
+
+def _starts(count: int) -> str:
+    """From where the searches for the most probable point began."""
+    begun = ["the model's own values", "the middle of the priors"][:count]
+    if count > 2:
+        begun.append(f"the best of {AMONG:,} points of the priors")
+    return listed(begun)
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +161,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=lambda name: name.replace(" ", "_"))
 
 
-def write_posterior(every: Sequence[Findings], path: Path) -> None:
+def posterior_text(every: Sequence[Findings]) -> str:
     """models/NAME/posterior.csv: one row a draw, one column a fitted constant of the model, and the
     switch under whose settings a run was fitted; the first line, a comment, names the run and the
     text of the model."""
@@ -145,7 +177,7 @@ def write_posterior(every: Sequence[Findings], path: Path) -> None:
     model = prepared.model
     sentence = f"fitted by {run} to {model.path.name} {model.hash[:16]}"
     facts = {"run": run, "model": model.hash, **facts_of(every)}
-    write_text(path, sealed(sentence, facts, table_text([*held, *names], rows)))
+    return sealed(sentence, facts, table_text([*held, *names], rows))
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:
@@ -206,166 +238,6 @@ def ridges(findings: Findings, least: float) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["one", "other", "correlation"])
 
 
-def pooled(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Mean scores and coverage of each measurement's forecasts, in the unit of its series."""
-    if not len(forecasts):
-        return forecasts
-    columns = {"crps": "crps"} | {f"crps of {n}": f"crps_{i}" for i, n in enumerate(NAIVE)}
-    grouped = forecasts.groupby("measurement", sort=False)
-    found = grouped.agg(
-        observations=("observed", "size"), coverage=("inside", "mean"),
-        error=("error", "median"), **{new: (old, "mean") for old, new in columns.items()},
-    )  # fmt: skip
-    return found.reset_index()
-
-
-def in_short(findings: Findings) -> list[str]:
-    """The fit in sentences, made of its numbers."""
-    fit, table, seen = findings.fit, findings.parameters, findings.measurements
-    mine = table[table["of"] == "model"]
-    lines = [
-        f"{len(mine)} parameters of the model and {len(table) - len(mine)} of its measurements "
-        f"were fitted to {int(seen.observations.sum())} observations of {len(seen)} series."
-    ]
-    run = findings.prepared.run
-    if findings.prepared.set:
-        held = ", ".join(f"{name} = {value:g}" for name, value in findings.prepared.set.items())
-        lines.append(f"Held in the fit: {held}.")
-    if run.later:
-        until = ", ".join(f"{name} to {year:g}" for name, year in run.later.items())
-        lines.append(f"Known for longer than the others: {until}.")
-    if "rank" in table:
-        held = int(table["rank"].between(0.05, 0.95).sum())
-        lines.append(
-            "The series were made by the model itself with values drawn from the priors; "
-            f"{held} of {len(table)} lie in the middle 90 % of the posterior."
-        )
-    best = max(c.log_density for c in fit.climbs)
-    same = sum(c.log_density > best - 0.1 for c in fit.climbs)
-    lines.append(
-        f"{same} of {len(fit.climbs)} searches from different starts ended at the most probable "
-        "point."
-    )
-    lines.append(
-        f"Four ensembles agree: R-hat between them is {fit.r_hat.max():.4f} at most "
-        f"({fit.posterior.names[int(fit.r_hat.argmax())]}), and every parameter has at least "
-        f"{fit.effective.min():,.0f} effective draws "
-        f"({fit.posterior.names[int(fit.effective.argmin())]})."
-    )
-    share = (seen.coverage * seen.observations).sum() / seen.observations.sum()
-    worst = seen.loc[seen.median_error.idxmax()]
-    lines.append(
-        f"The 90 % bands hold {share:.0%} of the observations used; the largest median error of a "
-        f"series is {worst.median_error:.0%} ({worst.measurement})."
-    )
-    one = [r.parameter for r in mine.itertuples() if "one-sided" in r.remark]
-    if one:
-        lines.append(
-            f"Of {len(one)} parameters the series exclude one end of the prior and not the other "
-            "(one-sided in the table): held there alone, the density falls by more than 1.92."
-        )
-    weak = [r.parameter for r in mine.itertuples() if "prior-dominated" in r.remark]
-    if weak:
-        lines.append(
-            f"The series narrow {len(mine) - len(weak)} of the model's parameters below 90 % of "
-            f"the prior's spread, and say next to nothing about {len(weak)} (marked in the table). "
-            "Each of those could be fixed; together they are fitted so that draws meet the series."
-        )
-    lines += _doubts(findings)
-    shift, moved = findings.halved
-    signed = f"{shift:+.2f}".replace("-", "−")
-    lines.append(
-        f"Half the time step moves the log likelihood of the most probable point by {signed} "
-        f"and no simulated value by more than {moved:.2%}."
-    )
-    for row in pooled(findings.forecasts).itertuples():
-        beaten = [n for i, n in enumerate(NAIVE) if row.crps < getattr(row, f"crps_{i}")]
-        lost = [n for n in NAIVE if n not in beaten]
-        words = []
-        if beaten:
-            words.append(f"better than {', '.join(beaten)}")
-        if lost:
-            words.append(f"worse than {', '.join(lost)}")
-        lines.append(
-            f"Forecasts of {row.measurement}: {row.coverage:.0%} of {row.observations} "
-            f"observations in the 90 % band, median error {percent(row.error)}; {'; '.join(words)}."
-        )
-    return lines
-
-
-def _doubts(findings: Findings) -> list[str]:
-    """What makes a reader trust the draws less, in sentences."""
-    fit, table = findings.fit, findings.parameters
-    mine = table[table["of"] == "model"]
-    lines = []
-    out = [r.parameter for r in mine.itertuples() if "pulls out" in r.remark]
-    if out:
-        lines.append(
-            f"The series pull {len(out)} parameters beyond 5 or 95 % of their priors, a sign of a "
-            f"wrong prior or of structure that is missing: {', '.join(out)}."
-        )
-    strong = findings.influence[findings.influence.influence >= _STRONG]
-    switched = strong[strong.parameter.str.contains(" = ", regex=False)]
-    strong = strong.drop(switched.index)
-    if len(switched):
-        names = "; ".join(f"{r.parameter} ({r.influence:.1f})" for r in switched.itertuples())
-        lines.append(
-            f"{len(switched)} settings of switches, other than those of this fit, move what was "
-            f"measured by {_STRONG:g} standard deviations of the residuals or more. Draws mix "
-            "them, by their weights, with values that were fitted without them; set or switch in "
-            f"run.toml fits under one: {names}."
-        )
-    if len(strong):
-        names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
-        lines.append(
-            f"{len(strong)} uncertain values outside the fit move what was measured by {_STRONG:g} "
-            "standard deviations of the residuals or more; drawn from their priors they throw the "
-            f"model off its series, and would better be fitted: {names}."
-        )
-    tally = fit.tally
-    if tally.failed:
-        lines.append(
-            f"{tally.failed:,} of {tally.points:,} points ({tally.failed / tally.points:.2%}) "
-            "could not be simulated and count as impossible; impossible.csv holds the first."
-        )
-    return lines
-
-
-def warnings_of(every: Sequence[Findings]) -> list[str]:
-    """What other runs that draw from these fits have to know of them, in sentences."""
-    found = []
-    for findings in every:
-        fit = findings.fit
-        own = []
-        if fit.r_hat.max() > R_HAT or fit.effective.min() < EFFECTIVE:
-            own.append(
-                f"The chains agree less than is usual: R-hat is {fit.r_hat.max():.3f} at most "
-                f"(usual: {R_HAT:g}), and a parameter has {fit.effective.min():,.0f} effective "
-                f"draws (usual: {EFFECTIVE:g})."
-            )
-        best = max(c.log_density for c in fit.climbs)
-        if not any(c.converged for c in fit.climbs if c.log_density > best - 0.1):
-            own.append("No search for the most probable point converged at it.")
-        own += _doubts(findings)
-        shift = findings.halved[0]
-        if not abs(shift) <= _COARSE:
-            own.append(
-                f"The time step is coarse: half of it moves the log likelihood of the most "
-                f"probable point by {shift:+.2f}.".replace("-", "−")
-            )
-        label = findings.prepared.label
-        found += [f"{label}: {line}" if label else line for line in own]
-    return found
-
-
-def facts_of(every: Sequence[Findings]) -> dict:
-    """What was fitted, to what, and what to doubt of it: for record.json and posterior.csv."""
-    run = every[0].prepared.run
-    # Truths that are found again are many fits of invented series, and nothing draws from them.
-    warnings = [] if run.recover else warnings_of(every)
-    return {"question": run.question, **seen_by(every[0].prepared), "warnings": warnings}
-
-
 def _write_inference(findings: Findings, path: Path) -> None:
     fit = findings.fit
     posterior, draws = fit.posterior, fit.chains.draws
@@ -375,11 +247,11 @@ def _write_inference(findings: Findings, path: Path) -> None:
     every = np.linspace(0, together.shape[1], min(_KEPT, together.shape[1]), endpoint=False)
     chosen = every.astype(int)
     values = posterior.values(together[:, chosen].reshape(-1, size)).to_numpy()
-    prior = np.random.default_rng(findings.prepared.run.seed).standard_normal((len(chosen), size))
+    seed = findings.prepared.run.seed
+    prior = posterior.prior(0, len(chosen), seed)
     own = posterior.values(fit.draws)
-    rng = np.random.default_rng(findings.prepared.run.seed)
     predicted = {
-        m.name: observe(m, x, *posterior.scatter(m, own), rng)
+        m.name: observe(m, x, *posterior.scatter(m, own), generator(seed, m.name, "observed"))
         for m, x in zip(posterior.measurements, posterior.simulate_values(own), strict=True)
     }
     try:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cache import code_of
 from .errors import ParameterError, RunError
 from .files import (
     checked,
-    fingerprint,
     place,
     read_toml,
     typed,
@@ -24,7 +22,7 @@ from .measurement import Measurement, read_measurements
 from .model import Model, read_model
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
-from .run import find_model, task_of
+from .run import find_model, hashes_of, name_of_work, task_of
 from .switches import meaning, settings
 
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
@@ -38,8 +36,6 @@ _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
 _PUBLISHED = {"name": str, "measurement": str, "time": list, "value": list, "source": str}
 _MOST_TRUTHS = 1000  # to recover; each is a fit of its own
 _FILES = ("parameters.csv", "measurements.toml")
-# The modules whose code decides which chains a fit comes to.
-_SEARCHED_BY = ("fit.py", "measurement.py", "optimum.py", "posterior.py", "sampler.py")
 
 
 @dataclass(frozen=True)
@@ -314,35 +310,23 @@ def variants(prepared: Prepared) -> list[Prepared]:
 
 
 def _record(run: FitRun, model: Model, values: Mapping[str, float]) -> dict:
-    folder = model.path.parent
-    files = [folder / f for f in _FILES] + sorted((folder / "data").glob("*.csv"))
-    hashes = {
-        f"{model.name}/{f.relative_to(folder).as_posix()}": fingerprint(f)
-        for f in files
-        if f.exists()
-    }
     return {
         "sdkit": __version__,
+        "code": code_of(),
         "seed": run.seed,
         "draws": {"n": run.draws},
         "set": dict(values),
-        "sha256": {
-            "run.toml": fingerprint(run.file),
-            f"{model.name}/{model.path.name}": model.hash,
-            **hashes,
-        },
+        "sha256": hashes_of(run.file, model, _FILES),
     }
 
 
 def work_name(prepared: Prepared) -> str:
     """A name that changes with whatever decides the chains."""
     run = prepared.run
-    record = dict(prepared.record)
-    hashes = {k: v for k, v in record["sha256"].items() if k != "run.toml"}
-    code = [fingerprint(Path(__file__).with_name(name)) for name in _SEARCHED_BY]
-    parts = (
-        code, run.seed, run.until, dict(run.later), run.recover > 0, prepared.chosen,
-        [item.name for item in prepared.fitted], dict(prepared.set),
-        vars(run.effort) | {"most": 0, "r_hat": 0, "effective": 0}, hashes,
+    hashes = {k: v for k, v in prepared.record["sha256"].items() if k != "run.toml"}
+    # Chains go on where only more of them, or a stricter end, is asked for.
+    effort = {k: v for k, v in vars(run.effort).items() if k not in ("most", "r_hat", "effective")}
+    return name_of_work(
+        run.seed, run.until, dict(run.later), run.recover > 0, prepared.chosen,
+        [item.name for item in prepared.fitted], dict(prepared.set), effort, hashes,
     )  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

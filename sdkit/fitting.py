@@ -18,6 +18,8 @@ from .forecast import densities, scores
 from .identifiability import AT, find_profiles, influence_table
 from .measurement import Measurement, log_density, observe
 from .posterior import Posterior
+from .streams import generator
+from .time_units import time_unit
 
 _TRIED = 1000  # draws from the priors, until one can be simulated
 _HELD = 25  # states of each ensemble that are held in memory of one fit of several
@@ -99,7 +101,7 @@ def execute_fit(
     fine = posterior.changed(time_step=posterior.time_step / 2)
     coarse, half = posterior.log_likelihood(fit.mode[None]), fine.log_likelihood(fit.mode[None])
     pairs = zip(posterior.simulate(fit.mode[None]), fine.simulate(fit.mode[None]), strict=True)
-    moved = max(float(np.max(np.abs(a / b - 1))) for a, b in pairs)
+    moved = max(_moved(a, b) for a, b in pairs)
     table, bands = series_table(fit, run.seed)
     # Of many fits nobody looks at each: what costs time is left out.
     alone = run.recover < 2
@@ -121,6 +123,14 @@ def execute_fit(
         draws,
         profiles,
     )
+
+
+def _moved(coarse: np.ndarray, fine: np.ndarray) -> float:
+    """The largest change of simulated values, relative to each, or to the largest where one is
+    zero."""
+    size = np.where(fine != 0, np.abs(fine), np.abs(fine).max())
+    change = np.abs(coarse - fine)
+    return float(np.max(change / np.where(size > 0, size, 1.0)))
 
 
 def _since(run: FitRun, posterior: Posterior) -> int:
@@ -182,9 +192,8 @@ def _profiles(fit: Fit, work: Path | None) -> np.ndarray:
 
 def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measurement]]:
     """Values drawn from the priors, and the measurements with series made by them and noise."""
-    rng = np.random.default_rng(seed)
-    for _ in range(_TRIED):
-        values = posterior.values(rng.standard_normal((1, len(posterior))))
+    for number in range(_TRIED):
+        values = posterior.values(posterior.prior(number, number + 1, seed))
         simulated = posterior.simulate_values(values)
         # A point that cannot be simulated or measured is impossible to the fit too.
         terms = (
@@ -197,6 +206,7 @@ def _made(posterior: Posterior, seed: int) -> tuple[dict[str, float], list[Measu
         raise RunError("F501", "hardly any point of the priors can be simulated")
     made = []
     for m, own in zip(posterior.measurements, simulated, strict=True):
+        rng = generator(seed, m.name, "made")
         seen = observe(m, own, *posterior.scatter(m, values), rng)[0]
         made.append(replace(m, series=replace(m.series, value=seen)))
     return values.iloc[0].to_dict(), made
@@ -235,14 +245,15 @@ def _forecasts(
     """Scores of the years after the fit, and what the first of them says of switches."""
     run = prepared.run
     # What a series that took no part in the fit needs besides comes from its prior.
-    rng = np.random.default_rng(run.seed)
-    spare = posterior.values(rng.standard_normal((len(draws), len(posterior))))
+    spare = posterior.values(posterior.prior(0, len(draws), run.seed))
     values = pd.concat(
         [draws, spare.drop(columns=spare.columns.intersection(draws.columns))], axis=1
     )
     values = values.drop(columns=[name for name in values.columns if name in posterior.set])
     origin = run.until + 1
     return (
-        scores(posterior, values, origin, run.seed, run.forecast.published),
+        scores(
+            posterior, values, origin, run.seed, run.forecast.published, time_unit(prepared.model)
+        ),
         densities(posterior, values, origin, prepared.parameters.of_role("structural")),
     )

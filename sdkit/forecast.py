@@ -15,8 +15,11 @@ import pandas as pd
 from .measurement import Measurement, log_density, observe, residuals
 from .parameters import Parameter
 from .posterior import Posterior
+from .streams import generator
 from .switches import settings
+from .time_units import TimeUnit
 
+YEAR = TimeUnit("year")
 NAIVE = ("last value", "last trend", "random walk with drift")
 
 
@@ -68,7 +71,7 @@ def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> di
     ahead = time[past:] - time[past - 1]
     last = y[past - 1]
     found = {"last value": np.full((1, len(ahead)), last)}
-    if past < 3:
+    if past < 3 or (y[:past] <= 0).any():  # both are of logarithms
         return found
     gaps, changes = np.diff(time[:past]), np.diff(np.log(y[:past]))
     found["last trend"] = last * np.exp(changes[-1] / gaps[-1] * ahead)[None]
@@ -89,14 +92,17 @@ def scores(
     origin: float,
     seed: int,
     published: Sequence[Published] = (),
+    clock: TimeUnit = YEAR,
 ) -> pd.DataFrame:
     """One row an observation after the `origin`: the forecast, its band, its score and others'.
 
     `values` (draws, parameters) are simulated as they are; measurements without an observation
     before the origin, or none after it, are left out, and so are draws that fail (`draws` counts
-    the others). What others published for the same observation stands in a column "published by".
+    the others). `error` is that of the median, relative to the observation; one of zero has none.
+    `clock` is the unit of time ("years_ahead"). What others published for the same observation
+    stands in a column "published by".
     """
-    rng = np.random.default_rng(seed)
+    ahead = clock.many.replace(" ", "_")
     every = posterior.simulate_values(values)
     whole = np.all([np.isfinite(own).all(axis=1) for own in every], axis=0)
     values = values[whole].reset_index(drop=True)
@@ -105,6 +111,7 @@ def scores(
         past = int((m.series.time < origin).sum())
         if past == 0 or past == len(m.series.time):
             continue
+        rng = generator(seed, m.name, "forecast")
         seen = predict(posterior, m, own, values, past, rng)
         low, middle, high = np.quantile(seen, (0.05, 0.5, 0.95), axis=0)
         y = m.series.value[past:]
@@ -112,10 +119,12 @@ def scores(
         rivals = naive(m, past, len(values), rng)
         for i, time in enumerate(m.series.time[past:]):
             row = {
-                "measurement": m.name, "time": time, "years_ahead": time - m.series.time[past - 1],
+                "measurement": m.name, "time": time,
+                f"{ahead}_ahead": time - m.series.time[past - 1],
                 "draws": len(own), "last": m.series.value[past - 1], "observed": y[i],
                 "low": low[i], "median": middle[i], "high": high[i],
-                "error": middle[i] / y[i] - 1, "inside": bool(low[i] <= y[i] <= high[i]),
+                "error": (middle[i] - y[i]) / abs(y[i]) if y[i] else np.nan,
+                "inside": bool(low[i] <= y[i] <= high[i]),
                 "rank": float(np.mean(seen[:, i] <= y[i])), "crps": score[i],
             }  # fmt: skip
             for name in NAIVE:

@@ -192,12 +192,19 @@ class Formulas:
 
     def _truth(self, node: tuple, start: bool) -> str:
         kind = node[0]
-        if kind == "compare" and node[1] in ("=", "<>"):
-            # What is missing is NaN, which equals nothing: :NA: asks for it.
-            for one, other in (node[2:], node[:1:-1]):
+        if kind == "compare":
+            # What is missing is NaN, which no comparison holds for; Vensim's :NA: is a number
+            # below all others (-2^109), so that x > :NA: asks whether x is there.
+            turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+            for one, other, how in (
+                (node[3], node[2], node[1]),
+                (node[2], node[3], turned.get(node[1], node[1])),
+            ):
                 if one[0] == "number" and one[1] != one[1]:
+                    if how in ("<", ">="):
+                        return "1.0 < 0.0" if how == "<" else "0.0 < 1.0"
                     text = self._text(other, start, 1)
-                    return f"{text} {'!=' if node[1] == '=' else '=='} {text}"
+                    return f"{text} {'!=' if how in ('=', '<=') else '=='} {text}"
         if kind == "compare":
             operator = {"=": "==", "<>": "!="}.get(node[1], node[1])
             return f"{self._text(node[2], start, 1)} {operator} {self._text(node[3], start, 1)}"
@@ -239,9 +246,13 @@ class Formulas:
             return s(0)
         if state.kind == "smooth":
             return s(state.order - 1)
-        if state.kind in ("delay", "delay n"):
-            time = f"({part[1]})" if state.kind == "delay" else m(1)
-            text = f"{s(-1, f'int({m(0)})')} / {time}"
+        if state.kind == "smooth n":
+            return s(-1, f"int({m(0)})")
+        if state.kind == "delay":
+            text = f"{s(state.order - 1)} / ({part[1]})"
+            return f"({text})" if level > 1 else text
+        if state.kind == "delay n":
+            text = f"{s(-1, f'int({m(0)})')} / {m(1)}"
             return f"({text})" if level > 1 else text
         if state.kind == "trend":
             return f"zidz({part[0]} - {s(0)}, ({part[1]}) * abs({s(0)}))"
@@ -278,15 +289,22 @@ class Formulas:
             return [f"{s[0]} = {part[1]}"]
         if state.kind == "smooth":
             return [f"{s[0]} = {part[2]}"] + [f"{one} = {s[0]}" for one in s[1:]]
-        if state.kind in ("delay", "delay n"):
+        if state.kind == "smooth n":
+            lines = [
+                f"{m[0]} = delay_order({state.order}.0, {part[1]}, dt)",
+                f"{s[0]} = {part[2]}",
+            ]
+            return lines + [f"{one} = {s[0]}" for one in s[1:]]
+        if state.kind == "delay":
+            lines = [f"{s[0]} = ({part[2]}) * above_zero({part[1]})"]
+            return lines + [f"{one} = {s[0]}" for one in s[1:]]
+        if state.kind == "delay n":
             lines = [
                 f"{m[0]} = delay_order({state.order}.0, {part[1]}, dt)",
                 f"{s[0]} = ({part[2]}) * ({part[1]})",
             ]
             lines += [f"{one} = {s[0]}" for one in s[1:]]
-            if state.kind == "delay n":
-                lines += [f"{one} = {part[1]}" for one in m[1:]]
-            return lines
+            return lines + [f"{one} = {part[1]}" for one in m[1:]]
         if state.kind == "trend":
             return [f"{s[0]} = ({part[0]}) / (1.0 + ({part[2]}) * ({part[1]}))"]
         if state.kind == "forecast":
@@ -321,19 +339,22 @@ class Formulas:
             return [f"{d[0]} = {part[0]}"]
         if state.kind in ("trend", "forecast"):
             return [f"{d[0]} = ({part[0]} - {s[0]}) / ({part[1]})"]
-        if state.kind == "smooth":
+        if state.kind in ("smooth", "smooth n"):
             factor = f" * {state.order}.0" if state.order > 1 else ""
+            factor = f" * {m[0]}" if state.kind == "smooth n" else factor
             stages = zip(d, [part[0], *s], s, strict=False)
             return [f"{rate} = ({a} - {b}){factor} / ({part[1]})" for rate, a, b in stages]
         if state.kind in ("delay", "delay n"):
             lines, time = [], f"({part[1]})"
+            # DELAY N alone drops stages; the text of DELAY3 in Vensim's manual has three.
+            factor = m[0] if state.kind == "delay n" else f"{state.order}.0"
             for i in range(slots):
                 # In DELAY N each stage empties at the delay time it was filled at.
                 before, own = (
                     m[j] if j > 0 and state.kind == "delay n" else time for j in (i - 1, i)
                 )
                 inflow = f"({part[0]})" if i == 0 else f"{s[i - 1]} / {before}"
-                lines.append(f"{d[i]} = ({inflow} - {s[i]} / {own}) * {m[0]}")
+                lines.append(f"{d[i]} = ({inflow} - {s[i]} / {own}) * {factor}")
             return lines
         return []
 

@@ -8,7 +8,6 @@ fitted.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from .errors import RunError
-from .experiment import quantile, read_posterior
+from .experiment import coordinate, quantile, read_posterior
 from .parameters import Parameter, Parameters
+from .streams import SECOND, Points
 
 FITTED = "all fitted values, together"
 
@@ -64,6 +64,9 @@ class Inputs:
         self._items: list[Parameter] = [p for p in parameters.sampled if p.name not in own]
         self.names = (*names, *(p.name for p in self._items))
         self._own = len(names)
+        # Under these names coordinates have their random numbers.
+        posterior = ("row of the posterior", "setting of the posterior")[: self._own]
+        self.coordinates = (*posterior, *map(coordinate, self._items))
         if not self.names:
             raise RunError("R410", "no constant of the model varies: none has a prior")
         self.inputs = self._chosen(chosen)
@@ -104,6 +107,26 @@ class Inputs:
             row[mine], half[mine] = rows[at], 2 * at < len(rows)
         return row, half
 
+    def points(self, n: int, seed: int, shuffled: bool = False) -> np.ndarray:
+        """`n` points of the unit cube (n, coordinates); the first of them are those of fewer.
+
+        For integrals over it; `shuffled` for what looks at single inputs, where no two of them
+        may move together.
+        """
+        names = self.coordinates
+        return Points(seed, names, names if shuffled else self._shuffled).rows(0, n)
+
+    def two_samples(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Two such samples that are independent of each other, as `crossed` needs them."""
+        second = [name + SECOND for name in self.coordinates]
+        apart = self._shuffled | {name + SECOND for name in self._shuffled}
+        both = Points(seed, [*self.coordinates, *second], apart).rows(0, n)
+        return both[:, : len(self)], both[:, len(self) :]
+
+    @property
+    def _shuffled(self) -> set[str]:
+        return {coordinate(item) for item in self._items if item.role == "structural"}
+
     def draws(self, points: np.ndarray) -> pd.DataFrame:
         """Constants at points (lanes, coordinates): one row a lane, one column a constant."""
         points = np.clip(points, 2.0**-53, 1 - 2.0**-53)
@@ -115,26 +138,22 @@ class Inputs:
             columns[item.name] = quantile(item, points[:, i])
         return pd.DataFrame(columns)
 
+    def rows(self, points: np.ndarray) -> np.ndarray | None:
+        """Of each point the row of the posterior that it has; None without a posterior."""
+        if not self._own:
+            return None
+        return self._row(np.clip(points, 2.0**-53, 1 - 2.0**-53))[0]
+
     def halves(self, points: np.ndarray, seed: int) -> np.ndarray:
         """Which points are in the first of two halves that tell nothing of each other: no row of a
         posterior lies in both, and neither has a range of an input to itself."""
         if self._own:
             return self._row(np.clip(points, 2.0**-53, 1 - 2.0**-53))[1]
-        # Not every other point: in Sobol's sequence those fill one half of an input's range.
+        # Not every other point: in a net those fill one half of an input's range.
         return np.random.default_rng(seed).permutation(len(points)) % 2 == 0
 
 
 # -- where a model is run ----------------------------------------------------------------
-
-
-def sobol_points(size: int, n: int, seed: int) -> np.ndarray:
-    """`n` scrambled Sobol points (n, size), in (0, 1); the first of them are those of fewer."""
-    from scipy.stats import qmc
-
-    with warnings.catch_warnings():
-        # Balance is a matter of all points, which are a power of two.
-        warnings.filterwarnings("ignore", "The balance properties", UserWarning)
-        return qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed)).random(n)
 
 
 def crossed(a: np.ndarray, b: np.ndarray, inputs: Sequence[Input], second: bool) -> np.ndarray:
@@ -153,7 +172,7 @@ def crossed(a: np.ndarray, b: np.ndarray, inputs: Sequence[Input], second: bool)
 
 
 def trajectories(
-    size: int, inputs: Sequence[Input], n: int, seed: int
+    coordinates: Sequence[str], inputs: Sequence[Input], n: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Morris's design: points (inputs + 1, n, coordinates), the input that each step moves
     (inputs, n), and by how much, half the unit cube up or down (inputs, n).
@@ -161,21 +180,20 @@ def trajectories(
     Morris (1991), Technometrics 33(2):161-174; groups as in Campolongo, Cariboni and Saltelli
     (2007), Environmental Modelling and Software 22(10):1509-1518. Trajectories begin anywhere: on a
     grid most rows of a posterior and a rare setting of a switch would never be seen. The first of
-    `n` trajectories are those of fewer.
+    `n` trajectories are those of fewer. Where a coordinate begins its name decides; an input's turn
+    is its rank among numbers that names decide, so that others keep their order whatever is added.
     """
-    points = np.empty((len(inputs) + 1, n, size))
-    order = np.empty((len(inputs), n), dtype=int)
-    step = np.empty((len(inputs), n))
-    for t in range(n):
-        rng = np.random.default_rng((seed, t))
-        points[0, t] = at = rng.random(size)
-        up = np.where(at < 0.5, 0.5, -0.5)
-        order[:, t] = rng.permutation(len(inputs))
-        for k, j in enumerate(order[:, t]):
-            at = at.copy()
-            columns = list(inputs[j].columns)
-            at[columns] += up[columns]
-            points[k + 1, t] = at
-            # A group moves up and down at once: only its size counts.
-            step[k, t] = up[columns[0]] if len(columns) == 1 else 0.5
-    return points, order, step
+    starts = Points(seed, coordinates, coordinates).rows(0, n)
+    up = np.where(starts < 0.5, 0.5, -0.5)
+    own, input_of = [], np.zeros(len(coordinates), dtype=int)
+    size = np.full((len(inputs), n), 0.5)  # a group moves up and down at once
+    for j, item in enumerate(inputs):
+        columns = list(item.columns)
+        input_of[columns] = j
+        alone = len(columns) == 1
+        own.append(f"turn of {coordinates[columns[0]]}" if alone else f"turn of group {j}")
+        if alone:
+            size[j] = up[:, columns[0]]
+    turns = np.argsort(Points(seed, own, own).rows(0, n), axis=1)
+    before = np.argsort(turns, axis=1)[:, input_of] < np.arange(len(inputs) + 1)[:, None, None]
+    return starts + up * before, turns.T, np.take_along_axis(size, turns.T, axis=0)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections import deque
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from .cache import cached, code_of, name_of
 from .vector import LIBRARY, assemble
 
-_kernels: dict[str, Kernel] = {}
+# Machine code is freed with the last use of its kernel; a few are kept for the next call.
+_kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()
+_latest: deque[Kernel] = deque(maxlen=16)
 
 
 class Kernel:
@@ -76,6 +80,13 @@ def zeros(shape: tuple[int, ...], dtype=float) -> np.ndarray:
     return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
+def processor() -> str:
+    """A text that changes with the processor and what compiles for it."""
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.llvm_version_info}"
+
+
 def load_kernel(source: str) -> Kernel:
     """The compiled kernel of a program's text: from this process, the cache or LLVM."""
     import llvmlite
@@ -90,10 +101,11 @@ def load_kernel(source: str) -> Kernel:
         features["prefer-256-bit"] = False
     processor, features = llvm.get_host_cpu_name(), features.flatten()
     triple = llvm.get_process_triple()
-    compiler = code_of("assembly", "elementary", "kernel", "parts", "spmd", "vector")
+    compiler = code_of("kernel")
     name = name_of(compiler, llvmlite.__version__, triple, processor, features, source)
-    if name in _kernels:
-        return _kernels[name]
+    known = _kernels.get(name)
+    if known is not None:
+        return known
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=processor, features=features, opt=2, reloc="pic", codemodel="small"
     )
@@ -115,5 +127,7 @@ def load_kernel(source: str) -> Kernel:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    _kernels[name] = Kernel(name, engine, width)
-    return _kernels[name]
+    kernel = Kernel(name, engine, width)
+    _kernels[name] = kernel
+    _latest.append(kernel)
+    return kernel

@@ -14,12 +14,14 @@ from .expressions import CONTROLS, children, key, rebuilt, walk
 from .functions import FUNCTIONS
 from .hoist import hoist, owner
 from .model import Model
+from .ranges import Box
 from .settings import Folded, time_settings
 from .states import NOISE, READS, Block, Loops, State
 from .subscripts import index_of, loops_of, positions, split
 from .variables import Variable
 
 AXES = ("time", "scenario", "policy", "draw")
+_DELAYS = ("delay", "delay n", "delay fixed", "smooth", "smooth n", "trend", "forecast")
 
 
 def _keeps_state(node: tuple) -> bool:
@@ -53,9 +55,6 @@ class Layout:
         self.model = model
         self.by_key: dict[str, Variable] = {key(n): v for n, v in model.variables.items()}
         self.by_key |= model.hidden
-        for variable in self.by_key.values():
-            if variable.expression[0] == "refused":
-                raise ModelError(*variable.expression[1:])
         self.outputs = self._wanted(outputs)
         self.parameters = (*model.constants, *CONTROLS.values())
         self.controls, self.timing = time_settings(model)
@@ -97,6 +96,7 @@ class Layout:
 
     def _lay_all_out(self, apart: set[str]) -> None:
         self.states: list[State] = []
+        self._numbers: dict[int, tuple[str, Box, int]] = {}  # which random function a state is
         self._owners: dict[tuple, str] = {}
         self.expressions: dict[str, tuple] = {}
         self.parts: dict[str, Block] = {}
@@ -110,7 +110,7 @@ class Layout:
             if variable.axes:
                 self._blocks_of(k, variable, k in apart)
             else:
-                self._streams = {}
+                self._begin(k, ())
                 self.expressions[k] = self._lift(variable.expression, variable, ())
                 self._hold(k, ("name", k))
         gaps = {k for k, at in self._block_at.items() if (at < 0).any()}
@@ -138,9 +138,13 @@ class Layout:
             loops = loops_of(box)
             self.parts[b] = Block(k, box, loops)
             self.blocks[k].append(b)
-            self._streams = {}
+            self._begin(k, box)
             self.expressions[b] = self._lift(expression, variable, loops)
             self._hold(b, ("item", k, index_of(box)))
+
+    def _begin(self, k: str, box: Box) -> None:
+        """Before the equation of a variable for a box is lifted."""
+        self._streams, self._equation = {}, (k, box)
 
     def shape(self, k: str) -> tuple[int, ...]:
         return tuple(len(elements) for _, elements in self.by_key[k].axes)
@@ -236,7 +240,7 @@ class Layout:
         if node in self._streams:
             return self._streams[node]
         state = State(node[1], lifted[2], loops)
-        if node[1] in ("delay", "delay n", "smooth"):
+        if node[1] in ("delay", "delay n", "smooth", "smooth n"):
             order = self._fold(node[2][3], f"{self.where(variable)}: the order of the delay")
             if not 1 <= order <= 1000 or order != int(order):
                 raise ModelError("M109", f"{self.where(variable)}: a delay of order {order:g}")
@@ -245,6 +249,7 @@ class Layout:
         slot = ("slot", len(self.states) - 1)
         if state.kind == "noise":
             self._streams[node] = slot
+            self._numbers[slot[1]] = (*self._equation, int(node[2][0][1]))
         return slot
 
     def _hold(self, k: str, own: tuple) -> None:
@@ -267,11 +272,25 @@ class Layout:
             slots, memories, buffers = (state.count * size for size in state.sizes)
             slot, memory, buffer = slot + slots, memory + memories, buffer + buffers
         self.slots, self.memory, self.buffers = slot, memory, buffer
-        # Where in memory each stream of random numbers begins.
-        self.streams = tuple(
-            state.memory + turn * NOISE
-            for state in self.states if state.kind == "noise" for turn in range(state.count)
-        )  # fmt: skip
+        # The name of each stream of random numbers, and where in memory it begins.
+        self.streams = {
+            name: state.memory + turn * NOISE
+            for i, state in enumerate(self.states)
+            if state.kind == "noise"
+            for turn, name in enumerate(self._stream_names(i))
+        }
+
+    def _stream_names(self, i: int) -> list[str]:
+        """Of a random function a name for each of its turns: its variable or element, its number in
+        that equation, and its turn in SUM and its like. Nothing else in the model changes them."""
+        k, box, number = self._numbers[i]
+        axes = self.by_key[k].axes
+        labels = [
+            f"{k}[{','.join(key(e[p]) for (_, e), p in zip(axes, at, strict=True))}]" if axes else k
+            for at in product(*box)
+        ]
+        turns = self.states[i].count // len(labels)
+        return [f"{label} {number} {turn}" for label in labels for turn in range(turns)]
 
     def slot_labels(self) -> tuple[str, ...]:
         """For each place in the state vector the variable, or the element, that it is of."""
@@ -385,6 +404,17 @@ class Layout:
         wanted = {k: None for k in self.expressions if k not in changing and k not in known}
         order = self.order([("name", k) for k in wanted], False, known)
         return [n[1] for n in order if n[1] in wanted]
+
+    def delays(self) -> tuple[tuple, ...]:
+        """Of each delay and smooth the variable, the kind, the order, its time and its loops."""
+        return tuple(
+            (
+                self.by_key[self.variable_of(self.owner(("slot", i)))].name,
+                state.kind, state.order, state.parts[1], state.loops,
+            )
+            for i, state in enumerate(self.states)
+            if state.kind in _DELAYS
+        )  # fmt: skip
 
     def owner(self, slot: tuple) -> str:
         """Key of the variable in whose equation a state stands."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .errors import ModelError
+from .files import decimal
 
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+# What Python reads as a part of a number, and the languages of models do not.
+_OF_PYTHON = re.compile(r"[0-9]_[0-9]|\b0[xXoObB]|[0-9.][jJ]\b|[^\x00-\x7f]")
 
 
 def literal(text: str) -> Any:
@@ -18,11 +22,50 @@ def literal(text: str) -> Any:
     if re.fullmatch(rf"\s*[+-]?\s*{_NUMBER}(?:\s*[+-]\s*{_NUMBER})+\s*", text):
         return sum(float("".join(n.split())) for n in re.findall(rf"[+-]?\s*{_NUMBER}", text))
     try:
+        if _OF_PYTHON.search(re.sub(r"\"[^\"]*\"|'[^']*'", "", text)):
+            raise ValueError
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError):
         raise ModelError(
             "M111", f"not a number or a list of points: {text.strip()[:60]!r}"
         ) from None
+
+
+def tables_of(node, text: str) -> Iterator[tuple[Any, str]]:
+    """Of PySD's expression the tables, each with the text of its points."""
+    if type(node).__name__ == "LookupsStructure":
+        yield node, text
+        return
+    inline = [text[found.end() :] for found in re.finditer(r"\bWITH\s+LOOKUP\s*\(", text, re.I)]
+    if not inline:
+        return
+    found, waiting = [], [node]
+    while waiting:  # in the order of the text: an argument stands in front of its table
+        part = waiting.pop()
+        if type(part).__name__ == "InlineLookupsStructure":
+            found.append(part)
+        inside = part if isinstance(part, list | tuple) else vars(part).values() if (
+            type(part).__module__.endswith("abstract_expressions")) else ()  # fmt: skip
+        waiting += reversed(list(inside))
+    for part, begun in zip(found, inline, strict=False):
+        depth, comma = 1, None
+        for mark in re.finditer(r'"(?:[^"\\]|\\.)*"|[()\[\],]', begun):
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark[0], 0)
+            if mark[0] == "," and depth == 1:
+                comma = mark.end()
+            if depth == 0:
+                yield part.lookups, begun[comma : mark.start()]
+                break
+
+
+def points_of(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The x and the y of a table's text, in its order."""
+    pair = rf"\(\s*([+-]?\s*{_NUMBER})\s*,\s*([+-]?\s*{_NUMBER})\s*\)"
+    found = re.findall(pair, re.sub(r"\[[^\]]*\]", "", text))
+    return (
+        tuple(float("".join(x.split())) for x, _ in found),
+        tuple(float("".join(y.split())) for _, y in found),
+    )
 
 
 def refuse_power(text: str, where: str) -> None:
@@ -37,6 +80,14 @@ def limits(found: tuple | None) -> tuple[float | None, float | None]:
     return tuple(n if n is not None and math.isfinite(n) else None for n in (low, high))
 
 
+def check_bounds(units: str) -> None:
+    """Refuse (ValueError) bounds after a unit that are neither numbers nor signs of no bound."""
+    if units.endswith("]"):
+        for part in units[:-1].rpartition("[")[2].split(","):
+            if part.strip().lstrip("+-").lower() not in ("?", "inf", "nan"):
+                decimal(part)
+
+
 def check_table(table, where: str) -> None:
     """Refuse a graphical function that PySD would read in part, or not at all."""
     lengths = []
@@ -44,7 +95,7 @@ def check_table(table, where: str) -> None:
         for points in table.iterfind(f"{{*}}{name}"):
             parts = (points.text or "").split(points.get("sep", ","))
             try:
-                lengths.append(len([float(part) for part in parts]))
+                lengths.append(len([decimal(part) for part in parts]))
             except ValueError:
                 raise ModelError("M111", f"{where}: <{name}> holds {points.text!r}") from None
     wanted = 1 if table.find("{*}xscale") is not None else 2

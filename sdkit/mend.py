@@ -25,8 +25,14 @@ _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
 _WORDS = re.compile(
     rf"{_QUOTED}|:\s*(?:and|or|not|na|except|raw|interpolate|hold backward|look forward)\s*:", re.I
 )
-_SIGNED = re.compile(r"[+-]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_UNPAIRED = re.compile(r"([^=()]*)\(([^=()\[\]]*)\)", re.S)
+_SIGNED = re.compile(r"[+-]?\s*(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# The name of a table in front of its points, and the call of one without a name.
+_NAMED = re.compile(
+    r'\s*("(?:[^"\\]|\\.)*"|[^\W\d][\w \t\n\'$.%&-]*?)\s*(?:\[[^\]]*\]\s*)?\(', re.S
+)
+_WITH_LOOKUP = re.compile(r"\bWITH\s+LOOKUP\s*\(", re.I)
+# The range of its graph, numbers, and the end of a table.
+_UNPAIRED = re.compile(r"(\s*\[[^\]]*\]\s*,)?([^=()\[\]]*)(\)\s*)", re.S)
 
 
 def mend_vensim(text: str, settings: str = "") -> str:
@@ -51,6 +57,9 @@ def mend_vensim(text: str, settings: str = "") -> str:
         equation = _without_comments(fields[0])
         for mark, written in _MARKS:
             equation = mark.sub(lambda m, w=written: w + " " * (len(m[0]) - len(w)), equation)
+        # A line that goes on is joined by PySD where a tab follows; Vensim takes any blanks.
+        equation = re.sub(r"\\[ \t]*\n(?=[ \t])", " \n", equation)
+        equation = re.sub(r"\bWITH_LOOKUP\b", "WITH LOOKUP", equation, flags=re.I)
         equation = _WORDS.sub(lambda m: m[0] if m[0][0] == '"' else m[0].upper(), equation)
         head, body = _headers(equation)
         if len(fields) > 2 and _BARE.fullmatch(body.strip()):
@@ -61,6 +70,46 @@ def mend_vensim(text: str, settings: str = "") -> str:
     for tag, name in tags.items():
         found = found.replace(f"'{tag}'", f"'{name.strip()}'")
     return found
+
+
+_STRING = re.compile(
+    r"""(?P<name>"(?:[^"\\]|\\.)*"|[^"=(\[:~|]+?)\s*(?:\[[^\]]*\]\s*)?:\s*IS\s*:
+    \s*(?P<text>'[^'\n]*'|"[^"\n]*")""",
+    re.I | re.X,
+)
+
+
+def take_strings(text: str) -> tuple[str, dict[str, int]]:
+    """The equations of a .mdl without string variables (`name :IS: 'text'`), and their lines by
+    name. Where an equation names one as the argument of a function that reads a file, its text
+    stands instead.
+    """
+    if not re.search(r":\s*IS\s*:", text, re.I):
+        return text, {}
+    encoding = re.match(r"\s*\{[^{}\n]*\}", text)
+    begin = encoding.end() if encoding else 0
+    pieces, lines, texts, line = [text[:begin]], {}, {}, 1 + text[:begin].count("\n")
+    for fields, end in _entries(text, begin):
+        whole = "~".join(fields) + end
+        equation = _without_comments(fields[0])
+        found = _STRING.fullmatch(equation.strip())
+        if found and end:
+            name = found["name"].strip()
+            lead = equation[: len(equation) - len(equation.lstrip())]
+            lines[name] = line + lead.count("\n")
+            texts[name] = found["text"][1:-1]
+            pieces.append("\n" * whole.count("\n"))
+        else:
+            pieces.append(whole)
+        line += whole.count("\n")
+    found_text = "".join(pieces)
+    for name, value in texts.items():
+        words = r"[\s_]+".join(map(re.escape, re.split(r"[\s_]+", name)))
+        pattern = rf"(\bGET\s+(?:DIRECT|XLS|VDF|123)\s+\w+\s*\(\s*){words}(\s*,)"
+        found_text = re.sub(
+            pattern, lambda m, v=value: f"{m[1]}'{v}'{m[2]}", found_text, flags=re.I
+        )
+    return found_text, lines
 
 
 def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
@@ -141,18 +190,39 @@ def _calls(equation: str, macros: Collection[str]) -> str:
 
 
 def _paired(equation: str) -> str:
-    """A table of all x and then all y as a table of pairs."""
-    found = _UNPAIRED.fullmatch(equation.strip())
+    """Tables of all x and then all y as tables of pairs, and no comma behind the last point."""
+    named = _NAMED.match(equation)
+    if named:  # the whole equation is a table
+        return equation[: named.end()] + _points(equation[named.end() :])
+    for found in reversed(list(_WITH_LOOKUP.finditer(equation))):
+        depth, comma = 1, 0
+        for mark in re.compile(rf"{_QUOTED}|[()\[\],]", re.S).finditer(equation, found.end()):
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark[0], 0)
+            if mark[0] == "," and depth == 1 and not comma:
+                comma = mark.end()
+            if depth == 0 and comma:
+                inner = equation[comma : mark.start()]
+                lead = len(inner) - len(inner.lstrip())
+                if inner[lead : lead + 1] == "(":
+                    inner = inner[: lead + 1] + _points(inner[lead + 1 :])
+                equation = equation[:comma] + inner + equation[mark.start() :]
+            if depth == 0:
+                break
+    return equation
+
+
+def _points(text: str) -> str:
+    """What stands behind the opening parenthesis of a table, as pairs."""
+    found = _UNPAIRED.fullmatch(text)
     if found is None:
-        return equation
-    numbers = [part.strip() for part in found[2].split(",")]
+        return re.sub(r",(\s*\)\s*)\Z", r"\1", text)
+    numbers = [part.strip() for part in found[2].rstrip().rstrip(",").split(",")]
     half = len(numbers) // 2
     if len(numbers) % 2 or half < 2 or not all(map(_SIGNED.fullmatch, numbers)):
-        return equation
+        return text
     pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[:half], numbers[half:], strict=True))
-    before = equation[: len(equation) - len(equation.lstrip())]
-    behind = equation[len(equation.rstrip()) :] + "\n" * equation.strip().count("\n")
-    return f"{before}{found[1].strip()}({pairs}){behind}"
+    gap = "\n" * (found[2].count("\n"))
+    return f"{found[1] or ''}{pairs}{gap}{found[3]}"
 
 
 def mend_xmile(text: str, dimensions: Mapping[str, Sequence[str]]) -> str:

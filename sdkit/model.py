@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import importlib.metadata
 import marshal
 import os
 import re
@@ -13,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib import metadata
 from itertools import product
 from pathlib import Path, PurePath
 
@@ -158,11 +158,9 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     beside = (path.with_name(f"{path.stem}_data{kind}") for kind in (".csv", ".tab"))
     given = given or tuple(p for p in beside if p.is_file())
     raw = _bytes(path)
-    reader = code_of(
-        "expressions", "functions", "literals", "mend", "model", "ranges", "subscripts", "tables",
-        "translate", "variables", "vensim", "xmile",
+    versions = (
+        code_of("model"), *(metadata.version(name) for name in ("pysd", "numpy")), sys.version
     )  # fmt: skip
-    versions = (reader, importlib.metadata.version("pysd"), sys.version)
     # The name too, since warnings tell it.
     name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *map(str, given))
     read: list[tuple] = []

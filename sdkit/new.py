@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from .files import near, read_text, write_text
 from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
+from .placing import workshop
 from .run import prepare, read_run
 from .time_units import time_unit
 
@@ -98,8 +98,8 @@ def _write(parent: Path, name: str, fill: Callable[[Path], None]) -> list[Path]:
         for other in parent.iterdir():
             if other.name.lower() == name.lower():
                 raise UsageError("U605", f"{near(other)} is there already")
-        with tempfile.TemporaryDirectory(prefix=".sdkit-new-", dir=parent) as stage:
-            folder = Path(stage) / name
+        with workshop(parent / name) as stage:
+            folder = stage / name
             folder.mkdir()
             fill(folder)
             inside = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())

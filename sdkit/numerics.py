@@ -6,7 +6,7 @@ number and an exponential that overflows raise an exception.
 
 import math
 
-SMALL = 1e-6  # what Vensim takes for zero in ZIDZ, XIDZ, QUANTUM and in comparing times
+SMALL = 1e-6  # what Vensim takes for zero in ZIDZ, XIDZ and in comparing times
 
 
 def smaller(a, b):
@@ -69,11 +69,15 @@ def integer(x):
 
 
 def quantum(x, size):
-    return x if size < SMALL else size * integer(x / size)
+    """Vensim's manual (fn_quantum): x itself where the size is zero or below."""
+    return x if size <= 0.0 else size * integer(x / size)
 
 
 def modulo(x, size):
-    return x - quantum(x, size)
+    """Vensim's manual (fn_modulo): as in C, so that the rest has the sign of x."""
+    if size == 0.0:
+        raise ZeroDivisionError("MODULO by zero")
+    return x - size * integer(x / size)
 
 
 def zidz(a, b):
@@ -295,8 +299,14 @@ def normal_quantile(p):
     return -a / b if q < 0.0 else a / b
 
 
+def above_zero(time):
+    if time <= 0.0 or time != time:
+        raise ValueError("a delay time that is not above zero")
+    return time
+
+
 def delay_order(order, time, dt):
-    """PySD and Vensim drop stages of a delay that is shorter than order times the step."""
+    """DELAY N and SMOOTH N drop stages where they are shorter than order times the step."""
     left = float(math.floor(smaller(float(order), time * (1.0 + SMALL) / dt)))
     if left < 1.0:
         raise ValueError("a delay time shorter than TIME STEP")

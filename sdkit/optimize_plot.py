@@ -10,6 +10,7 @@ import pandas as pd
 from .findings import capital
 from .optimize_run import label, over
 from .optimize_study import Portfolios
+from .outputs import Output
 from .plot import (
     BLUE,
     DARK,
@@ -26,6 +27,7 @@ from .plot import (
     tick,
     wrapped,
 )  # fmt: skip
+from .time_units import plain
 
 _LINE = 0.24
 _KNOWN = 12  # inputs in the figure of the value of knowing
@@ -64,8 +66,8 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
         error = (table["mean_high"] - table["mean"]).to_numpy()
         panel.errorbar(table["mean"], at, xerr=error, fmt="none", ecolor=DARK, elinewidth=0.9)
         panel.axvline(0, color=GREY, linewidth=0.6)
-        panel.set_title(wrapped(output.name, 34), fontsize=8.5)
-        panel.set_xlabel(output.unit, fontsize=7.5)
+        panel.set_title(wrapped(output.noun, 34), fontsize=8.5)
+        panel.set_xlabel(_scale(found, output), fontsize=7.5)
         panel.xaxis.set_major_formatter(tick)
         panel.xaxis.set_major_locator(locator(4))
     axes[0, 0].set_yticks(range(len(order)), [label(name) for name in order], fontsize=8)
@@ -73,10 +75,7 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
     total = tables[outputs[0].name].loc["all together"]
     best = order[-1]
     part = tables[outputs[0].name].loc[best]
-    title = (
-        f"{capital(label(best))} has {part.share:.0%} of what all together change in "
-        f"{outputs[0].name} ({amount(total['mean'])} {outputs[0].unit})"
-    )
+    title = _leading(outputs[0], best, part, total)
     note = (
         "Shapley values over all subsets of instruments at full strength: mean over the draws, "
         "with its 95 % interval. Blue: for the better, orange: for the worse."
@@ -86,11 +85,49 @@ def _parts(found: Portfolios, folder: Path) -> Picture:
     return Picture("parts", title, note)
 
 
+def _leading(output: Output, best: str, part: pd.Series, total: pd.Series) -> str:
+    """What the figure of parts says of the instrument that helps most."""
+    what, unit = output.noun, plain(output.unit)
+    gain, whole = part["mean"] * output.sign, total["mean"] * output.sign
+    if not gain > 0:
+        return f"No instrument improves {what}"
+    if not whole > 0 or not part.share <= 1:
+        size = f"{amount(abs(part['mean']))} {unit}".strip()
+        return f"{capital(label(best))} improves {what} most, by {size}"
+    size = f"{amount(total['mean'])} {unit}".strip()
+    return (
+        f"{capital(label(best))} accounts for {part.share:.0%} of what all instruments together "
+        f"change in {what} ({size})"
+    )
+
+
+def _scale(found: Portfolios, output: Output) -> str:
+    """The label of an axis: the unit of an output, and how it is reduced over the horizon."""
+    how = over(output, found.prepared.run.horizon, found.clock)
+    return ", ".join(filter(None, (plain(output.unit), how)))
+
+
+def interaction(found: Portfolios, kind: str = "") -> str:
+    """The strongest interaction in the first aim, of a kind or of any, that the draws tell from
+    none: a sentence; "" if there is none."""
+    own = found.pairs[(found.pairs.output == found.first.name) & (found.pairs.kind != "opposed")]
+    own = own[((own.mean_low > 0) | (own.mean_high < 0)) & own.kind.str.startswith(kind)]
+    if not len(own):
+        return ""
+    row = own.loc[own["mean"].abs().idxmax()]
+    size = f"{amount(abs(row['mean']))} {plain(found.first.unit)}".strip()
+    more = "more" if row.kind == "synergy" else "less"
+    return (
+        f"Strongest {row.kind}: {label(row.one)} and {label(row.other)} together change "
+        f"{found.first.noun} by {size} {more} than the sum of what each changes without the "
+        "other."
+    )
+
+
 @styled
 def _pairs(found: Portfolios, folder: Path) -> Picture:
     """Interactions of two instruments in the first aim, as a triangle."""
-    output = found.first.name
-    table = found.pairs[found.pairs.output == output]
+    table = found.pairs[found.pairs.output == found.first.name]
     names = list(found.instruments)
     grid = np.full((len(names), len(names)), np.nan)
     for row in table.itertuples():
@@ -113,15 +150,13 @@ def _pairs(found: Portfolios, folder: Path) -> Picture:
     panel.tick_params(length=0)
     for side in ("left", "bottom"):
         panel.spines[side].set_visible(False)
-    strongest = table.loc[table["mean"].abs().idxmax()]
-    title = (
-        f"The strongest interaction in {output}: {label(strongest.one)} and "
-        f"{label(strongest.other)} "
-        f"({strongest.kind}, {amount(strongest['mean'])})"
+    title = interaction(found).rstrip(".") or (
+        f"The draws tell no interaction in {found.first.noun} from none"
     )
     note = (
-        "What two instruments change together beyond what they change apart, averaged over what "
-        f"the others do, in {table.unit.iloc[0]}; mean over the draws. Blue: for the better."
+        "What two instruments change together, less the sum of what each changes without the "
+        f"other, averaged over what the others do; {_scale(found, found.first)}, mean over the "
+        "draws. Blue: for the better."
     )
     framed(figure, title, note, (1, 1), (left, 0.3, 0.25, low))
     save(figure, folder, "pairs")
@@ -151,22 +186,23 @@ def _front(found: Portfolios, folder: Path) -> Picture:
     for number, values in shown.iterrows():
         panel.annotate(f" {number}", (values[beside], values[first]), fontsize=7.5,
                        xytext=(3, 3), textcoords="offset points")  # fmt: skip
-    horizon = found.prepared.run.horizon
     by_name = {o.name: o for o in found.prepared.outputs}
     own, what = beside.rsplit(", ", 1)
-    panel.set_xlabel(f"{own}, {over(by_name[own], horizon)}, {what} of the draws", fontsize=8)
+    own = by_name[own]
+    panel.set_xlabel(f"{own.noun}, {_scale(found, own)}, {what} of the draws", fontsize=8)
     panel.set_ylabel(
-        f"{found.first.name},\n{over(found.first, horizon)}, mean of the draws", fontsize=8
+        f"{found.first.noun},\n{_scale(found, found.first)}, mean of the draws", fontsize=8
     )
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(tick)
     title = (
-        f"Of {len(search):,} portfolios {len(judged)} were judged with all draws, {len(front)} of "
-        "which no other beats in all aims"
+        f"{len(front)} of {len(search):,} portfolios are on the front: no other is as good in all "
+        "aims and better in one"
     )
     note = (
-        f"Grey: by {found.wanted.search_draws} draws. Blue: on the front of all aims, of which two "
-        "are drawn, by all draws. Hollow: portfolios of the table. "
+        f"Grey: means of {found.wanted.search_draws} draws. Blue: the front, of {len(judged)} "
+        "portfolios judged with all draws; aims that are not drawn count too. Hollow: portfolios "
+        "of the table. "
         + ("Right of the orange line: above the limit." if found.wanted.limit else "")
     )
     framed(figure, title, note, (1, 1), (0.95, 0.3, 0.2, 0.5))
@@ -210,7 +246,9 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
         _, low, high = scaled[name]
         for y, value, side in ((-0.02, low, "top"), (1.02, high, "bottom")):
             panel.text(x, y, amount(value), ha="center", va=side, fontsize=7)
-    panel.set_xticks(range(len(axes)), [wrapped(label(name), 15) for name in axes], fontsize=7.4)
+    ends = {f"{o.name}, mean": o.noun for o in found.prepared.outputs}
+    names = [ends.get(name, label(name)) for name in axes]
+    panel.set_xticks(range(len(axes)), [wrapped(name, 15) for name in names], fontsize=7.4)
     panel.tick_params(length=0, pad=14)
     panel.set_yticks([])
     panel.set_ylim(-0.01, 1.01)
@@ -221,10 +259,10 @@ def _lines(found: Portfolios, folder: Path) -> Picture:
     common = "no instrument at half or more"
     if always:
         common = f"at least half of {', '.join(map(label, always))}"
-    title = f"The best for {found.first.name} have in common: {common}"
+    title = f"What the best portfolios for {found.first.noun} have in common: {common}"
     note = (
-        f"The {len(table)} on the front, a line each: strengths, then means over the draws. "
-        f"Blue: the best tenth of the range for {found.first.name}."
+        f"One line for each of the {len(table)} portfolios on the front: strengths, then means of "
+        f"the draws over the horizon. Blue: the best tenth of the range of {found.first.noun}."
     )
     framed(figure, title, note, (1, 1), (0.4, 0.4, 0.4, 0.95))
     save(figure, folder, "lines")
@@ -249,17 +287,19 @@ def _known(found: Portfolios, folder: Path) -> Picture:
     panel.xaxis.set_major_formatter(tick)
     panel.xaxis.set_major_locator(locator(4))
     output = found.first
-    panel.set_xlabel(f"{output.unit} over the horizon", fontsize=7.5)
+    panel.set_xlabel(_scale(found, output), fontsize=7.5)
     worth = found.known[found.known.value > found.chance]
     if len(worth):
         title = f"Knowing {worth.input.iloc[0]} would change the choice most"
     else:
-        title = "No single input, if it were known, would change the choice beyond chance"
-    title += f" (knowing all: {amount(found.perfect)} {output.unit})"
+        title = "Knowing any single input would not change the choice beyond chance"
+    size = f"{amount(found.perfect)} {plain(output.unit)}".strip()
+    title += f" (knowing all of them: {size})"
+    within = " within the limit" if found.wanted.limit else ""
     note = (
-        f"What {output.name} would gain if the input were known before a portfolio within the "
-        "limit is chosen. Grey: below the orange line, under which 95 % of inputs that mean "
-        "nothing stay."
+        f"By how much {output.noun} would improve, on average, if the input were known before "
+        f"a portfolio{within} is chosen. Grey: below the orange line, under which the best of as "
+        "many inputs that mean nothing stays in 95 of 100 cases."
     )
     framed(figure, title, note, (1, 1), (left, 0.2, 0.2, 0.45))
     save(figure, folder, "known")
@@ -283,8 +323,8 @@ def _timing(found: Portfolios, folder: Path) -> Picture:
     panel.tick_params(axis="y", length=0)
     panel.xaxis.set_major_formatter(tick)
     panel.xaxis.set_major_locator(locator(4))
-    panel.set_xlabel(f"{output.unit} over the horizon, against all at once", fontsize=7.5)
-    title = delay_sentence(found) or f"What order changes in {output.name}"
+    panel.set_xlabel(f"{_scale(found, output)}, against all at once", fontsize=7.5)
+    title = delay_sentence(found) or f"What the order of instruments changes in {output.noun}"
     note = (
         "Mean over the draws; lines are 5 to 95 % of them. Orange: for the worse, blue: the better."
     )
@@ -301,7 +341,12 @@ def delay_sentence(found: Portfolios) -> str:
     if not len(own):
         return ""
     row = own.iloc[0]
+    size = f"{_plus(row['mean'])} {plain(output.unit)}".strip()
     return (
-        f"The full package {row.timing} changes {output.name} by {row['mean']:+,.0f} {output.unit} "
-        f"({row.p5:+,.0f} to {row.p95:+,.0f})"
-    ).replace("-", "−")
+        f"The full package {row.timing} changes {output.noun} by {size} against all at once "
+        f"({_plus(row.p5)} to {_plus(row.p95)} in 90 % of the draws)"
+    )
+
+
+def _plus(value: float) -> str:
+    return f"+{amount(value)}" if value > 0 else amount(value)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from .files import write_frame, write_json, write_text
 from .findings import listed
-from .optimize_plot import delay_sentence, write_portfolio_figures
+from .optimize_plot import delay_sentence, interaction, write_portfolio_figures
 from .optimize_run import label, over
 from .optimize_study import Portfolios
+from .origins import origin_of
 from .plot import amount
 from .report import page, weaknesses_of
+from .time_units import plain
 
 _TOP = 12
 
@@ -40,7 +43,9 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         run=run,
         name=run.folder.resolve().name,
         first=found.first,
-        columns=[c for c in found.chosen.columns if c.endswith((", mean", ", worst tenth"))],
+        columns=_columns(found),
+        period=found.clock.span(*run.horizon),
+        names={o.name: o.noun for o in found.prepared.outputs},
         chosen=_picks(found),
         label=label,
         percentage=percentage,
@@ -52,6 +57,7 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
         pictures=write_portfolio_figures(found, out / "figures"),
         short=in_short(found),
         amount=amount,
+        origin=origin_of(found.prepared),
         weaknesses=weaknesses_of(found.prepared.model.path.parent),
         record=found.prepared.record,
     )
@@ -60,10 +66,29 @@ def write_portfolios(found: Portfolios, stage: Path) -> None:
 
 def _picks(found: Portfolios) -> list[dict]:
     """The chosen portfolios, each once with all that it was picked as."""
+    said = {}
+    for output in found.outputs:
+        name, what = output.name, output.noun
+        said[f"best for {name}, mean"] = f"best for {what}, mean of the draws"
+        said[f"best for {name}, worst tenth"] = f"best for {what}, worst tenth of the draws"
+        said[f"least regret, {name}"] = f"least regret in {what}"
     return [
-        own.iloc[0].to_dict() | {"picks": list(own.pick)}
+        own.iloc[0].to_dict() | {"picks": [said[pick] for pick in own.pick]}
         for _, own in found.chosen.groupby("portfolio", sort=False)
     ]
+
+
+def _columns(found: Portfolios) -> list[tuple[str, str]]:
+    """The columns of outputs in the table of portfolios, each with what it says in words."""
+    horizon, told = found.prepared.run.horizon, []
+    for output in found.prepared.outputs:
+        what = f"{output.noun}, {over(output, horizon, found.clock)}"
+        unit = f" ({plain(output.unit)})" if plain(output.unit) else ""
+        for column, words in (("mean", "mean of the draws"),
+                              ("worst tenth", "mean of the worst tenth of the draws")):  # fmt: skip
+            if f"{output.name}, {column}" in found.chosen:
+                told.append((f"{output.name}, {column}", f"{what}{unit}: {words}"))
+    return told
 
 
 def information(found: Portfolios) -> pd.DataFrame:
@@ -76,84 +101,103 @@ def information(found: Portfolios) -> pd.DataFrame:
 
 def in_short(found: Portfolios) -> list[str]:
     """The search in sentences, made of its numbers."""
-    first, unit = found.first.name, found.first.unit
-    base = found.baseline[first]
+    output, horizon = found.first, found.prepared.run.horizon
+    first, unit = output.name, plain(output.unit)
+    what = output.noun
+
+    def told(value: float) -> str:
+        return f"{amount(value)} {unit}".strip()
+
+    pick = found.chosen[found.chosen.pick == f"best for {first}, mean"].iloc[0]
+    names = [name for name in found.instruments if pick[name] >= 0.05]
+    used = [f"{label(name)} at {percentage(pick[name])}" for name in names]
+    change = pick[f"{first}, mean"] - found.baseline[first]
     lines = [
-        f"{len(found.search):,} portfolios of {len(found.instruments)} instruments were tried with "
-        f"{found.wanted.search_draws} draws each, {len(found.candidates)} of the front and every "
-        f"subset at full strength with {found.prepared.run.n:,}."
+        f"Best for {what}, {over(output, horizon, found.clock)}, by the mean of the draws: "
+        f"{listed(used) if used else 'nothing at all'}. It changes {what} by "
+        f"{_relative(change, found.baseline[first], told)} against "
+        f"“{found.prepared.policies[0].name}”."
     ]
     if found.wanted.limit:
         name, most = found.wanted.limit
         own = next(o for o in found.prepared.outputs if o.name == name)
-        how = over(own, found.prepared.run.horizon)
-        lines.append(f"Limit: {name}, {how}, at most {amount(most)} on average over the draws.")
-    pick = found.chosen[found.chosen.pick == f"best for {first}, mean"].iloc[0]
-    names = [name for name in found.instruments if pick[name] >= 0.05]
-    used = [f"{label(name)} at {percentage(pick[name])}" for name in names]
-    change = pick[f"{first}, mean"] / base - 1 if base else float("nan")
-    lines.append(
-        f"Best for {first} on average: {listed(used) if used else 'nothing at all'}; it changes "
-        f"{first} by {_signed(change)}."
-    )
+        lines.append(
+            f"Limit: {own.noun}, {over(own, horizon, found.clock)}, at most "
+            f"{amount(most)} {plain(own.unit)}".rstrip()
+            + " by the mean of the draws."
+        )
     least = found.chosen[found.chosen.pick == f"least regret, {first}"].iloc[0]
-    if least.portfolio == pick.portfolio:
-        lines.append(
-            f"It is also the one of least regret: on average {amount(least.regret_mean)} {unit} "
-            f"behind the best of each draw, {amount(least.regret_90)} or more in a tenth."
-        )
-    else:
-        lines.append(
-            f"Least regret has portfolio {least.portfolio}: on average "
-            f"{amount(least.regret_mean)} {unit} behind the best of each draw."
-        )
-    parts = found.parts[(found.parts.output == first) & (found.parts.instrument != "all together")]
-    ranked = parts.sort_values("share", ascending=False)
-    total = found.parts[
-        (found.parts.output == first) & (found.parts.instrument == "all together")
-    ].iloc[0]
-    told = [f"{label(r.instrument)} {percentage(r.share)}" for r in ranked.itertuples()]
-    lines.append(
-        f"Of what all instruments together change in {first} ({amount(total['mean'])} {unit}) "
-        f"each has, by Shapley's value: {', '.join(told)}."
+    behind = (
+        f"the least regret: on average {told(least.regret_mean)} behind the best portfolio of each "
+        f"draw, and {told(least.regret_90)} or more in a tenth of the draws."
     )
-    pairs = found.pairs[(found.pairs.output == first)]
-    sure = pairs[(pairs.mean_low > 0) | (pairs.mean_high < 0)]
-    for kind in ("overlap", "synergy"):
-        own = sure[sure.kind == kind]
-        if len(own):
-            row = own.loc[own["mean"].abs().idxmax()]
-            lines.append(
-                f"Strongest {kind}: {label(row.one)} and {label(row.other)}, "
-                f"{amount(row['mean'])} {unit} beyond what they change apart."
-            )
-    other = found.by_setting[~found.by_setting.same] if len(found.by_setting) else found.by_setting
-    if len(other):
-        worst = other.loc[other.lost_share.idxmax()]
-        lines.append(
-            f"Another portfolio would be best under {len(other)} of {len(found.by_setting)} "
-            f"settings of switches; keeping to the usual one loses at most {worst.lost_share:.1%} "
-            f"of {first} there ({worst.switch}: {worst.means})."
-        )
-    elif len(found.by_setting):
-        lines.append("The same portfolio is best under every setting of every switch.")
+    same = least.portfolio == pick.portfolio
+    lines.append(f"It also has {behind}" if same else f"Portfolio {least.portfolio} has {behind}")
+    lines.append(_attribution(found, told))
+    lines += [s for kind in ("overlap", "synergy") if (s := interaction(found, kind))]
+    lines += _under_settings(found, told)
     worth = found.known[found.known.value > found.chance]
     if len(worth):
         row = worth.iloc[0]
         lines.append(
-            f"The one uncertainty whose settling would change the choice most is {row.input}, "
-            f"worth {amount(row.value)} {unit}; knowing everything would be worth "
-            f"{amount(found.perfect)}."
+            f"Knowing {row.input} before the choice would improve {what} most, by "
+            f"{told(row.value)} on average; knowing everything, by {told(found.perfect)}."
         )
     else:
         lines.append(
-            "No single uncertainty, if it were settled, would change the choice beyond what chance "
-            f"gives; knowing everything would be worth {amount(found.perfect)} {unit}."
+            f"Knowing any single input before the choice would not improve {what} beyond chance; "
+            f"knowing everything would improve it by {told(found.perfect)} on average."
         )
     delay = delay_sentence(found)
     if delay:
         lines.append(f"{delay}.")
+    lines.append(
+        f"{len(found.search):,} portfolios of {len(found.instruments)} instruments were tried with "
+        f"{found.wanted.search_draws} draws each, {len(found.candidates)} of the front and every "
+        f"subset at full strength with {found.prepared.run.n:,}."
+    )
     return lines
+
+
+def _relative(change: float, base: float, told: Callable[[float], str]) -> str:
+    """A change as a share of the size of the baseline; in the unit where the baseline is zero."""
+    if base:
+        return _signed(change / abs(base))
+    return told(change)
+
+
+def _attribution(found: Portfolios, told: Callable[[float], str]) -> str:
+    """Each instrument's part of the full package, the most helpful first, as in the figure."""
+    output = found.first
+    parts = found.parts[found.parts.output == output.name]
+    total = parts[parts.instrument == "all together"].iloc[0]
+    parts = parts[parts.instrument != "all together"]
+    parts = parts.iloc[(-output.sign * parts["mean"]).argsort(kind="stable")]
+    shares = parts["share"].notna().all()
+    each = [
+        f"{label(r.instrument)} {percentage(r.share) if shares else told(r.mean)}"
+        for r in parts.itertuples()
+    ]
+    lead = "of that" if shares else "to that"
+    return (
+        f"All instruments together change {output.noun} by {told(total['mean'])}; by Shapley's "
+        f"value each contributes {lead}: {', '.join(each)}."
+    )
+
+
+def _under_settings(found: Portfolios, told: Callable[[float], str]) -> list[str]:
+    if not len(found.by_setting):
+        return []
+    other = found.by_setting[~found.by_setting.same]
+    if not len(other):
+        return ["The same portfolio is best under every setting of every switch."]
+    worst = other.loc[other.lost.idxmax()]
+    share = f" ({worst.lost_share:.1%})" if worst.lost_share == worst.lost_share else ""
+    return [
+        f"Another portfolio is best under {len(other)} of {len(found.by_setting)} settings of "
+        f"switches. Keeping the usual one there makes {found.first.noun} worse by at most "
+        f"{told(worst.lost)}{share}, under {worst.switch}: {worst.means}."
+    ]
 
 
 def percentage(share: float) -> str:

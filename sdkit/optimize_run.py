@@ -14,6 +14,7 @@ from .experiment import Setting
 from .files import checked, place, typed
 from .outputs import Output
 from .run import Prepared, Run
+from .time_units import TimeUnit
 
 _OPTIONS = {
     "limit": dict, "portfolios": int, "search_draws": int, "delays": list, "orders": list,
@@ -194,9 +195,10 @@ def label(instrument: str) -> str:
     return instrument.removesuffix(" only")
 
 
-def over(output: Output, horizon: tuple[int, int]) -> str:
+def over(output: Output, horizon: tuple[int, int], clock: TimeUnit) -> str:
     """How an output is reduced over the horizon, in words."""
     first, last = horizon
     if output.reduction == "last":
-        return f"at the end of {last}"
-    return f"{'summed' if output.reduction == 'sum' else 'averaged'} over {first}–{last}"
+        return f"at the end of {clock.at(last)}"
+    how = "summed" if output.reduction == "sum" else "averaged"
+    return f"{how} over {clock.span(first, last)}"

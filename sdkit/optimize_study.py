@@ -13,7 +13,6 @@ from .compare import reduced, yearly
 from .errors import RunError
 from .experiment import Setting, posterior_draws, sample
 from .files import load_arrays, place, save_arrays
-from .inputs import sobol_points
 from .optimize import (
     interactions,
     known_values,
@@ -28,11 +27,14 @@ from .optimize_run import Instruments, Wanted, goals, label
 from .outputs import Output
 from .run import Prepared, held, yearly_experiment
 from .simulation import simulate
+from .streams import Points
 from .switches import ENOUGH, meaning, settings
+from .time_units import TimeUnit, time_unit
 
 _BLOCK = 64  # policies at a time: what an interruption loses
 _CANDIDATES = 96  # portfolios that are judged with all draws, about
 _SLACK = 0.1  # of the limit
+_NOTHING = 1e-9  # of the largest level: less than this is none
 
 Report = Callable[[int, int], None]
 
@@ -62,6 +64,7 @@ class Portfolios:
     chance: float
     timing: pd.DataFrame
     baseline: dict[str, float]
+    clock: TimeUnit
 
     @property
     def first(self) -> Output:
@@ -110,6 +113,12 @@ class _Simulator:
         return np.concatenate(found, axis=1)
 
 
+def search_points(instruments: Instruments, wanted: Wanted, seed: int) -> np.ndarray:
+    """Strengths to try (portfolios, instruments), each by the name of its instrument."""
+    own = [f"instrument {name}" for name in instruments.names]
+    return Points(seed, own).rows(0, wanted.portfolios)
+
+
 def execute_search(
     prepared: Prepared,
     wanted: Wanted,
@@ -126,10 +135,9 @@ def execute_search(
     made = {"priors": sample, "posterior": posterior_draws}[run.source]
     draws = made(prepared.parameters, run.n, run.seed).assign(**prepared.changed)
     few = draws.iloc[: wanted.search_draws]
-    count = len(instruments.names)
-    corners = subsets(count).astype(float)
-    random = sobol_points(count, wanted.portfolios, run.seed)
-    timed = _timed(wanted, instruments)
+    corners = subsets(len(instruments.names)).astype(float)
+    random = search_points(instruments, wanted, run.seed)
+    timed = _timed(wanted, instruments, time_unit(prepared.model))
     simulator = _Simulator(prepared, work, progress, threads)
     varied = draws.loc[:, (draws != draws.iloc[0]).any()].drop(
         columns=held(prepared), errors="ignore"
@@ -176,6 +184,7 @@ def execute_search(
         perfect_information(first), chance,
         _timing(timed, late, whole, outputs),
         {o.name: float(whole[i, 0].mean()) for i, o in enumerate(outputs)},
+        time_unit(prepared.model),
     )  # fmt: skip
 
 
@@ -313,11 +322,16 @@ def _by_setting(candidates, loss: np.ndarray, draws: pd.DataFrame, switches) -> 
                     "draws": int(mine.sum()), "best": int(candidates.index[able[there.argmin()]]),
                     "same": bool(there.argmin() == best),
                     "lost": float(there[best] - there.min()),
-                    "lost_share": float((there[best] - there.min()) / (abs(there.min()) or 1.0)),
+                    "lost_share": _share(there[best] - there.min(), there.min(), own),
                     "order": alike,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _share(part: float, whole: float, levels: np.ndarray) -> float:
+    """A part as a share of the size of a whole; NaN where that is nothing beside the levels."""
+    return float(part / abs(whole)) if abs(whole) > _NOTHING * np.abs(levels).max() else np.nan
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
@@ -337,7 +351,7 @@ def _parts(whole: np.ndarray, instruments: Instruments, outputs) -> pd.DataFrame
         found = shapley(whole[i])
         total = (whole[i, -1] - whole[i, 0]).mean()
         for name, own in zip(instruments.names, found, strict=True):
-            share = own.mean() / total if total else np.nan
+            share = np.sign(total) * _share(own.mean(), total, whole[i])
             rows.append({"output": output.name, "unit": output.unit, "instrument": name,
                          **_summary(own), "share": share})  # fmt: skip
         rows.append({"output": output.name, "unit": output.unit, "instrument": "all together",
@@ -356,19 +370,23 @@ def _pairs(whole: np.ndarray, instruments: Instruments, outputs) -> pd.DataFrame
                 # Together more than apart, in the direction in which both work.
                 way = np.sign(alone[j] + alone[k])
                 kind = "synergy" if way * value.mean() > 0 else "overlap"
+                if alone[j] * alone[k] < 0:
+                    kind = "opposed"
                 rows.append({"output": output.name, "unit": output.unit, "one": one,
                              "other": instruments.names[k], **_summary(value),
                              "kind": kind})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _timed(wanted: Wanted, instruments: Instruments) -> list[tuple[str, str, Setting]]:
+def _timed(
+    wanted: Wanted, instruments: Instruments, clock: TimeUnit
+) -> list[tuple[str, str, Setting]]:
     """The full package later, in another order, and with one instrument later."""
     full = [1.0] * len(instruments.names)
     found = []
     for years in wanted.delays:
         later = dict.fromkeys(instruments.names, years)
-        found.append(("all", _years(years), instruments.policy("-", full, later)))
+        found.append(("all", f"{clock.count(years)} later", instruments.policy("-", full, later)))
     for order in wanted.orders:
         later = {
             name: wanted.gap * number for number, stage in enumerate(order.stages) for name in stage
@@ -378,16 +396,12 @@ def _timed(wanted: Wanted, instruments: Instruments) -> list[tuple[str, str, Set
         years = wanted.delays[-1]
         for name in instruments.names:
             policy = instruments.policy("-", full, {name: years})
-            found.append(("one", f"{label(name)} {_years(years)}", policy))
+            found.append(("one", f"{label(name)} {clock.count(years)} later", policy))
     named = [(kind, name, replace(p, name=f"{i}")) for i, (kind, name, p) in enumerate(found)]
     if named:
         last = [wanted.gap * (len(order.stages) - 1) for order in wanted.orders]
         instruments.check_delays(max([*wanted.delays, *last]))
     return named
-
-
-def _years(years: float) -> str:
-    return f"{years:g} year{'' if years == 1 else 's'} later"
 
 
 def _timing(timed, late: np.ndarray, whole: np.ndarray, outputs) -> pd.DataFrame:

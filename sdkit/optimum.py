@@ -78,14 +78,8 @@ def climb(
     return Climb(start, end, -float(found.fun), int(found.nit), bool(found.success))
 
 
-def starting_points(
-    density: Density, size: int, n: int, among: int, rng: np.random.Generator
-) -> np.ndarray:
-    """The `n` best of `among` points of the prior (Sobol points), shape (n, size)."""
-    from scipy.special import ndtri
-    from scipy.stats import qmc
-
-    points = ndtri(qmc.Sobol(size, scramble=True, rng=rng).random(among))
+def starting_points(density: Density, points: np.ndarray, n: int) -> np.ndarray:
+    """The `n` best of some points (points, coordinates)."""
     value = density(points)
     return points[np.argsort(-np.where(np.isnan(value), -np.inf, value), kind="stable")[:n]]
 

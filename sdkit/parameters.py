@@ -16,7 +16,7 @@ import pandas as pd
 
 from .errors import ParameterError
 from .expressions import key, label_key
-from .files import read_rows
+from .files import decimal, read_rows
 from .model import Model
 
 ROLES = ("fixed", "fitted", "uncertain", "structural", "lever")
@@ -166,7 +166,7 @@ def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
             wrong(f"a fixed constant has no {column}")
         if role != "fixed":
             try:
-                ends.append(float(row[column]))
+                ends.append(decimal(row[column]))
             except ValueError:
                 wrong(f"{column} is {row[column]!r}, not a number")
     if role in ("fixed", "lever") and distribution:
@@ -212,7 +212,7 @@ def _weights(text: str, count: int, wrong) -> tuple[float, ...]:
     if not text:
         return (1 / count,) * count
     try:
-        weights = [float(part) for part in text.split(";")]
+        weights = [decimal(part) for part in text.split(";")]
     except ValueError:
         weights = []
     total = sum(weights)

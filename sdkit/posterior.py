@@ -18,12 +18,13 @@ import pandas as pd
 from .compile import compile_model
 from .ensemble import Ensemble
 from .errors import RunError
-from .experiment import Experiment, Setting, quantile
+from .experiment import Experiment, Setting, coordinate, quantile
 from .measurement import Measurement, log_density
 from .measures import Measure
 from .model import Model
 from .observations import at_observations, periods
 from .parameters import Parameter, Parameters
+from .streams import Points
 
 _GRID = np.linspace(-8.0, 8.0, 4001)  # standard normal coordinates of a prior that is inverted
 
@@ -93,6 +94,13 @@ class Posterior:
         p = np.clip(ndtr(z), 2.0**-60, 1 - 2.0**-53)
         columns = {item.name: quantile(item, p[:, i]) for i, item in enumerate(self.items)}
         return pd.DataFrame(columns, index=range(len(z)))
+
+    def prior(self, low: int, high: int, seed: int) -> np.ndarray:
+        """Points `low` to `high` of the prior that a seed gives (points, coordinates): of each
+        parameter those that its name decides."""
+        from scipy.special import ndtri
+
+        return ndtri(Points(seed, list(map(coordinate, self.items))).rows(low, high))
 
     def coordinates(self, values: Mapping[str, float]) -> np.ndarray:
         """The point whose parameters have these values; the prior's middle where none is given."""

@@ -38,9 +38,10 @@ class PosteriorProvenance:
     """What a posterior.csv says of itself.
 
     `run` is the run's name ("runs/fit"), `question` its question; both are empty for a posterior
-    that no fit of sdkit wrote, and `sentence` is what its first line says. `until` is the last year whose observations the fit used, `series`
+    that no fit of sdkit wrote. `until` is the last year whose observations the fit used, `series`
     what it used, `held_out` what stands in measurements.toml and was not used. `warnings` are
     sentences. `of_this_text` says whether the model's text and data are those that were fitted.
+    `sentence` is what the first line of the file says.
     """
 
     run: str

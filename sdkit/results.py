@@ -1,4 +1,4 @@
-"""Results on disk: carried out, written to a folder of their own, renamed into place.
+"""Results on disk: carried out, written to a folder of their own, and put in place at one instant.
 
 What decides the numbers is tracked beside the question (summary.csv, claims.csv,
 switches.csv in its main part, record.json); the rest stands in out/. A run that fails or
@@ -7,14 +7,16 @@ is interrupted leaves earlier results untouched.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
+import json
 import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -27,8 +29,8 @@ from .compile import compile_model
 from .discover_report import write_discovery
 from .discover_run import execute_discovery, read_cases
 from .errors import RunError, SimulationError
-from .files import exact, write_json, write_table
-from .fit_report import TABLES, write_fit, write_posterior
+from .files import exact, fingerprint, read_text, write_bytes, write_json, write_table, write_text
+from .fit_report import TABLES, posterior_text, write_fit
 from .fit_run import prepare_fit, read_fit, variants
 from .fit_run import work_name as chains_name
 from .fitting import execute_fit
@@ -36,18 +38,18 @@ from .model import read_model
 from .optimize_report import write_portfolios
 from .optimize_run import Instruments, read_wanted
 from .optimize_study import execute_search
+from .placing import locked, put, workshop
 from .run import Prepared, prepare, read_run, task_of, work_name
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
 from .sensitivity_study import execute_sensitivity
 from .simulation import by_label, simulate
 from .switches import tracked
+from .time_units import time_unit
 
-_STAGE = ".sdkit-new-"
 _WORK = "unfinished-"
-_LEFT_ALONE = 3600.0  # seconds
-# What writes results into a folder, and what is done once they are in their place.
-_Done = tuple[Callable[[Path], None], Callable[[], None]]
+# What writes results into a folder, and a file elsewhere that goes with them: its path and text.
+_Done = tuple[Callable[[Path], None], tuple[Path, str] | None]
 
 
 def environment_of(seconds: float) -> dict:
@@ -88,48 +90,121 @@ def carry_out(
     make a trial, in out/trial; `out` names a folder. Lanes that fail leave failed.csv in
     the place of results and raise S202; whatever fails leaves earlier results alone.
     """
-    began = time.monotonic()
     trial = folder / "out" / "trial" if n is not None or changed else None
     flat = out or trial
     work = _WORKS[task_of(folder)]
-    try:
-        write, finish = work(folder, flat, n, changed, threads, progress)
-    except SimulationError as error:
-        if not error.failures:
-            raise
-        failed = (flat or folder / "out") / "failed.csv"
-        _write_failures(failed, error.failures)
-        text = f"{error.message}; all of them: {failed}"
-        raise SimulationError(error.code, text, error.failures) from None
-    except MemoryError:
-        raise RunError(
-            "R410", f"{folder / 'run.toml'}: its draws are too many for this machine's memory"
-        ) from None
-    try:
-        parent = flat.parent if flat else folder
-        parent.mkdir(parents=True, exist_ok=True)
-        for left in parent.glob(f"{_STAGE}*"):  # by a run that was killed, not one under way
-            if time.time() - left.stat().st_mtime > _LEFT_ALONE:
+    with _alone(folder, out):
+        began = time.monotonic()
+        try:
+            write, beside = work(folder, flat, n, changed, threads, progress)
+        except SimulationError as error:
+            if not error.failures:
+                raise
+            failed = (flat or folder / "out") / "failed.csv"
+            _write_failures(failed, error.failures)
+            text = f"{error.message}; all of them: {failed}"
+            raise SimulationError(error.code, text, error.failures) from None
+        except MemoryError:
+            raise RunError(
+                "R410", f"{folder / 'run.toml'}: its draws are too many for this machine's memory"
+            ) from None
+        try:
+            with workshop(flat or folder) as stage:
+                fresh = stage / "fresh"
+                write(fresh)
+                _sign(fresh, beside and beside[1])
+                environment = environment_of(time.monotonic() - began)
+                write_json(fresh / "out" / "environment.json", environment)
+                gone = _earlier(flat or folder, "tracked" if not flat else out and "named")
+                with _put_first(None if flat else beside):
+                    put(_flattened(fresh) if flat else fresh, flat or folder, gone, stage)
+            for left in (flat or folder / "out").glob(f"{_WORK}*"):
                 shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_STAGE, dir=parent) as name:
-            stage = Path(name)
-            write(stage)
-            write_json(stage / "out" / "environment.json", environment_of(time.monotonic() - began))
-            _put(stage, flat, folder, replace_all=flat is not None and out is None)
-        if flat is None:
-            finish()
-        for left in (flat or folder / "out").glob(f"{_WORK}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    except OSError as error:
-        raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
+        except OSError as error:
+            raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
     return (flat or folder / "out") / "report.html"
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, out: Path | None) -> Iterator[None]:
+    """No other process writes to the run's folder, or to the one that the user named (R427)."""
+    place = out or folder
+    made, lock = not place.exists(), None
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = locked(place)
+    except BlockingIOError:
+        raise RunError("R427", f"{place} is being written by another process") from None
+    except OSError as error:
+        raise RunError("U603", f"{place}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+        with contextlib.suppress(OSError):  # which holds something
+            if made:
+                place.rmdir()
+
+
+def _sign(fresh: Path, posterior: str | None) -> None:
+    """Let the record name the tables that go with it, each by the SHA-256 of its contents."""
+    path = fresh / "record.json"
+    record = json.loads(read_text(path))
+    record["tables"] = {table.name: fingerprint(table) for table in sorted(fresh.glob("*.csv"))}
+    if posterior is not None:
+        record["posterior.csv"] = hashlib.sha256(posterior.encode()).hexdigest()
+    write_json(path, record)
+
+
+def _earlier(place: Path, kind: str | None) -> Callable[[str], bool]:
+    """Which names in a folder of results are of an earlier run and go, though no new file takes
+    their place: all in that of a trial, else failures, and the tables that its record names."""
+    if kind is None:
+        return lambda name: True
+    names = {"out"} if kind == "tracked" else {"failed.csv"}
+    with contextlib.suppress(RunError, ValueError, AttributeError):  # no record, or another's
+        record = json.loads(read_text(place / "record.json"))
+        names |= {name for name in record.get("tables", TABLES) if name.endswith(".csv")}
+    return names.__contains__
+
+
+@contextlib.contextmanager
+def _put_first(beside: tuple[Path, str] | None) -> Iterator[None]:
+    """Write a file before the tables that it goes with, and put the old one back if they fail.
+
+    A run that dies in between is carried out again: what it did is still there.
+    """
+    if beside is None:
+        yield
+        return
+    path, text = beside
+    before = path.read_bytes() if path.exists() else None
+    write_text(path, text)
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink()
+        else:
+            write_bytes(path, before)
+        raise
+
+
+def _flattened(fresh: Path) -> Path:
+    """The folder of all results, where tracked ones have no place of their own."""
+    new = fresh / "out"
+    for path in [p for p in fresh.iterdir() if p.is_file()]:
+        if not (new / path.name).exists():  # the whole switches.csv stands for its main part
+            path.rename(new / path.name)
+    return new
 
 
 def _compare(folder, flat, n, changed, threads, progress) -> _Done:
     prepared = prepare(read_run(folder, n), changed)
     weaknesses = report.weaknesses_of(prepared.model.path.parent)
     comparison = execute(prepared, progress, threads)
-    return lambda stage: write_results(prepared, comparison, weaknesses, stage), lambda: None
+    return lambda stage: write_results(prepared, comparison, weaknesses, stage), None
 
 
 def _fit(folder, flat, n, changed, threads, progress) -> _Done:
@@ -148,19 +223,10 @@ def _fit(folder, flat, n, changed, threads, progress) -> _Done:
             raise
         found.append(findings if len(every) == 1 else findings.lighter())
 
-    absent: list[str] = []
-
-    def write(stage: Path) -> None:
-        write_fit(found, stage)
-        absent.extend(name for name in TABLES if not (stage / name).exists())
-
-    def finish() -> None:
-        for name in absent:  # tables of an earlier run that asked for more
-            (folder / name).unlink(missing_ok=True)
-        if every[0].run.posterior:
-            write_posterior(found, every[0].model.path.parent / "posterior.csv")
-
-    return write, finish
+    beside = None
+    if every[0].run.posterior:
+        beside = every[0].model.path.parent / "posterior.csv", posterior_text(found)
+    return lambda stage: write_fit(found, stage), beside
 
 
 def _sensitivity(folder, flat, n, changed, threads, progress) -> _Done:
@@ -170,16 +236,16 @@ def _sensitivity(folder, flat, n, changed, threads, progress) -> _Done:
     inputs = prepare_inputs(prepared, asked)
     (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_sensitivity(prepared, asked, inputs, work, progress, threads)
-    return lambda stage: write_sensitivity(found, stage), lambda: None
+    return lambda stage: write_sensitivity(found, stage), None
 
 
 def _discover(folder, flat, n, changed, threads, progress) -> _Done:
     run = read_run(folder, n)
     prepared = prepare(run, changed)
-    cases = read_cases(run, {o.name: o for o in prepared.outputs})
+    cases = read_cases(run, {o.name: o for o in prepared.outputs}, time_unit(prepared.model))
     (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_discovery(prepared, cases, work, progress, threads)
-    return lambda stage: write_discovery(found, stage), lambda: None
+    return lambda stage: write_discovery(found, stage), None
 
 
 def _optimize(folder, flat, n, changed, threads, progress) -> _Done:
@@ -189,7 +255,7 @@ def _optimize(folder, flat, n, changed, threads, progress) -> _Done:
     instruments = Instruments(prepared)
     (work,) = _working_folders(flat or folder / "out", [work_name(prepared)])
     found = execute_search(prepared, wanted, instruments, work, progress, threads)
-    return lambda stage: write_portfolios(found, stage), lambda: None
+    return lambda stage: write_portfolios(found, stage), None
 
 
 _WORKS = {
@@ -238,42 +304,6 @@ def write_results(
     report.write_report(comparison, out, prepared.record, weaknesses)
 
 
-def _put(stage: Path, flat: Path | None, folder: Path, replace_all: bool) -> None:
-    """Rename what stands in `stage` into place, all or nothing; the last step, and a short one."""
-    new = stage / "out"
-    names = [path.name for path in sorted(stage.iterdir()) if path.is_file()]
-    if flat is None:
-        pairs = [(new, folder / "out"), *((stage / name, folder / name) for name in names)]
-    else:
-        for name in names:
-            if not (new / name).exists():  # the whole switches.csv stands for its main part
-                (stage / name).rename(new / name)
-        pairs = [(new, flat)]
-        if not replace_all:  # a folder that the user named: add to it, delete nothing else
-            files = sorted(path for path in new.rglob("*") if path.is_file())
-            pairs = [(path, flat / path.relative_to(new)) for path in files]
-            pairs.append((stage / "nothing", flat / "failed.csv"))
-    old = [stage / f"old-{number}" for number in range(len(pairs))]
-    placed = []
-    try:
-        for (source, target), aside in zip(pairs, old, strict=True):
-            if target.exists() and target.is_dir() == source.is_dir():
-                target.rename(aside)
-        for source, target in pairs:
-            if source.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                placed.append((source, target))
-                source.rename(target)
-    except BaseException:
-        for source, target in placed:
-            if not source.exists():
-                target.rename(source)
-        for (_, target), aside in zip(pairs, old, strict=True):
-            if aside.exists():
-                aside.rename(target)
-        raise
-
-
 def _write_failures(path: Path, failures) -> None:
     names = ("draw", "scenario", "policy", "time", "variable", "reason", "parameters")
     rows = []
@@ -298,11 +328,13 @@ def default_run(
     times = [exact(time) for time in result["time"].to_numpy()]
     rows = [[time, *row] for time, row in zip(times, columns.tolist(), strict=True)]
     out = out or Path(f"{model.name}-run")
-    write_table(out / "variables.csv", ["Time", *names], rows)
     stocks = [name for name in result if model.variables[name].kind == "stock"]
     shown = stocks or list(result)[:9]
     try:
-        picture = run_plot.stocks(result, shown, model, out / "stocks.png")
+        with workshop(out) as stage:
+            write_table(stage / "fresh" / "variables.csv", ["Time", *names], rows)
+            run_plot.stocks(result, shown, model, stage / "fresh" / "stocks.png")
+            put(stage / "fresh", out, lambda name: False, stage)
     except OSError as error:
         raise RunError("U603", f"{out}: {error.strerror or error}") from None
-    return out / "variables.csv", picture
+    return out / "variables.csv", out / "stocks.png"

@@ -6,7 +6,6 @@ kind of question carries it out. What comes out is written by `results.py`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from . import __version__
+from .cache import code_of, made_by, name_of
 from .checks import Check, read_checks
 from .compare import LATEST, Claim, period_years, read_claims, standard_periods, whole
 from .compile import Program, compile_model
@@ -31,6 +31,7 @@ from .experiment import (
     sample,
 )
 from .files import checked, fingerprint, place, read_toml, typed
+from .kernel import processor
 from .model import Model, read_model
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
@@ -280,23 +281,37 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
 def _record(run: Run, model: Model, changed: Mapping[str, float]) -> dict:
     """What decides the numbers, for record.json."""
     folder = model.path.parent
-    files = [f for name in _FILES if (f := folder / name).exists()]
-    files += sorted((folder / "data").glob("*.csv"))
-    hashes = {f"{model.name}/{f.relative_to(folder).as_posix()}": fingerprint(f) for f in files}
+    names = [n for n in _FILES if n != "posterior.csv" or run.source == "posterior"]
     fitted = {}
     if run.source == "posterior":
         found = posterior_provenance(folder, model)
-        fitted = {"posterior": {"is": found.sentence, "of this text": found.of_this_text}}
+        known = found.of_this_text if found.run else None
+        fitted = {"posterior": {"is": found.sentence, "of this text": known}}
     return {
         "sdkit": __version__,
+        "code": code_of(),
         "seed": run.seed,
         "draws": {"from": run.source, "n": run.n},
         **fitted,
         "set": dict(changed),
-        "sha256": {
-            "run.toml": fingerprint(run.file),
-            f"{model.name}/{model.path.name}": model.hash,
-            **hashes,
+        "sha256": hashes_of(run.file, model, names),
+    }
+
+
+def hashes_of(question: Path, model: Model, names: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of run.toml, of a model's text with all that it reads, of these files beside it
+    and of its data, by name."""
+    folder = model.path.parent
+    files = [folder / name for name in names]
+    files += sorted((folder / "data").glob("*.csv"))
+    files += sorted(set(model.read) - set(files))
+    return {
+        "run.toml": fingerprint(question),
+        f"{model.name}/{model.path.name}": model.hash,
+        **{
+            f"{model.name}/{Path(os.path.relpath(f, folder)).as_posix()}": fingerprint(f)
+            for f in files
+            if f.is_file()
         },
     }
 
@@ -338,6 +353,10 @@ def held(prepared: Prepared) -> dict[str, float]:
 
 def work_name(prepared: Prepared) -> str:
     """A name that changes with whatever decides the runs of a study: its record, and all code."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    parts = ([fingerprint(path) for path in modules], dict(prepared.record))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return name_of_work(dict(prepared.record))
+
+
+def name_of_work(*inputs: Any) -> str:
+    """A name for unfinished work that changes with these inputs, all code and the processor."""
+    text = json.dumps(inputs, sort_keys=True)
+    return name_of(made_by(), processor(), text)[:16]

@@ -15,6 +15,7 @@ import pandas as pd
 from . import indices
 from .outputs import Output
 from .switches import ENOUGH
+from .time_units import TimeUnit
 
 # What is computed of a sample of any kind, and what needs a plan of its own.
 SAMPLED = ("prcc", "srrc", "pawn", "rbd-fast", "delta")
@@ -25,7 +26,10 @@ RANKED = {"sobol": "total", "morris": "mu*", "prcc": "PRCC", "srrc": "SRRC", "pa
 _AGAIN = 30  # resamples of what costs seconds each
 _SLOW = 2**16  # inputs times runs, beyond which delta is not made again and again
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
+YEAR = TimeUnit("year")
 CHANCE = "(an input that means nothing)"
+FLOOR = 1e-9  # of an output's range: a level or an effect below it is none
+_RANGES = 5  # of years, told in a sentence
 _BINS = 16  # of an input's range, for the mean of an output along it
 
 TABLE = ("method", "index", "input", "output", "unit", "policy", "at", "value", "low", "high", "n")
@@ -33,15 +37,14 @@ TABLE = ("method", "index", "input", "output", "unit", "policy", "at", "value", 
 
 @dataclass(frozen=True)
 class Crossing:
-    """The first year in which an output comes above or below a value."""
+    """The first year (or other unit of time) in which an output comes above or below a value."""
 
     output: str
     side: str
     value: float
 
-    @property
-    def label(self) -> str:
-        return f"first year {self.side} {self.value:g}"
+    def label(self, clock: TimeUnit) -> str:
+        return f"first {clock.word} {self.side} {self.value:g}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,89 @@ class Quantity:
         return f"{what}, {self.at}"
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What cannot be told of an output's effects over time: `years` are those of `count` in which
+    the level under the policy `baseline` is zero, or of either sign, in some run; `unit` is that
+    of all its effects over time, "%" where these years have none."""
+
+    output: str
+    unit: str
+    years: tuple[float, ...]
+    count: int
+    baseline: str
+    clock: TimeUnit = YEAR
+
+    @property
+    def note(self) -> str:
+        """Why these years have no percentage."""
+        return (
+            f"the level under “{self.baseline}” is zero in some runs, or positive in some and "
+            "negative in others"
+        )
+
+    @property
+    def sentence(self) -> str:
+        where = f"{len(self.years)} of {self.clock.count(self.count)}"
+        many = len(self.years) > 1
+        why = f"there {self.note}"
+        if self.unit != "%":
+            return (
+                f"Effects on {self.output} over time are in {self.unit} throughout, and not in per "
+                f"cent, which {where} do not have: {why}."
+            )
+        own = _ranges(self.years, self.clock)
+        return (
+            f"Effects on {self.output} over time are in per cent of its level under "
+            f"“{self.baseline}”. {where} ({own}) {'are' if many else 'is'} left out, since they "
+            f"have no percentage: {why}."
+        )
+
+
+def _ranges(years: Sequence[float], clock: TimeUnit) -> str:
+    """ "2026–2028 and 2031"."""
+    groups: list[list[float]] = []
+    for year in years:
+        if groups and year == groups[-1][-1] + 1:
+            groups[-1].append(year)
+        else:
+            groups.append([year])
+    told = [clock.span(own[0], own[-1]) for own in groups]
+    more = [f"{len(told) - _RANGES} more periods"] if len(told) > _RANGES + 1 else told[_RANGES:]
+    return ", ".join([*told[:_RANGES], *more])
+
+
+def _shareable(base: np.ndarray, floor: float) -> np.ndarray:
+    """Of each year (first axis) whether all runs' levels are something, and of one sign: only then
+    is a change a percentage that can be compared between runs."""
+    flat = base.reshape(len(base), -1)
+    return (flat > floor).all(axis=1) | (flat < -floor).all(axis=1)
+
+
+def _over_time(levels: np.ndarray) -> tuple[bool, np.ndarray]:
+    """Whether the effects over time are in per cent, and in which years they then can be: one unit
+    for all years, per cent where at least half of them have it."""
+    able = _shareable(levels[0], FLOOR * np.ptp(levels))
+    return bool(2 * able.sum() >= len(able)), able
+
+
+def left_out(
+    levels: np.ndarray,
+    output: Output,
+    policies: Sequence[str],
+    years: np.ndarray,
+    clock: TimeUnit = YEAR,
+) -> LeftOut | None:
+    """The years whose effects have no percentage; None where all have one."""
+    relative, able = _over_time(levels)
+    if able.all() or len(policies) < 2:
+        return None
+    return LeftOut(
+        output.name, "%" if relative else output.unit, tuple(years[~able].tolist()), len(years),
+        policies[0], clock,
+    )  # fmt: skip
+
+
 def quantities(
     levels: np.ndarray,
     output: Output,
@@ -68,16 +154,23 @@ def quantities(
     years: np.ndarray,
     summaries: Sequence[str],
     crossings: Sequence[Crossing] = (),
+    clock: TimeUnit = YEAR,
 ) -> tuple[list[Quantity], np.ndarray]:
     """An output's quantities and their values (quantities, designs, n).
 
-    `levels` is (policies, years, designs, n). A summary is "horizon" (flows summed, levels
-    averaged, or the last value, as the output says), "peak", "time of peak" or a year. Effects
-    are differences within a draw, of levels in per cent of the first policy's; of times, and where
-    that policy's level is nothing in some run, in the unit itself.
+    `levels` is (policies, years, designs, n); `clock` is the model's unit of time. A summary is
+    "horizon" (flows summed, levels averaged, or the last value, as the output says), "peak", "time
+    of peak" or a year. Effects are differences within a draw, of times in the unit of time, of
+    levels in per cent of the first policy's. Where that is nothing or of either sign in some run,
+    a summary's effect is in the unit itself; over time all years have one unit, and years without
+    a percentage are left out if they are the fewer (`left_out`).
     """
-    asked: list[tuple[str, str, bool, np.ndarray]] = [
-        (f"{year:g}", output.unit, True, levels[:, i]) for i, year in enumerate(years)
+    floor = FLOOR * np.ptp(levels)
+    always, able = _over_time(levels)
+    # When, unit, whether of one year, whether effects are relative (None: not told), and values.
+    asked: list[tuple[str, str, bool, bool | None, np.ndarray]] = [
+        (f"{year:g}", output.unit, True, (bool(able[i]) or None) if always else False, levels[:, i])
+        for i, year in enumerate(years)
     ]
     for name in summaries:
         unit = output.unit
@@ -86,34 +179,35 @@ def quantities(
             if output.reduction != "last":
                 value = levels.mean(axis=1) * (len(years) if output.reduction == "sum" else 1)
             name = f"{years[0]:g}–{years[-1]:g}"
+            name = name if clock.one == "year" else f"{clock.many} {name}"
         elif name == "peak":
             value = levels.max(axis=1)
         elif name == "time of peak":
-            value, unit = years[levels.argmax(axis=1)], "year"
+            value, unit = years[levels.argmax(axis=1)], clock.word
         else:
             value = levels[:, int(np.flatnonzero(years == float(name))[0])]
-            name = f"in {name}"
-        asked.append((name, unit, False, value))
+            name = f"in {name}" if clock.one == "year" else f"in {clock.at(float(name))}"
+        relative = name != "time of peak" and bool(_shareable(value[:1], floor)[0])
+        asked.append((name, unit, False, relative, value))
     for crossing in crossings:
         if crossing.output == output.name:
             over = levels > crossing.value if crossing.side == "above" else levels < crossing.value
             # Never: the year after the last.
             first = np.where(over.any(axis=1), over.argmax(axis=1), len(years))
             value = np.append(years, years[-1] + 1)[first]
-            asked.append((crossing.label, "year", False, value))
+            asked.append((crossing.label(clock), clock.word, False, False, value))
     found, values = [], []
-    floor = 1e-9 * np.ptp(levels)
-    for at, unit, yearly, value in asked:
+    for at, unit, yearly, relative, value in asked:
         found.append(Quantity(output.name, unit, "", at, yearly))
         values.append(value[0])
-        base = np.abs(value[0])
-        relative = unit != "year" and bool((base > floor).all())
         for policy, own in zip(policies[1:], value[1:], strict=True):
+            if relative is None:
+                continue
             change = own - value[0]
-            if unit != "year":
+            if unit == output.unit:  # a difference of times is one, however small
                 change = np.where(np.abs(change) < floor, 0.0, change)
             if relative:
-                change = 100 * change / base
+                change = 100 * change / np.abs(value[0])
             found.append(Quantity(output.name, "%" if relative else unit, policy, at, yearly))
             values.append(change)
     return found, np.array(values)
@@ -262,7 +356,8 @@ def settle(before: pd.DataFrame | None, after: pd.DataFrame, method: str) -> Set
     who ask for both; their limit too is 0.05.
     """
 
-    keys = ["input", "output", "policy", "at"]
+    # An effect that was in per cent in the smaller sample and is not now is another quantity.
+    keys = [k for k in ("input", "output", "unit", "policy", "at") if k in after]
 
     def own(table: pd.DataFrame) -> pd.DataFrame:
         return table[(table.method == method) & (table["index"] == RANKED[method])]

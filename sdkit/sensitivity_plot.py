@@ -38,6 +38,13 @@ _SCALE = {
 }  # fmt: skip
 
 
+_NAMED = {
+    "sobol": "total index", "morris": "mean effect", "prcc": "partial rank correlation",
+    "srrc": "standardised rank coefficient", "pawn": "PAWN index",
+    "rbd-fast": "first-order index", "delta": "delta",
+}  # fmt: skip
+
+
 def write_sensitivity_figures(found: Sensitivity, folder: Path) -> dict[str, list[Picture]]:
     """The figures by kind: ranked, time, looks, along."""
     return {
@@ -102,7 +109,7 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
         panel.xaxis.set_major_locator(locator(4))
         panel.xaxis.set_major_formatter(tick)
         panel.set_title(wrapped(label(quantity), 40), fontsize=8.5)
-        unit = f" ({quantity.unit})" if method == "morris" else ""
+        unit = f" ({part.unit.iloc[0]})" if method == "morris" and len(part) else ""
         panel.set_xlabel(_SCALE[method] + unit, fontsize=7.5)
     for panel in list(axes.flat)[len(parts) :]:
         panel.set_visible(False)
@@ -111,9 +118,16 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
     note = (
-        f"{RANKED[method]}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
-        "by resampling. Grey: several inputs that vary together."
+        f"{_NAMED[method]}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % intervals "
+        "by resampling."
     )
+    every = {name for part in parts for name in part.input}
+    grey = [text for text, there in (
+        ("several inputs that vary together", any("together" in name for name in every)),
+        ("an input that means nothing, to show what chance gives", CHANCE in every),
+    ) if there]  # fmt: skip
+    if grey:
+        note += f" Grey: {'; '.join(grey)}."
     framed(figure, title, note, (lines, columns), (left, 0.15, 0.45, 0.45), (left + 0.1, 0.95))
     stem = file_stem("ranked", [*found.settled].index(method) + 1, method)
     save(figure, folder, stem)
@@ -133,7 +147,8 @@ def _plain(quantity: Quantity) -> str:
 
 @styled
 def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
-    """Years by inputs: the ranked index of the first method that has it for years."""
+    """Years by inputs: the ranked index of the first method that has it for years. A year that is
+    left out is grey; mean effects, which have units, are shares of the largest of their panel."""
     method, table = found.method, found.table
     years = {f"{year:g}" for year in found.years}
     rows = table[
@@ -146,42 +161,50 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
     grids = {}
     for policy in policies:
         grid = rows[rows.policy == policy].pivot(index="input", columns="at", values="value")
-        grids[policy] = grid[sorted(grid.columns, key=float)]
+        if not len(grid):
+            continue
+        if method == "morris":
+            grid = grid / (grid.to_numpy().max() or 1.0)
+        grids[policy] = grid.reindex(columns=[f"{year:g}" for year in found.years])
+    policies = list(grids)
+    if not policies:
+        return None
     size = sum(grid.abs().max(axis=1) for grid in grids.values())
     names = list(size.sort_values(ascending=False, kind="stable").index[: _BARS + 2])
     labels = [wrapped(name) for name in names]
     left = room(labels, 7.4) + 0.1
-    wide = max(2.2, 0.17 * len(found.years))
+    wide = min(max(2.2, 0.17 * len(found.years)), 5.0)
     deep = sum(1 + 0.55 * name.count("\n") for name in labels)
     figure = new_figure(left + (wide + 0.25) * len(policies) + 0.4, _LINE * 1.1 * deep + 1.6)
     axes = figure.subplots(1, len(policies), squeeze=False, sharey=True)
     signed = method in ("prcc", "srrc")
-    top = 1.0 if method != "morris" else max(float(g.to_numpy().max()) for g in grids.values())
     for panel, policy in zip(axes.flat, policies, strict=True):
         grid = grids[policy].loc[names].to_numpy()
+        panel.set_facecolor("#dddddd")
         shown = panel.imshow(
-            grid, aspect="auto", cmap="RdBu" if signed else "Blues", vmin=-top if signed else 0,
-            vmax=top, extent=(found.years[0] - 0.5, found.years[-1] + 0.5, len(names) - 0.5, -0.5),
+            np.ma.masked_invalid(grid), aspect="auto", cmap="RdBu" if signed else "Blues",
+            vmin=-1.0 if signed else 0.0, vmax=1.0,
+            extent=(found.years[0] - 0.5, found.years[-1] + 0.5, len(names) - 0.5, -0.5),
         )  # fmt: skip
         panel.set_yticks(range(len(names)), labels, fontsize=7.4)
         panel.tick_params(length=0)
         panel.xaxis.set_major_locator(locator(4, whole=True))
         heading = f"effect of “{policy}”" if policy else "level"
         panel.set_title(wrapped(heading, 26), fontsize=8.5)
-    first = {}
-    for year in (found.years[0], found.years[-1]):
-        first[year] = grids[policies[-1]][f"{year:g}"].abs().idxmax()
-    begin, end = first.values()
+    told = grids[policies[-1]].dropna(axis=1, how="all").abs()
+    ends = told.columns[[0, -1]]
+    begin, end = (told[at].idxmax() for at in ends)
+    since, until = (found.clock.at(float(at)) for at in ends)
     what = f"the effect of “{policies[-1]}” on {output}" if policies[-1] else output
-    title = f"What matters for {what}: {end}, from {found.years[0]} to {found.years[-1]}"
+    title = f"What matters most for {what}, in {since} and in {until}: {end}"
     if begin != end:
-        title = (
-            f"What matters for {what} changes: {begin} in {found.years[0]}, {end} in "
-            f"{found.years[-1]}"
-        )
-    note = (
-        f"{output}: {RANKED[method]} ({_SCALE[method].split(':')[0]}) of each year; darker is more."
-    )
+        title = f"What matters most for {what} changes: {begin} in {since}, {end} in {until}"
+    each = found.clock.word
+    note = f"{capital(output)}: {_NAMED[method]}, {each} by {each}; darker is more."
+    if method == "morris":
+        note += " Shares of the largest mean effect of each panel."
+    if any(grid.isna().to_numpy().any() for grid in grids.values()):
+        note += " Grey: left out, since the effect has no percentage there."
     framed(figure, title, note, (1, len(policies)), (left, 0.85, 0.45, 0.3), (0.25, 0))
     width, _ = figure.get_size_inches()
     beside = axes[0, -1].get_position()

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .experiment import read_posterior
 from .files import write_frame, write_json, write_text
-from .findings import capital
+from .findings import capital, listed
+from .origins import origin_of
 from .report import page, weaknesses_of
 from .sensitivity import CHANCE, RANKED, Quantity, ranking
 from .sensitivity_plot import write_sensitivity_figures
@@ -24,7 +26,7 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
     yearly = found.table["at"].isin(years)
     write_frame(stage / "summary.csv", tracked(found))
     write_frame(out / "summary.csv", found.table[~yearly])
-    write_frame(out / "over-time.csv", found.table[yearly])
+    write_frame(out / "over-time.csv", over_time(found))
     write_frame(out / "by-sample-size.csv", found.looks)
     rows = [
         along.rows.assign(
@@ -43,15 +45,34 @@ def write_sensitivity(found: Sensitivity, stage: Path) -> None:
         run=prepared.run,
         name=prepared.run.folder.resolve().name,
         model=prepared.model.name,
-        years=f"{found.years[0]}–{found.years[-1]}",
+        years=found.clock.span(found.years[0], found.years[-1]),
         pictures=write_sensitivity_figures(found, out / "figures"),
         short=in_short(found),
         pairs=_pairs(found),
         limits=_limits(found),
+        left_out=[own.sentence for own in found.left_out.get(found.method, ())],
+        origin=origin_of(prepared, "sensitivity"),
         weaknesses=weaknesses_of(prepared.model.path.parent),
         record=prepared.record,
     )
     write_text(out / "report.html", text)
+
+
+def over_time(found: Sensitivity) -> pd.DataFrame:
+    """Rows of single years. A year that is left out of an output's effects has a row by each
+    method and policy, without a value, whose `note` says why."""
+    years = {f"{year:g}" for year in found.years}
+    table = found.table[found.table["at"].isin(years)].assign(note="")
+    policies = [p.name for p in found.prepared.policies[1:]]
+    rows = [
+        {"method": method, "output": own.output, "unit": own.unit, "policy": policy,
+         "at": f"{year:g}", "note": own.note}
+        for method, every in found.left_out.items()
+        for own in every if own.unit == "%"
+        for year in own.years
+        for policy in policies
+    ]  # fmt: skip
+    return pd.concat([table, pd.DataFrame(rows, columns=table.columns)]) if rows else table
 
 
 def tracked(found: Sensitivity) -> pd.DataFrame:
@@ -68,32 +89,33 @@ def tracked(found: Sensitivity) -> pd.DataFrame:
 def in_short(found: Sensitivity) -> list[str]:
     """The study in sentences, made of its numbers."""
     run = found.prepared.run
-    source = "priors" if run.source == "priors" else "posterior and, what it does not hold, priors"
+    source = "their priors" if run.source == "priors" else "the posterior and the other priors"
     grouped = ""
     if found.asked.inputs is not None and found.inputs > len(found.asked.inputs):
         grouped = f", {found.inputs - len(found.asked.inputs)} of them as one"
-    lines = [
-        f"{found.runs:,} runs; {found.inputs} inputs vary over their {source}{grouped}.",
-    ]
+    lines = []
     if found.asked.screen and found.asked.screen < found.inputs:
         lines.append(
-            f"The {found.asked.screen} inputs with the largest mean effects were ranked one by "
-            "one; the others vary as one input, so that nothing is left out."
+            f"The {found.asked.screen} inputs with the largest mean effects are ranked one by one. "
+            "The others vary together, as one input."
         )
     lines += [
         in_words(found.table, q, found.method, found.settled[found.method].stable)
         for q in found.main
     ]
     loose = [
-        f"{method} ({own.n:,})"
+        f"{method} with {own.n:,}"
         for method, own in found.settled.items()
         if not own.stable and np.isfinite(own.width)
     ]
     if loose:
         lines.append(
-            f"Not settled with as many base runs as were asked for: {', '.join(loose)}. Read the "
-            "order of inputs whose intervals overlap as open."
+            f"The ranking has not settled by {listed(loose)} base runs: where intervals overlap, "
+            "the order of the inputs is open."
         )
+    lines.append(
+        f"The study took {found.runs:,} runs; {found.inputs} inputs vary over {source}{grouped}."
+    )
     return lines
 
 
@@ -102,23 +124,23 @@ def in_words(table: pd.DataFrame, quantity: Quantity, method: str, settled: bool
     rows = ranking(table, quantity, method)
     rows = rows[(rows.input != "") & (rows.input != CHANCE)]
     if not (rows.value != 0).any():
-        return f"{capital(quantity.title)} does not vary."
+        return f"{capital(quantity.title)}, does not vary."
     top = rows[rows.value.abs() >= 0.1 * rows.value.abs().max()].head(5)
 
     def told(row) -> str:
         if method == "morris":
-            return f"{row.input} ({row.value:.3g} {quantity.unit})"
+            return f"{row.input} ({row.value:.3g} {row.unit})"
         low, high = row.low, row.high
         span = f", {low:.2f} to {high:.2f}" if np.isfinite(low) else ""
         return f"{row.input} ({row.value:.2f}{span})"
 
     words = {
         "sobol": "total indices: the share of the variance that is left if all else is known",
-        "morris": "mean effect of moving it over its range",
+        "morris": "mean effect of moving the input over its range",
         "prcc": "partial rank correlation", "srrc": "standardised rank coefficient",
         "pawn": "PAWN index", "rbd-fast": "first-order index", "delta": "delta",
     }[method]  # fmt: skip
-    text = f"{capital(quantity.title)}: most depends on {'; '.join(map(told, top.itertuples()))} "
+    text = f"{capital(quantity.title)}, depends most on {'; '.join(map(told, top.itertuples()))} "
     text += f"({words}; 95 % intervals)." if method != "morris" else f"({words})."
     if method == "sobol":
         first = table[
@@ -127,8 +149,16 @@ def in_words(table: pd.DataFrame, quantity: Quantity, method: str, settled: bool
         ]  # fmt: skip
         if settled:
             alone = min(float(first.value.clip(lower=0).sum()), 1.0)
-            text += f" Inputs acting alone explain about {alone:.0%} of its variance."
+            text += f" Acting alone, the inputs explain about {alone:.0%} of its variance."
     return text
+
+
+def _switch_was_fitted(found: Sensitivity) -> bool:
+    """Whether the posterior holds a switch that varies in it."""
+    parameters = found.prepared.parameters
+    fitted = read_posterior(parameters)
+    switches = (p.name for p in parameters.of_role("structural"))
+    return any(fitted[name].nunique() > 1 for name in switches if name in fitted)
 
 
 def _pairs(found: Sensitivity) -> list:
@@ -145,21 +175,30 @@ def _pairs(found: Sensitivity) -> list:
 
 def _limits(found: Sensitivity) -> list[str]:
     lines = ["Constants without a prior are held; their influence is not seen here."]
-    if found.prepared.run.source == "posterior":
+    if found.asked.crossings:
         lines.append(
-            "What was fitted depends on one another. sobol and morris take it as one input, a draw "
-            "of the posterior: which of the fitted values it is, they cannot say. A draw belongs "
-            "to the setting of the switch that it was fitted under, so that another setting brings "
-            "other values: what the switch's total index has beyond the first is owed to both."
+            f"A run that never crosses counts as crossing one {found.clock.word} after the horizon."
         )
+    if found.prepared.run.source == "posterior":
+        if {"sobol", "morris"} & found.settled.keys():
+            lines.append(
+                "Fitted values depend on one another. Sobol and Morris take them as one input, a "
+                "draw of the posterior, and cannot say which of the fitted values matters."
+            )
+            if _switch_was_fitted(found):
+                lines.append(
+                    "Each draw of the posterior belongs to the setting of a switch under which it "
+                    "was fitted, so another setting brings other fitted values. What the switch's "
+                    "total index exceeds its first-order index by is owed to both."
+                )
         if {"prcc", "srrc"} & found.settled.keys():
             lines.append(
-                "Partial rank correlations hold the other inputs fixed as far as ranks are linear; "
-                "among correlated inputs they are uncertain, and not shares of anything."
+                "Partial rank correlations hold the other inputs fixed as far as ranks are linear. "
+                "Among correlated inputs they are uncertain."
             )
     if "morris" in found.settled:
         lines.append(
-            "Morris screens: its mean effects order inputs and are no shares of the variance."
+            "The mean effects of Morris order the inputs; they are not shares of the variance."
         )
     if found.method == "sobol":
         lines.append(

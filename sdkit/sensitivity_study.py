@@ -14,16 +14,18 @@ from .compare import yearly
 from .errors import RunError
 from .experiment import no_draws
 from .files import load_arrays, place, save_arrays
-from .inputs import Inputs, crossed, sobol_points, trajectories
+from .inputs import Inputs, crossed, trajectories
 from .run import Prepared, held, yearly_experiment
 from .sensitivity import (
     CHANCE,
     METHODS,
     RANKED,
     SAMPLED,
+    LeftOut,
     Quantity,
     Settled,
     dependence,
+    left_out,
     quantities,
     ranking,
     sample_table,
@@ -35,6 +37,7 @@ from .sensitivity import (
 from .sensitivity_run import Asked, as_spelt
 from .simulation import simulate
 from .switches import meaning
+from .time_units import TimeUnit, time_unit
 
 _LANES = 32768  # runs a block, about: what an interruption loses
 _LOOKS = (8, 4, 2, 1)  # parts of a sample at which indices are looked at
@@ -58,7 +61,8 @@ class Along:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """All that came of a study; what its tables, figures and page are made from."""
+    """All that came of a study; what its tables, figures and page are made from. `left_out` holds
+    for each method the years whose effects have no percentage; `clock` is the unit of time."""
 
     prepared: Prepared
     asked: Asked
@@ -68,6 +72,8 @@ class Sensitivity:
     looks: pd.DataFrame
     main: tuple[Quantity, ...]
     along: tuple[Along, ...]
+    left_out: dict[str, tuple[LeftOut, ...]]
+    clock: TimeUnit
     inputs: int
     runs: int
     seconds: float
@@ -114,7 +120,7 @@ def execute_sensitivity(
         prepared, asked, study.years, pd.concat(study.tables, ignore_index=True),
         {method: study.settled[method] for method in METHODS if method in study.settled},
         pd.concat(study.looks, ignore_index=True), tuple(study.main), tuple(study.along),
-        len(inputs), study.runs, time.monotonic() - began,
+        study.left_out, study.clock, len(inputs), study.runs, time.monotonic() - began,
     )  # fmt: skip
 
 
@@ -133,6 +139,8 @@ class _Study:
         self.looks: list[pd.DataFrame] = []
         self.main: list[Quantity] = []
         self.along: list[Along] = []
+        self.left_out: dict[str, tuple[LeftOut, ...]] = {}
+        self.clock = time_unit(prepared.model)
 
     # -- simulating ------------------------------------------------------------------
 
@@ -186,7 +194,7 @@ class _Study:
     def quantities(self, levels: np.ndarray, number: int) -> tuple[list[Quantity], np.ndarray]:
         return quantities(
             levels, self.prepared.outputs[number], [p.name for p in self.prepared.policies],
-            self.years, self.asked.at, self.asked.crossings,
+            self.years, self.asked.at, self.asked.crossings, self.clock,
         )  # fmt: skip
 
     def _main_outputs(self) -> list[int]:
@@ -261,14 +269,20 @@ class _Study:
         return levels
 
     def finish(self, levels: np.ndarray, methods: Sequence[str], make: Callable) -> None:
-        """Tables of all quantities."""
+        """Tables of all quantities, and what they leave out."""
+        policies = [p.name for p in self.prepared.policies]
+        every = (
+            left_out(levels[i], output, policies, self.years, self.clock)
+            for i, output in enumerate(self.prepared.outputs)
+        )
+        self.left_out |= dict.fromkeys(methods, tuple(own for own in every if own is not None))
         for number in range(len(self.prepared.outputs)):
             found, y = self.quantities(levels[number], number)
             self.tables += [make(method, found, y) for method in methods]
 
     def screen(self, inputs: Inputs) -> None:
         seed, n = self.prepared.run.seed, self.asked.trajectories
-        points, order, step = trajectories(len(inputs), inputs.inputs, n, seed)
+        points, order, step = trajectories(inputs.coordinates, inputs.inputs, n, seed)
         names = [item.name for item in inputs.inputs]
 
         def make(method, found, y):
@@ -281,10 +295,9 @@ class _Study:
         self.finish(levels, ["morris"], make)
 
     def cross(self, inputs: Inputs) -> None:
-        seed, n, size = self.prepared.run.seed, self.prepared.run.n, len(inputs)
-        base = sobol_points(2 * size, n, seed)
+        seed, n = self.prepared.run.seed, self.prepared.run.n
         second = self.asked.second_order
-        a, b = base[:, :size], base[:, size:]
+        a, b = inputs.two_samples(n, seed)
         names = [item.name for item in inputs.inputs]
 
         def make(method, found, y):
@@ -302,7 +315,7 @@ class _Study:
 
     def sample(self, inputs: Inputs, methods: Sequence[str]) -> None:
         seed, n = self.prepared.run.seed, self.prepared.run.n
-        points = sobol_points(len(inputs), n, seed + 1)
+        points = inputs.points(n, seed, shuffled=True)
         x = inputs.draws(points)
         x = x.loc[:, (x != x.iloc[0]).any()]
 

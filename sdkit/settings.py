@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice, product
 
 from . import numerics
 from .errors import ModelError
-from .expressions import CONTROLS, key
+from .expressions import CONTROLS, key, rebuilt
 from .functions import FUNCTIONS, Function
 from .model import Model
 
@@ -98,11 +99,121 @@ def time_settings(
     """
     folded = Folded(model, values)
     found = {k: folded(("name", k), f"{model.path.name}: {name}") for k, name in CONTROLS.items()}
-    initial, final, step, saveper = found.values()
-    good = all(map(math.isfinite, found.values())) and step > 0 and saveper > 0
-    if good and abs(saveper / step - round(saveper / step)) > 1e-6 * saveper / step:
-        good = False
-    if not good or final < initial or (final - initial) / step > 1e9:
-        shown = ", ".join(f"{CONTROLS[k]} = {v:g}" for k, v in found.items())
-        raise ModelError("M113", f"{model.path.name}: {shown}")
+    wrong = _broken(found)
+    if wrong:
+        raise ModelError("M113", f"{model.path.name}: {wrong}")
     return found, folded.used
+
+
+def refuse_times(model: Model) -> None:
+    """Refuse time settings that make no run (M113), where numbers decide them: PySD would go on
+    with them, perhaps for ever. Others are left to it."""
+    folded, found = Folded(model), {}
+    for k, name in CONTROLS.items():
+        try:
+            found[k] = folded(("name", k), name)
+        except ModelError:
+            return
+    wrong = _broken(found)
+    if wrong:
+        raise ModelError("M113", f"{model.path.name}: {wrong}")
+
+
+def _broken(found: Mapping[str, float]) -> str:
+    """The first rule that time settings break, in words; "" where they make a run."""
+    for k, value in found.items():
+        if not math.isfinite(value):
+            return f"{CONTROLS[k]} = {value:g} is no finite number"
+    initial, final, step, saveper = found.values()
+    if step <= 0:
+        return f"TIME STEP = {step:g} has to be above zero"
+    if saveper <= 0:
+        return f"SAVEPER = {saveper:g} has to be above zero"
+    if final < initial:
+        return (f"FINAL TIME = {final:g} lies before INITIAL TIME = {initial:g}; "
+                "exchange the two, or correct one")  # fmt: skip
+    if (final - initial) / step > 1e9:
+        return (f"TIME STEP = {step:g} makes {(final - initial) / step:.3g} steps from "
+                f"{initial:g} to {final:g}, more than a run may have (1e9); "
+                "choose a larger one")  # fmt: skip
+    steps = saveper / step
+    if steps < 1 - 1e-6:
+        return (f"SAVEPER = {saveper:g} is shorter than TIME STEP = {step:g}; "
+                "choose a SAVEPER of one step or more")  # fmt: skip
+    if abs(steps - round(steps)) > 1e-6 * steps:
+        fewer = math.floor(steps)
+        near = " or ".join(f"{n * step:g}" for n in (fewer, fewer + 1))
+        return (f"SAVEPER = {saveper:g} is no multiple of TIME STEP = {step:g}; "
+                f"choose a SAVEPER of {near}, or a TIME STEP that divides {saveper:g}")  # fmt: skip
+    return ""
+
+
+# How much shorter than a step a stage may be before Euler or RK4 makes it grow or overshoot: the
+# roots of |1 - z| = |stability| (RK4: 1 - z + z^2/2 - z^3/6 + z^4/24 = 1 at 2.785).
+_SHORTEST = {"euler": 1.0, "rk4": 1 / 2.785}
+
+
+def cautions(
+    model: Model,
+    delays: Sequence[tuple],
+    settings: Mapping[str, float],
+    values: Mapping[str, float],
+    rk4: bool,
+) -> list[str]:
+    """What a run does that its settings do not say: an end before FINAL TIME, and delays (rows of
+    `Program.delays`) that are too short for the step. `values` go by keys."""
+    initial, final, step, saveper = (settings[k] for k in CONTROLS)
+    found = []
+    last = initial + math.floor((final - initial) / step + 1e-6) * step
+    saved = initial + math.floor((final - initial) / saveper + 1e-6) * saveper
+    if final - last > 1e-6 * step:
+        found.append(f"FINAL TIME ({final:g}) is no whole number of steps ({step:g}) after INITIAL "
+                     f"TIME ({initial:g}): the run ends at {last:g}")  # fmt: skip
+    elif last - saved > 1e-6 * step:
+        found.append(f"SAVEPER ({saveper:g}) does not divide the run from {initial:g} to "
+                     f"{final:g}: the last time that is saved is {saved:g}")  # fmt: skip
+    folded = Folded(model, values, (initial, step)) if delays else None
+    for label, kind, order, expression, loops in delays:
+        for turn in islice(product(*(range(n) for _, n in loops)), 1000):
+            places = dict(zip((name for name, _ in loops), turn, strict=True))
+            try:
+                time = folded(_at(expression, places), label)
+            except ModelError:  # a delay time that the run decides
+                break
+            text = _short(label, kind, order, time, step, rk4)
+            if text:
+                found.append(text)
+                break
+    return found
+
+
+def _at(node: tuple, places: Mapping[str, int]) -> tuple:
+    """An expression in one turn of its loops."""
+    if node[0] != "item":
+        return rebuilt(node, lambda part: _at(part, places))
+    index = tuple(
+        i if i[0] == "at" or i[1] not in places else ("at", i[2][places[i[1]]]) for i in node[2]
+    )
+    return ("item", node[1], index)
+
+
+def _short(label: str, kind: str, order: int, time: float, step: float, rk4: bool) -> str:
+    """Why a delay does not do in this step what its equation says; "" where it does."""
+    if not math.isfinite(time) or time <= 0:
+        return ""
+    steps = time / step
+    if kind == "delay fixed":
+        whole = numerics.fixed_steps(time, step)
+        if abs(steps - whole) > 1e-6 * max(steps, 1.0):
+            return (f"{label}: a DELAY FIXED of {time:g} lasts {whole * step:g}, "
+                    f"a whole number of steps ({step:g})")  # fmt: skip
+    elif kind in ("delay n", "smooth n"):
+        kept = math.floor(steps * (1.0 + numerics.SMALL))
+        if 1 <= kept < order:
+            return (f"{label}: a delay of order {order} over {time:g} keeps {kept} stage(s), one "
+                    f"for each step ({step:g}), as in Vensim; "
+                    "a smaller TIME STEP keeps all")  # fmt: skip
+    elif steps * (1.0 + numerics.SMALL) < order * _SHORTEST["rk4" if rk4 else "euler"]:
+        return (f"{label}: a delay of order {order} over {time:g} is shorter than {order} step(s) "
+                f"({step:g}): it overshoots, as in Vensim; choose a smaller TIME STEP")  # fmt: skip
+    return ""

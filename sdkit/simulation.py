@@ -20,13 +20,14 @@ from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
 from .errors import ParameterError, SimulationError
 from .experiment import Experiment
-from .expressions import CONTROLS, key, label_key
+from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
+from .frames import arrays_of, whole
 from .layout import AXES
 from .measures import measure_unit
 from .model import Model, reader_of
 from .noise import beginnings
-from .settings import time_settings
+from .settings import cautions, refuse_times, time_settings
 from .store import Store, open_store
 from .translate import run_with_pysd
 from .variables import Variable
@@ -96,6 +97,12 @@ def simulate(
         raise SimulationError("S204", f"a time step of {time_step}")
     if dt != program.time_step and "TIME STEP" in program.frozen:
         raise ParameterError("P309", "TIME STEP decides the order of a delay")
+    settings = {k: getattr(program, k) for k in CONTROLS} | {"time_step": dt}
+    if experiment is not None:
+        settings["saveper"] = dt  # an experiment names its times
+    given = {key(n): v for n, v in values.items()}
+    for text in cautions(program.model, program.delays, settings, given, rk4):
+        warnings.warn(f"{program.model.name}: {text}", stacklevel=2)
     if experiment is None:
         return _single(program, values, rk4, dt, seed)
     names = [*experiment.outputs, *(program.model.scalar(m.variable).name
@@ -187,7 +194,7 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
     s = [0.0] * program.states
     m = [0.0] * (program.memory + program.buffers * (steps + 1))
     m[0] = steps + 1.0
-    for place, six in zip(program.streams, _first_numbers(program, seed), strict=True):
+    for place, six in zip(program.streams.values(), _first_numbers(program, seed), strict=True):
         m[place : place + 6] = six
     work, at = scratch(program), [-1]
     start = program.initial_time
@@ -207,24 +214,13 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
     found = {name: np.array(row) for name, row in zip(program.outputs, out, strict=True)}
     _warn_missing(program, found)
     own = {v.name: v for v in map(program.model.owners.get, program.outputs)}
-    arrays = {name: _whole(variable, found) for name, variable in own.items()}
+    arrays = {name: whole(variable, found) for name, variable in own.items()}
     return _dataset(program.model, arrays, times, rk4, dt)
 
 
 def _first_numbers(program: Program, seed: int) -> list[list[float]]:
     """Where the streams of a single run begin: those of draw 0."""
-    return beginnings(seed, np.zeros(1), len(program.streams))[0].tolist()
-
-
-def _whole(variable: Variable, found: Mapping[str, np.ndarray]) -> np.ndarray:
-    """An array from its elements by label, whose own dimensions come first; NaN where none is."""
-    if not variable.axes:
-        return found[variable.name]
-    one = next(found[label] for label in variable.labels if label in found)
-    rows = [found.get(label, np.full(one.shape, np.nan)) for label in variable.labels]
-    return np.stack(rows, axis=-1).reshape(
-        *one.shape, *(len(elements) for _, elements in variable.axes)
-    )
+    return beginnings(seed, np.zeros(1), (*program.streams,))[0].tolist()
 
 
 def by_label(model: Model, result: xr.Dataset) -> dict[str, np.ndarray]:
@@ -307,28 +303,13 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         given[variable.name] = xr.DataArray(
             numbers, {n: list(e) for n, e in variable.axes}, [n for n, _ in variable.axes]
         )
+    if not times:
+        refuse_times(model)
     file, _ = reader_of(model.path, model.text).abstract()
     frame = run_with_pysd(model.path, file, given, times, model.data, seed)
-    times_saved = np.asarray(frame.index, dtype=float)
-    columns = {_spelt(name): frame[name] for name in frame}
-    arrays, absent = {}, []
-    for variable in (v for v in model.variables.values() if v.kind != "lookup"):
-        rows = {n: columns.get(_spelt(n)) for n in variable.labels}
-        if any(row is None for row in rows.values()):
-            absent.append(variable.name)
-        else:
-            rows = {n: np.asarray(row, dtype=float) for n, row in rows.items()}
-            arrays[variable.name] = _whole(variable, rows)
-    if absent:
-        shown = ", ".join(absent[:5])
-        warnings.warn(f"{model.name}: PySD gives no value of {shown}", stacklevel=3)
+    arrays, times_saved = arrays_of(model, frame)
     dt = float(arrays["TIME STEP"].flat[0]) if "TIME STEP" in arrays else math.nan
     return _dataset(model, arrays, times_saved, False, dt)
-
-
-def _spelt(label: str) -> str:
-    """A label without quotes, which PySD keeps."""
-    return label_key(label.replace('"', ""))
 
 
 # -- ensembles ---------------------------------------------------------------------------
@@ -392,7 +373,7 @@ def _by_name(ensemble: Ensemble, arrays: dict, values: np.ndarray) -> dict[str, 
         else:
             variable = ensemble.program.model.find(name)
             own = {n: values[columns[n]] for n in variable.defined}
-            found[name] = _whole(variable, own)
+            found[name] = whole(variable, own)
     return found
 
 

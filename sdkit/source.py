@@ -255,7 +255,7 @@ class _Writer(Formulas):
             f"BUFFERS = {self.layout.buffers}",
             f"MISSING_VALUES = {self.model.missing_values}",
             f"RK4 = {self.model.method == 'rk4'}",
-            f"STREAMS = {tuple_text(self.layout.streams) if self.layout.streams else '()'}",
+            f"STREAMS = {tuple_text(tuple(self.layout.streams.values()))}",
             "",
             "DEFAULTS = (",
         ]

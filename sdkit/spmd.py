@@ -209,8 +209,9 @@ class Function(Assembler):
         if name == "isinf":
             return self.compare("eq", self.intrinsic("fabs", values[0]), literal(math.inf))
         if name in ("floor", "sqrt"):
-            if values[0].literal is not None and not values[0].varying:
-                return literal(float(getattr(math, name)(values[0].literal)))
+            known = values[0].literal
+            if known is not None and not values[0].varying and math.isfinite(known):
+                return literal(float(getattr(math, name)(known)))
             if name == "floor" and not self.unchecked:  # Python makes no whole number of these
                 size = self.intrinsic("fabs", values[0])
                 self.fault(self.inverse(self.compare("lt", size, literal(math.inf))))
@@ -241,7 +242,8 @@ class Function(Assembler):
         self.names = dict(zip((a.arg for a in function.args.args), values, strict=True))
         result = self.returned(function.body)
         self.names = outer
-        return result
+        # A call that always raises has marked its lanes; what they go on with is never read.
+        return literal(math.nan) if result is None else result
 
     def returned(self, body: list[ast.stmt]):
         """What a function's statements return; None where they only raise."""

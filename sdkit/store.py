@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 
 from .errors import RunError
+from .placing import locked
 
 FORMAT = "sdkit ensemble 2"
 _BLOCK = 64 * 2**20  # bytes of one output, scenario and policy, all draws, that are read at once
@@ -392,20 +393,14 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A lock on the folder itself, which ends with the process; R417 if another holds it."""
+    """A lock on the folder itself, which ends with the process; R417 if another holds it.
+
+    Without locks (Windows) two writers would put down the same bytes.
+    """
     try:
-        import fcntl
-    except ImportError:  # Windows: two writers would put down the same bytes
-        return None
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locked(path)
     except BlockingIOError:
-        os.close(handle)
         raise RunError("R417", f"{path} is being written by another process") from None
-    except OSError:  # a file system without locks: as under Windows
-        pass
-    return handle
 
 
 def _unlock(handle: int | None) -> None:

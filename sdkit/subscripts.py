@@ -124,8 +124,9 @@ class Resolver:
         marked = subscript.endswith("!")
         k = key(subscript[:-1] if marked else subscript)
         if not marked and k not in self.ranges.members:
-            if self.loose and k not in place and k.isdecimal() and 0 < int(k) <= len(place):
-                return ("at", int(k) - 1)
+            number = int(k) if k.isascii() and k.isdecimal() else 0
+            if self.loose and k not in place and 0 < number <= len(place):
+                return ("at", number - 1)
             if k not in place:
                 raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}")
             return ("at", place[k])

@@ -37,6 +37,8 @@ def read_table(
         numbers = np.asarray(found, dtype=float)
         if np.isnan(numbers).all():
             raise ModelError("M119", f"{where}: no number at {ast.cell} of {ast.file}")
+        if np.isinf(numbers).any():
+            raise ModelError("M119", f"{where}: a number at {ast.cell} of {ast.file} is too large")
         if not labels:
             return ("number", float(numbers))
         return ("array", tuple(numbers.ravel().tolist()), numbers.shape)
@@ -67,10 +69,13 @@ def _tables(found, mode: str, where: str) -> tuple[tuple, ...]:
     y = np.asarray(found, dtype=float).reshape(len(x), -1)
     if not len(x) or not np.isfinite(x).all():
         raise ModelError("M119", f"{where}: no points, or points without a number to stand at")
+    if np.isinf(y).any():
+        raise ModelError("M119", f"{where}: a number is too large")
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]
-    if len(set(x.tolist())) < len(x):
-        raise ModelError("M112", f"{where}: an x stands twice in its table")
+    twice = x[1:][np.diff(x) == 0]
+    if len(twice):
+        raise ModelError("M112", f"{where}: x = {twice[0]:g} stands twice in its table")
     tables = []
     for number, column in enumerate(y.T):
         if np.isnan(column).all():

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from typing import Any
 
 from .errors import Error, ModelError, SimulationError
 from .literals import literal
+
+_UNREAD = "the equation cannot be read; compare it with docs/language.md"
 
 
 @dataclass
@@ -65,13 +68,15 @@ class Range:
 
 @dataclass
 class Section:
-    """The model itself (`name` is empty) or one of its macros."""
+    """The model itself (`name` is empty) or one of its macros; `strings` are the lines of string
+    variables, by name."""
 
     name: str
     parameters: list[str] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
     elements: list[Element] = field(default_factory=list)
+    strings: dict[str, int] = field(default_factory=dict)
 
 
 def vensim_modules():
@@ -115,13 +120,19 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
             raise ModelError("M111", f"{where}: {inside.removeprefix('M111: ')}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
-        raise ModelError("M104", f"{where}: {str(error).splitlines()[0][:160]}") from None
+        counted = re.match(r"KeyError: (\d+)\b", str(error))
+        if counted:  # PySD keeps functions of XMILE by the number of their arguments
+            raise ModelError(
+                "M114", f"{where}: a function takes another number of arguments than {counted[1]}"
+            ) from None
+        if re.match(r"IndexError: (list|tuple) index", str(error)):
+            raise ModelError("M114", f"{where}: a function with too few arguments") from None
+        raise ModelError("M104", f"{where}: {_UNREAD}") from None
     except parsimonious.exceptions.ParseError as error:
         near = error.text[error.pos :].strip()[:40] or error.text.strip()[-40:]
         raise ModelError("M104", f"{where}: cannot be parsed near {near!r}") from None
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        text = str(error).splitlines()
-        raise ModelError("M104", f"{where}: {(text or [type(error).__name__])[0][:160]}") from None
+        raise ModelError("M104", f"{where}: {_UNREAD}{_plainly(error)}") from None
 
 
 # -- tables beside a model ---------------------------------------------------------------
@@ -152,8 +163,21 @@ def external(kind: str, where: str, *arguments, data: Iterable[Path] = ()):
             found.initialize()
             return found.data
         except Exception as error:  # pandas and openpyxl raise anything
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError("M119", f"{where}: {text[:200]}") from None
+            raise ModelError("M119", f"{where}: {_of_a_file(error, arguments)}") from None
+
+
+def _of_a_file(error: Exception, arguments: tuple) -> str:
+    """Why a table beside a model could not be read."""
+    named = ", ".join(repr(a) for a in arguments if isinstance(a, str))[:120]
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {str(arguments[0])[:80]!r} beside the model"
+    if isinstance(error, OSError):
+        return f"the file {str(arguments[0])[:80]!r} cannot be read ({error.strerror or 'damaged'})"
+    text = " ".join(str(error).split())
+    quoted = len(text.split()) > 2 and not isinstance(
+        error, KeyError | IndexError | AttributeError | TypeError | NameError
+    )
+    return text[:200] if quoted else f"nothing can be read at {named}"
 
 
 def forget_tables() -> None:
@@ -189,6 +213,7 @@ def run_with_pysd(
     import pysd
     from pysd.builders.python.python_model_builder import ModelBuilder
 
+    stage, columns = "while it read the file", {}
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(name)
@@ -209,7 +234,9 @@ def run_with_pysd(
                         if isinstance(getattr(component.ast, "file", None), str):
                             component.ast.file = _copied(path, component.ast.file, folder)
                 _refuse_strings(section)
+            stage = "while it wrote its program"
             built = ModelBuilder(abstract).build_model()
+            stage = "while it ran"
             runnable = pysd.load(str(built), data_files=[str(p) for p in data] or None)
             columns = {row["Real Name"]: row["Py Name"] for _, row in runnable.doc.iterrows()}
             unknown = [name for name in values if name not in columns]
@@ -227,9 +254,24 @@ def run_with_pysd(
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None
         except Exception as error:  # PySD raises anything; the user gets one sentence
-            lines = f"{type(error).__name__}: {error}".split("\n")
-            text = " ".join(part.strip() for part in lines if part.strip())
-            raise ModelError("M116", f"{path.name}: {text[:200]}") from None
+            names = {python: label for label, python in columns.items()}
+            told = [f.name for f in traceback.extract_tb(error.__traceback__)]
+            told += re.findall(r"\b_[a-z]+_(\w+)$", str(error))  # a state, as in _integ_x
+            at = [names[python] for python in told if python in names]
+            where = f" at {at[-1]!r}" if at else ""
+            raise ModelError(
+                "M116", f"{path.name}: PySD stopped {stage}{where}{_plainly(error)}"
+            ) from None
+
+
+def _plainly(error: Exception) -> str:
+    """A library's message where it is a sentence, after a colon; "" where it is about its code."""
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, ZeroDivisionError):
+        return ": a division by zero"
+    sentence = re.fullmatch(r"(?:[\w'\"/-]+[,:;]? ){2,}[\w'\"/-]+", text)
+    mine = isinstance(error, KeyError | IndexError | AttributeError | NameError | TypeError)
+    return f": {text[:160]}" if sentence and not mine else ""
 
 
 def _file_name(macro: str) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, raise_all
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
 from .subscripts import Resolver, index_of, left_of, positions
+from .syntax import parted
 from .tables import read_table
 from .translate import Definition, Element, Section
 
@@ -96,6 +97,7 @@ class Reader:
                 where = self._place(element.name, element.definitions[0])
                 self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
         self.lookups = _lookups(main)
+        self.strings = {key(name): line for name, line in main.strings.items()}
         self.files: set[str] = set()  # that its equations read
         self.hidden: dict[str, Variable] = {}
         self.outputs: dict[str, Variable] = {}  # of macros, which their calls name
@@ -107,7 +109,13 @@ class Reader:
             )
 
     def variables(self) -> dict[str, Variable]:
-        found = {e.name: self._variable(k, e) for k, e in self.elements.items()}
+        found, faults = {}, []
+        for k, element in self.elements.items():
+            try:
+                found[element.name] = self._variable(k, element)
+            except ModelError as error:
+                faults.append(error)
+        raise_all(faults)
         for k, variable in self.outputs.items():
             name = k.replace("_", " ")
             found[name] = replace(variable, name=name)
@@ -208,14 +216,30 @@ class Reader:
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
             if row is None and name not in self.macros and name != "elmcount":
-                raise ModelError("M109", f"{where}: the function {name.upper()!r}")
+                two = parted(name, self.elements)
+                if two:
+                    raise ModelError(
+                        "M104", f"{where}: an operator is missing between {two[0]!r} and {two[1]!r}"
+                    )
+                words = name.upper().replace("_", " ")
+                raise ModelError("M109", f"{where}: the function {words!r}")
             if row is not None and len(arguments) != row.arguments + row.noisy:
+                given = len(arguments) - row.noisy
+                hint = self._comma(arguments) if given < row.arguments else ""
                 raise ModelError(
                     "M114",
-                    f"{where}: {row.name} takes {row.arguments} argument(s), "
-                    f"not {len(arguments) - row.noisy}",
+                    f"{where}: {row.name} takes {row.arguments} argument(s), not {given}{hint}",
                 )
         return raw
+
+    def _comma(self, arguments: Sequence[tuple]) -> str:
+        """Where a comma may be missing: between two names that are read as one."""
+        for node in (n for argument in arguments for n in walk(argument)):
+            if node[0] == "name" and node[1] not in self.elements:
+                two = parted(node[1], {*self.elements, *BUILT_IN})
+                if two:
+                    return f"; a comma is missing between {two[0]!r} and {two[1]!r}"
+        return "; is a comma missing?"
 
     def _place(self, name: str, definition: Definition) -> str:
         return f"{self.path.name}, line {definition.line}, {name!r}"
@@ -233,13 +257,14 @@ class Reader:
         if reduced:
             raise ModelError(
                 "M109",
-                f"{self._place(caller.name, caller.definition)}: a macro inside SUM and its like",
+                f"{caller.place or self._place(caller.name, caller.definition)}: a macro inside "
+                "SUM and its like",
             )
         return self._instance(self.macros[node[1]], node[2], caller)
 
     def _instance(self, macro: Section, arguments: tuple, caller: _Caller) -> tuple:
         """The equations of a macro as hidden variables with the caller's loops; its result."""
-        where = self._place(caller.name, caller.definition)
+        where = caller.place or self._place(caller.name, caller.definition)
         if caller.depth > _DEEPEST_MACRO:
             raise ModelError("M110", f"{where}: macros one inside another, over {_DEEPEST_MACRO}")
         results = arguments[len(macro.parameters) :]
@@ -279,11 +304,16 @@ class Reader:
                 outside = node[1].removesuffix("$").rstrip("_")
                 if outside != node[1] or outside in CONTROLS or outside in BUILT_IN:
                     return ("name", outside)
-                raise ModelError(
-                    "M105", f"{where}: {node[1]!r} in the macro {macro.name.upper()!r}"
-                )
+                two = parted(node[1], own)
+                if two:
+                    raise ModelError(
+                        "M104",
+                        f"{inside}: an operator is missing between {two[0]!r} and {two[1]!r}",
+                    )
+                raise ModelError("M105", f"{inside} uses {node[1]!r}, which the macro does not "
+                                 f"define ({node[1]}$ would be the model's own)")  # fmt: skip
             if node[0] in ("reference", "array") or (node[0] == "lookup" and node[3]):
-                raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
+                raise ModelError("M109", f"{inside}: subscripts in a macro")
             if node[0] == "lookup":
                 return ("lookup", prefix + node[1], renamed(node[2]), (), node[4])
             return rebuilt(node, renamed)
@@ -291,17 +321,20 @@ class Reader:
         for parameter, argument in zip(macro.parameters, arguments, strict=True):
             hide(key(parameter), argument)
         lookups = _lookups(macro)
-        inner = replace(caller, axes=axes, box=whole, depth=caller.depth + 1)
         for element in macro.elements:
             definition = element.definitions[0]
+            inside = (f"{self._place(element.name, definition)} in the macro "
+                      f"{macro.name.upper()!r}")  # fmt: skip
             if definition.subscripts:
-                raise ModelError("M109", f"{where}: subscripts in the macro {macro.name.upper()!r}")
-            raw = self._table(element, definition, where)
+                raise ModelError("M109", f"{inside}: subscripts in a macro")
+            raw = self._table(element, definition, inside)
             if raw is None:
-                raw = self._read(definition, where, lookups)
+                raw = self._read(definition, inside, lookups)
             elif raw[0] == "table array":
-                raw = Resolver(self.ranges.at(where), where, (), self.axes.get, REDUCING)(raw)
+                raw = Resolver(self.ranges.at(inside), inside, (), self.axes.get, REDUCING)(raw)
             kind = "lookup" if raw[0] == "points" else "auxiliary"
+            # A macro that this one calls is called from here.
+            inner = replace(caller, axes=axes, box=whole, depth=caller.depth + 1, place=inside)
             hide(key(element.name), self._written_out(renamed(raw), inner), kind)
         wanted = [key(macro.name), *(key(name) for name in macro.returns[: len(results)])]
         absent = next((name for name in wanted if name not in own), None)
@@ -324,22 +357,38 @@ class Reader:
     def _check_names(self, variables: dict[str, Variable]) -> None:
         """Refuse names that nothing defines, and tables used as numbers (M105)."""
         known = {key(name): variable for name, variable in variables.items()} | self.hidden
+        faults: dict[str, ModelError] = {}
         for variable in (*variables.values(), *self.hidden.values()):
             for node in walk(variable.expression):
                 if node[0] not in ("name", "item") or node[1] in BUILT_IN:
                     continue
                 where = f"{self.path.name}, line {variable.line}, {variable.name!r}"
-                if node[1] not in known:
-                    raise ModelError("M105", f"{where} uses {node[1]!r}, which is not defined")
-                if known[node[1]].kind == "lookup":
-                    raise ModelError(
-                        "M105", f"{where} uses the table {node[1]!r} without an argument"
-                    )
+                code, text = "M105", ""
+                if node[1] in self.strings:
+                    code, text = "M126", (
+                        f"{where} uses {node[1]!r} as a number; line {self.strings[node[1]]} says "
+                        "that it is a text (:IS:)"
+                    )  # fmt: skip
+                elif node[1] not in known:
+                    two = parted(node[1], {*known, *BUILT_IN})
+                    hint = ""
+                    if two:
+                        code = "M104"
+                        hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}"
+                    elif node[1] in FUNCTIONS:
+                        hint = f"; the function {FUNCTIONS[node[1]].name} takes parentheses"
+                    text = f"{where} uses {node[1]!r}, which is not defined{hint}"
+                elif known[node[1]].kind == "lookup":
+                    text = f"{where} uses the table {node[1]!r} without an argument"
+                if text:
+                    faults.setdefault(text, ModelError(code, text))
+        raise_all(list(faults.values()))
 
 
 @dataclass(frozen=True)
 class _Caller:
-    """Who calls a macro: the key and the name of its variable, its definition, axes and box."""
+    """Who calls a macro: the key and the name of its variable, its definition, axes and box; and
+    the place in words, where that is inside another macro."""
 
     k: str
     name: str
@@ -347,6 +396,7 @@ class _Caller:
     axes: tuple[Axis, ...]
     box: Box
     depth: int = 0
+    place: str = ""
 
 
 def _lookups(section: Section) -> set[str]:

@@ -8,15 +8,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ModelError
+from .errors import ModelError, raise_all
 from .expressions import CONTROLS, key
-from .literals import limits, refuse_power, right_side
-from .mend import mend_vensim
+from .literals import check_bounds, limits, points_of, refuse_power, right_side, tables_of
+from .mend import mend_vensim, take_strings
+from .syntax import problems, table_problem
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
 
 # The fourth number of Vensim's settings line 15.
 _METHODS = {"0": "euler", "1": "rk4", "2": "euler", "5": "rk4"}
 _HEADER = re.compile(r":MACRO:([^()]*)\(([^()]*)\)")
+# A comparison behind :NOT: without parentheses.
+_NOT = re.compile(r":NOT:[^():,]*?(?:<>|<=|>=|[=<>])[^():,]*", re.I)
 _END_OF_EQUATIONS = "\\\\\\---///"
 _END_OF_SKETCH = "///---\\\\\\"
 
@@ -34,6 +37,7 @@ class Vensim:
         # A note that hands wrote where a sketch would stand.
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
+        equations, self.strings = take_strings(equations)
         self.equations = mend_vensim(equations, self.settings)
 
     def method(self) -> str:
@@ -55,28 +59,30 @@ class Vensim:
         method = _METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
         return method or f"integration type {numbers[3][:40]!r}"
 
-    def _clean(self) -> tuple[str, list[int], list[int]]:
-        """The text as PySD cleans it, and from cleaned offsets to lines of the file."""
-        pieces, starts, lines = [], [], []
+    def _clean(self) -> tuple[str, list[int], list[int], list[int]]:
+        """The text as PySD cleans it, and from cleaned offsets to lines and columns of the file."""
+        pieces, starts, lines, columns = [], [], [], []
         position = offset = 0
         line = 1
         for gap in re.finditer(r"(?:\\\n\t|\s)+", self.equations):
             piece = self.equations[position : gap.start()]
             starts.append(offset)
             lines.append(line)
+            columns.append(position - self.equations.rfind("\n", 0, position))
             pieces += [piece, " "]
             offset += len(piece) + 1
             line += gap[0].count("\n")
             position = gap.end()
         starts.append(offset)
         lines.append(line)
+        columns.append(position - self.equations.rfind("\n", 0, position))
         pieces.append(self.equations[position:])
-        return "".join(pieces), starts, lines
+        return "".join(pieces), starts, lines, columns
 
     def abstract(self):
         """PySD's file object with its sections and components parsed, and their lines."""
         vensim_file, vensim_section = vensim_modules()
-        cleaned, starts, lines = self._clean()
+        cleaned, starts, lines, columns = self._clean()
         path = self.path
 
         class File(vensim_file.VensimFile):
@@ -86,6 +92,10 @@ class Vensim:
 
         def line_at(offset: int) -> int:
             return lines[max(bisect.bisect_right(starts, offset) - 1, 0)]
+
+        def column_at(offset: int) -> int:
+            i = max(bisect.bisect_right(starts, offset) - 1, 0)
+            return columns[i] + offset - starts[i]
 
         class Visitor(vensim_section.SectionElementsVisitor):
             """PySD's visitor, which also keeps where each entry begins and the text ends."""
@@ -99,6 +109,7 @@ class Vensim:
                 self.places.append(node.start + len(text) - len(text.lstrip()))
                 self.end = max(self.end, node.end)
                 try:
+                    check_bounds(children[2].strip())
                     return super().visit_entry(node, children)
                 except ValueError:
                     self.bounds.append((self.places[-1], children[2].strip()))
@@ -114,6 +125,7 @@ class Vensim:
 
         file, placed = File(), []
         file.sections = []
+        named = {key(name) for name in re.findall(r":MACRO:([^()]*)\(", cleaned)}
         for base, parts in self._split(cleaned):
             section = vensim_section.Section(*parts)
             file.sections.append(section)
@@ -144,24 +156,89 @@ class Vensim:
                 raise ModelError(
                     "M108", f"{path.name} ends inside the equation that begins {rest[:40]!r}"
                 )
-            parsed = []
+            parsed, faults = [], []
             for element, place in zip(visitor.entries, visitor.places, strict=True):
                 line = line_at(base + place)
                 label = re.split(r"[=(\[:]", element.equation, maxsplit=1)[0].strip()[:60]
-                refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
-                part = quietly(path, f"{label!r}", line, element.parse)
-                if hasattr(part, "parse"):
-                    quietly(path, f"{part.name!r}", line, part.parse)
-                parsed.append((part, line))
+                try:
+                    if not element.equation.strip():
+                        raise ModelError(
+                            "M104", f"{path.name}, line {line}: no equation in front of a '~'"
+                        )
+                    refuse_power(element.equation, f"{path.name}, line {line}, {label!r}")
+                    part = quietly(path, f"{label!r}", line, element.parse)
+                except ModelError as error:
+                    rows = re.search(r":.*(\([^()]*\w\s*-\s*\w[^()]*\))", element.equation)
+                    if rows and error.code == "M104":
+                        error = ModelError(
+                            "M104",
+                            f"{path.name}, line {line}, {label!r}: the numeric range {rows[1]} has "
+                            "to rise, with one name in front of both numbers, as in (a1-a9)",
+                        )
+                    faults.append(error)
+                    continue
+                parsed.append((part, line, base + place))
+            plain = {
+                key(part.name) for part, *_ in parsed
+                if type(part).__name__ == "Component" and "LOOKUPS" not in part.expression.upper()
+            } - named  # fmt: skip
+            for (part, line, place), element in zip(
+                parsed, visitor.entries if not faults else (), strict=not faults
+            ):
+                if not hasattr(part, "parse"):
+                    continue
+                try:
+                    self._parse(part, line, element.equation, plain, place, line_at, column_at)
+                except ModelError as error:
+                    faults.append(error)
+            raise_all(faults)
             kinds = {"SubscriptRange": [], "Constraint": [], "TestInput": []}
             components = []
-            for (part, line), element in zip(parsed, visitor.entries, strict=True):
+            for (part, line, _), element in zip(parsed, visitor.entries, strict=True):
                 kinds.get(type(part).__name__, components).append(part)
                 placed.append((section, part, line, element.equation))
             section.subscripts = kinds["SubscriptRange"]
             section.components = components
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
         return file, placed
+
+    def _parse(self, part, line: int, equation: str, plain, place: int, line_at, column_at) -> None:
+        """Let PySD parse the right side of an equation; raise in words what is wrong with it."""
+        kind, text = type(part).__name__, getattr(part, "expression", "") or ""
+        found, error = None, None
+        try:
+            quietly(self.path, f"{part.name!r}", line, part.parse)
+        except ModelError as caught:
+            error = caught
+        if kind in ("Component", "UnchangeableConstant") or (kind == "Data" and text):
+            found = next((p for p in problems(text, plain) if error or p.certain), None)
+        if found and (error is None or error.code != "M110"):
+            at = place + equation.rindex(text) + found.at
+            where = f"{self.path.name}, line {line_at(at)}, column {column_at(at)}, {part.name!r}"
+            raise ModelError(found.code, f"{where}: {found.words}")
+        told = table_problem(text) if error and kind == "Lookup" else ""
+        if told:
+            raise ModelError("M112", f"{self.path.name}, line {line}, {part.name!r}: {told}")
+        if error:
+            raise error
+        unclear = _NOT.search(text)
+        if unclear:
+            warnings.warn(
+                f"{self.path.name}, line {line}, {part.name!r}: {unclear[0].strip()!r} is read as "
+                ":NOT: (a > b); write the parentheses, since Vensim's list of operators has :NOT: "
+                "before comparisons",
+                stacklevel=2,
+            )
+        self._in_order(part)
+
+    @staticmethod
+    def _in_order(part) -> None:
+        """Give the tables of an equation the order of their points in the text; PySD sorts them,
+        points of one x in any order."""
+        for node, text in tables_of(part.ast, getattr(part, "expression", "") or ""):
+            x, y = points_of(text)
+            if sorted(x) == sorted(node.x):
+                node.x, node.y = x, y
 
     def _split(self, cleaned: str) -> Iterator[tuple[int, tuple]]:
         """Where each of PySD's sections begins, and what it is made of: the model, with blanks for
@@ -216,6 +293,7 @@ class Vensim:
                     of[id(section)].elements.append(own)
                 if section.type == "main":
                     last = part.name
+        sections[0].strings = self.strings
         known = {key(element.name) for element in sections[0].elements}
         missing = [name for k, name in CONTROLS.items() if k not in known]
         if missing:

@@ -386,15 +386,27 @@ def _wrap(line: str) -> str:
 
 
 def stale() -> list[str]:
-    """Recorded runs, but for fits, whose files are no longer those that they were made from."""
+    """Recorded runs whose inputs or tables are no longer those of their record.
+
+    `code` tells which code made a run, and other code may make the same numbers. Of a fit only the
+    tables count: it takes too long to be carried out for each word of its model.
+    """
+    from sdkit.files import fingerprint
+    from sdkit.fit_run import read_fit
     from sdkit.run import prepare, read_run, task_of
 
     found = []
     for path in sorted((ROOT / "runs").glob("*/record.json")):
-        if task_of(path.parent) == "fit":
-            continue
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record != json.loads(json.dumps(prepare(read_run(path.parent)).record)):
+        tables = {t.name: fingerprint(t) for t in sorted(path.parent.glob("*.csv"))}
+        if task_of(path.parent) == "fit":
+            now = record
+            if "posterior.csv" in record:
+                posterior = read_fit(path.parent).model / "posterior.csv"
+                now = {**record, "posterior.csv": fingerprint(posterior)}
+        else:
+            now = json.loads(json.dumps(prepare(read_run(path.parent)).record))
+        if {**record, "code": ""} != {**now, "tables": tables, "code": ""}:
             found.append(path.parent.name)
     return found
 

@@ -26,8 +26,14 @@ STATELESS = {
     "TANH": ("TANH(x)", "hyperbolic tangent"),
     "PI": ("PI()", "3.14159... (XMILE)"),
     "INTEGER": ("INTEGER(x)", "x cut towards zero: INTEGER(-2.7) = -2; XMILE writes INT"),
-    "MODULO": ("MODULO(x, m)", "the rest of x/m, with the sign of x; XMILE writes x mod m"),
-    "QUANTUM": ("QUANTUM(x, q)", "x cut towards zero to a multiple of q; x where q < 1e-6"),
+    "MODULO": (
+        "MODULO(x, m)",
+        "the rest of x/m, with the sign of x, as in C; m = 0 stops (S201); XMILE writes x mod m",
+    ),
+    "QUANTUM": (
+        "QUANTUM(x, q)",
+        "x cut towards zero to a multiple of q; x where q is not above zero",
+    ),
     "ZIDZ": ("ZIDZ(a, b)", "a/b, or 0 where b lies within 1e-6 of zero"),
     "XIDZ": ("XIDZ(a, b, x)", "a/b, or x where b lies within 1e-6 of zero"),
     "STEP": ("STEP(height, start)", "0 before the start, then height; held over a step"),
@@ -68,15 +74,24 @@ STATES = {
     "SMOOTHI": ("SMOOTHI(x, time, start)", "the same with a start of its own; XMILE SMTH1"),
     "SMOOTH3": ("SMOOTH3(x, time)", "third-order smooth"),
     "SMOOTH3I": ("SMOOTH3I(x, time, start)", "the same with a start; XMILE SMTH3"),
-    "SMOOTH N": ("SMOOTH N(x, time, start, n)", "order n, which is a number; XMILE SMTHN"),
+    "SMOOTH N": (
+        "SMOOTH N(x, time, start, n)",
+        "order n, a number; drops stages as DELAY N does; XMILE SMTHN",
+    ),
     "DELAY1": ("DELAY1(x, time)", "first-order material delay that starts in balance"),
     "DELAY1I": ("DELAY1I(x, time, start)", "the same with a start; XMILE DELAY1"),
-    "DELAY3": ("DELAY3(x, time)", "third-order material delay"),
+    "DELAY3": (
+        "DELAY3(x, time)",
+        "third-order material delay; three stages however short the time is",
+    ),
     "DELAY3I": ("DELAY3I(x, time, start)", "the same with a start; XMILE DELAY3"),
-    "DELAY N": ("DELAY N(x, time, start, n)", "order n, which is a number; XMILE DELAYN"),
+    "DELAY N": (
+        "DELAY N(x, time, start, n)",
+        "order n, a number; no more stages than steps in the time; XMILE DELAYN",
+    ),
     "DELAY FIXED": (
         "DELAY FIXED(x, time, start)",
-        "x as it was; the time is read once; XMILE DELAY",
+        "x as it was; the time is read once, one step at least, rounded to steps; XMILE DELAY",
     ),
     "TREND": ("TREND(x, time, start)", "fractional growth rate of x"),
     "FORECAST": ("FORECAST(x, time, ahead)", "x, carried on by its trend; XMILE FORCST"),
@@ -119,7 +134,17 @@ them apart.
 Tables: named (`table((0,0),(1,2))`, read as `table(x)`), inline (`WITH LOOKUP`) and XMILE's
 graphical functions; also all x and then all y, as old models list them. Between its points a
 table is a straight line. Beyond its ends it keeps the last value, unless its type is XMILE's
-`extrapolate`; `discrete` keeps the value of the point before.
+`extrapolate`; `discrete` keeps the value of the point before. The x have to rise (M112). Of several
+points at one x the first holds there and the last right behind it, with a warning.
+
+`name :IS: 'text'` is a string variable: its text stands where a function that reads a file names it, and
+an equation that uses it as a number is refused (M126). `:NA:` lies below every number, so that
+`x > :NA:` asks whether x is there. `:NOT:` takes what follows as far as `:AND:` or `:OR:`; write
+parentheses, since Vensim's list of operators has it before comparisons.
+
+A delay or smooth whose stages are shorter than a step (RK4: than 0.36 of one) overshoots, as the same
+equations do in Vensim; a warning names it. DELAY N and SMOOTH N drop stages instead, and a DELAY FIXED
+between two steps is rounded, with a warning each.
 
 ## Subscripts
 
@@ -192,15 +217,18 @@ check of half the step draws other noise, and fails for it.
 
 INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER are numbers or arithmetic on constants, and may be
 changed for a run: `simulate(model, set={"FINAL TIME": 2050})`, as may those constants. Integration
-is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5).
+is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5). A FINAL TIME
+that is no whole number of steps after INITIAL TIME ends the run at the last step before it, and a
+SAVEPER that does not divide the run leaves its end unsaved; a warning says which time is the last.
 """
 TAIL = """
 # What only PySD runs
 
-Compiling stops with M109 (or M113), which names variable and construct; `simulate(model,
+Compiling stops with M109 (or M113), which names variable and construct, and says so where `simulate(model,
 engine="pysd")` runs the same file into the same kind of result: one run, with the constants and time
 settings in `set`. It cannot carry an ensemble. PySD 3.14 itself stops at some models with several arrays of
-stocks (M116).
+stocks (M116), and what it gives in other dimensions than the model's is refused (S210), unless a mapping
+of ranges tells which element is meant.
 
 {left}
 - GET TIME VALUE of a clock, a calendar or another reference than 0 and 1.
@@ -231,7 +259,8 @@ them, line by line.
 
 `simulate(model, engine="pysd")` runs the same file through PySD 3.14. The tests hold both
 against each other and give the value by hand where PySD is wrong or silent: a SMOOTH that
-starts at a whole number; `:AND:` before `:OR:`; PULSE and PULSE TRAIN between two steps or
+starts at a whole number; DELAY3 shorter than three steps, and SMOOTH N, whose stages PySD drops and
+keeps; MODULO by a negative number and by one below 1e-6; a table whose x repeat; `:AND:` before `:OR:`; PULSE and PULSE TRAIN between two steps or
 with a width of 0 (as Vensim's reference defines them); XMILE's `extrapolate` and `discrete`
 inside a variable; LOG10, `DT`, `STARTTIME`, `STOPTIME`; RK4; mappings with a list; elements of one
 array that read each other; the stages of a delay in an array, which PySD takes from all elements where

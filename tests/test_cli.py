@@ -39,7 +39,7 @@ def assert_clean(code, error, expected):
         (["run", "models/sir", "--set", "caution = 1", "--set", "Caution = 2"], "U601"),
         (["run", "models/sir", "--out", "README.md"], "U601"),
         (["run", "models/sir", "--set", "infectivity = 7"], "P308"),
-        (["run", "models/sir", "--set", "infectivity = nan"], "P308"),
+        (["run", "models/sir", "--set", "infectivity = nan"], "U601"),
         (["run", "models/sir", "--set", "population = 7"], "P305"),
         (["run", "runs/sir", "--set", "population = 7"], "P305"),
         (["run", "runs/sir", "--draws", "3"], "R410"),

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from sdkit.discover import Limit, find_boxes, inside, measured, simplified, trajectory
-from sdkit.inputs import sobol_points
+from sdkit.streams import Points
 from sdkit.tree import grow
 
 
 def space(n: int = 4096) -> pd.DataFrame:
-    points = sobol_points(6, n, 4)
+    points = Points(4, "abcdef", "abcdef").rows(0, n)
     frame = pd.DataFrame(points, columns=list("abcdef"))
     return frame.assign(f=np.floor(3 * frame.f))
 

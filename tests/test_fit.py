@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from sdkit import simulate
 from sdkit.convergence import diagnose
 from sdkit.errors import Error, RunError
 from sdkit.experiment import posterior_draws, sample
-from sdkit.fit_report import rounded
+from sdkit.fit_report import rounded, warnings_of
 from sdkit.fit_run import prepare_fit, read_fit
 from sdkit.fitting import execute_fit, posterior_of
 from sdkit.model import read_model
@@ -295,7 +296,41 @@ def test_a_posterior_says_what_it_was_fitted_to(fitted, tmp_path):
     assert not posterior_provenance(folder, read_model(folder)).of_this_text
 
 
-def test_a_posterior_of_others_is_taken_and_said_to_be(fitted, tmp_path):
+def test_what_a_fit_warns_of():
+    """Chains that agree less than is usual, a search without end, points that fail, a coarse step;
+    of several fits each by its name."""
+
+    class Fake:
+        def __init__(
+            self, label, r_hat=1.001, effective=5000.0, converged=True, failed=0, shift=0.1
+        ):
+            row = {"of": "model", "remark": "", "parameter": "x"}
+            self.parameters = pd.DataFrame([row])
+            self.influence = pd.DataFrame({"parameter": ["y"], "influence": [0.1]})
+            self.halved = (shift, 0.0)
+            self.prepared = SimpleNamespace(label=label)
+            climbs = [SimpleNamespace(log_density=-3.0, converged=converged)]
+            tally = SimpleNamespace(failed=failed, points=1000)
+            self.fit = SimpleNamespace(
+                r_hat=np.array([1.0, r_hat]), effective=np.array([9000.0, effective]),
+                climbs=climbs, tally=tally,
+            )  # fmt: skip
+
+    assert warnings_of([Fake(""), Fake("mild")]) == []
+    for change, words in (
+        ({"r_hat": 1.02}, "R-hat is 1.020 at most (usual: 1.01)"),
+        ({"effective": 300.0}, "300 effective draws (usual: 1000)"),
+        ({"converged": False}, "No search for the most probable point converged"),
+        ({"failed": 10}, "10 of 1,000 points (1.00%)"),
+        ({"shift": -0.7}, "by −0.70"),
+        ({"shift": math.nan}, "The time step is coarse"),
+    ):
+        (line,) = warnings_of([Fake(""), Fake("mild", **change)])
+        assert line.startswith("mild: ")
+        assert words in line
+
+
+def test_a_posterior_of_others_is_taken_and_said_to_be(fitted, root, tmp_path):
     def of_others(text):
         rows = text.splitlines()[3:]
         return "\n".join(["# unverified: Stan, by a colleague", *rows, *rows[-3:]])
@@ -307,6 +342,18 @@ def test_a_posterior_of_others_is_taken_and_said_to_be(fitted, tmp_path):
     assert (found.run, found.series, found.of_this_text) == ("", (), False)
     assert "nothing vouches for it: Stan, by a colleague" in found.warnings[0]
     assert "3 of the 67 draws" in found.warnings[1]
+    # A page says so, and does not say that it was fitted to another text.
+    (tmp_path / "models").mkdir()
+    folder.rename(tmp_path / "models" / "sir")
+    run = tmp_path / "runs" / "sir"
+    run.mkdir(parents=True)
+    text = (root / "runs" / "sir" / "run.toml").read_text(encoding="utf-8")
+    text = text.replace('from = "priors", n = 64', 'from = "posterior", n = 2')
+    (run / "run.toml").write_text(text, encoding="utf-8")
+    page = carry_out(run).read_text(encoding="utf-8")
+    assert "Nothing vouches for the draws" in page
+    assert "(unverified: Stan, by a colleague)" in page
+    assert "another text" not in page
 
 
 def test_a_fit_that_was_interrupted_ends_as_one_that_was_not(fitted, tmp_path):

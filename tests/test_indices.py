@@ -16,15 +16,27 @@ from SALib.sample import sobol as salib_sample
 from SALib.test_functions import Ishigami, Sobol_G
 
 from sdkit import indices
-from sdkit.inputs import Input, crossed, sobol_points, trajectories
+from sdkit.inputs import Input, crossed, trajectories
+from sdkit.streams import SECOND, Points
 
 SAME = 1e-9
 PI = np.pi
+XYZ = ("x", "y", "z")
 
 
 def whole(n: int) -> np.ndarray:
     """Weights of all runs once."""
     return np.full((1, n), 1 / n)
+
+
+def points_of(size: int, n: int, seed: int) -> np.ndarray:
+    return Points(seed, [f"x{i + 1}" for i in range(size)]).rows(0, n)
+
+
+def two(size: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    names = [f"x{i + 1}" for i in range(size)]
+    points = Points(seed, names + [name + SECOND for name in names]).rows(0, n)
+    return points[:, :size], points[:, size:]
 
 
 def each(count: int) -> tuple[Input, ...]:
@@ -45,9 +57,8 @@ def problem(count: int) -> dict:
     }  # fmt: skip
 
 
-def ishigami_design(n: int, second: bool = False) -> np.ndarray:
-    points = sobol_points(6, n, 7)
-    return crossed(points[:, :3], points[:, 3:], each(3), second)
+def ishigami_design(n: int, second: bool = False, seed: int = 7) -> np.ndarray:
+    return crossed(*two(3, n, seed), each(3), second)
 
 
 # Ishigami and Homma's function with a = 7, b = 0.1: closed forms.
@@ -58,11 +69,11 @@ TRUE_TOTAL = np.array([V1 + V13, V2, V13]) / (V1 + V2 + V13)
 
 def test_the_design_is_that_of_salib():
     n, second = 64, True
-    design = ishigami_design(n, second)
     theirs = salib_sample.sample(
         problem(3), n, calc_second_order=second, scramble=True, seed=np.random.default_rng(7)
     )
     blocks = theirs.reshape(n, 8, 3).swapaxes(0, 1)  # A, AB.., BA.., B
+    design = crossed(blocks[0], blocks[7], each(3), second)
     assert np.array_equal(design, blocks[[0, 7, 1, 2, 3, 4, 5, 6]])
 
 
@@ -74,10 +85,14 @@ def test_an_input_of_several_coordinates_moves_them_together():
 
 
 def test_sobol_on_ishigami():
-    """8,192 scrambled points: the error of these estimators is then under 0.01 in ten seeds."""
-    first, total = indices.sobol(ishigami(ishigami_design(8192)), whole(8192))
-    assert first[0, :, 0] == pytest.approx(TRUE_FIRST, abs=0.01)
-    assert total[0, :, 0] == pytest.approx(TRUE_TOTAL, abs=0.01)
+    """The median of nine seeds of 4,096 points: one may err by more (docs/decisions/0012)."""
+    every = []
+    for seed in range(9):
+        first, total = indices.sobol(ishigami(ishigami_design(4096, seed=seed)), whole(4096))
+        every.append((first[0, :, 0], total[0, :, 0]))
+    first_median, total_median = np.median(every, axis=0)
+    assert first_median == pytest.approx(TRUE_FIRST, abs=0.01)
+    assert total_median == pytest.approx(TRUE_TOTAL, abs=0.01)
     assert (first[0, :, 1] == 0).all()
     assert (total[0, :, 1] == 0).all()
 
@@ -85,16 +100,16 @@ def test_sobol_on_ishigami():
 def test_sobol_on_the_g_function():
     """First-order indices of Saltelli's g-function in closed form."""
     a = np.array([0, 1, 4.5, 9, 99, 99, 99, 99])
-    points = sobol_points(16, 8192, 3)
-    design = crossed(points[:, :8], points[:, 8:], each(8), False)
-    y = Sobol_G.evaluate(design.reshape(-1, 8)).reshape(10, 8192, 1)
-    first, total = indices.sobol(y, whole(8192))
+    every = []
+    for seed in range(9):
+        design = crossed(*two(8, 4096, seed), each(8), False)
+        y = Sobol_G.evaluate(design.reshape(-1, 8)).reshape(10, 4096, 1)
+        every.append([index[0, :, 0] for index in indices.sobol(y, whole(4096))])
+    first, total = np.median(every, axis=0)
     part = 1 / (3 * (1 + a) ** 2)
     variance = np.prod(1 + part) - 1
-    assert first[0, :, 0] == pytest.approx(part / variance, abs=0.01)
-    assert total[0, :, 0] == pytest.approx(
-        part * np.prod(1 + part) / (1 + part) / variance, abs=0.01
-    )
+    assert first == pytest.approx(part / variance, abs=0.01)
+    assert total == pytest.approx(part * np.prod(1 + part) / (1 + part) / variance, abs=0.01)
 
 
 @pytest.mark.parametrize("second", [False, True])
@@ -125,7 +140,7 @@ def test_sobol_is_salibs(second):
 
 def test_morris_is_salibs_up_to_its_step():
     """SALib divides by its own step, 2/3; ours is 1/2."""
-    points, order, step = trajectories(3, each(3), 40, 9)
+    points, order, step = trajectories(XYZ, each(3), 40, 9)
     y = ishigami(points)
     found = indices.effects(y, order, step)
     size, spread = indices.morris(found, whole(40))
@@ -137,7 +152,7 @@ def test_morris_is_salibs_up_to_its_step():
 
 def test_morris_of_a_linear_model_is_its_slopes():
     slopes = np.array([3.0, -2.0, 0.0])
-    points, order, step = trajectories(3, each(3), 8, 1)
+    points, order, step = trajectories(XYZ, each(3), 8, 1)
     found = indices.effects((points @ slopes)[..., None], order, step)
     size, spread = indices.morris(found, whole(8))
     assert size[0, :, 0] == pytest.approx(np.abs(slopes), abs=1e-12)
@@ -147,7 +162,7 @@ def test_morris_of_a_linear_model_is_its_slopes():
 
 def test_a_trajectory_moves_each_input_once():
     inputs = (Input("one", (1,)), Input("others", (0, 2)))
-    points, order, step = trajectories(3, inputs, 5, 2)
+    points, order, step = trajectories(XYZ, inputs, 5, 2)
     assert points.shape == (3, 5, 3)
     assert (points > 0).all()
     assert (points < 1).all()
@@ -156,12 +171,12 @@ def test_a_trajectory_moves_each_input_once():
             moved = np.flatnonzero(points[k + 1, t] != points[k, t])
             assert tuple(moved) == inputs[j].columns
     assert (np.abs(step) == 0.5).all()
-    shorter = trajectories(3, inputs, 3, 2)[0]
+    shorter = trajectories(XYZ, inputs, 3, 2)[0]
     assert np.array_equal(shorter, points[:, :3])
 
 
 def linear(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    x = sobol_points(3, n, 11)
+    x = points_of(3, n, 11)
     y = x @ np.array([4.0, -2.0, 0.0]) + 0.1 * np.random.default_rng(1).standard_normal(n)
     return x, np.stack([y, np.full(n, 2.0)], axis=1)
 
@@ -199,7 +214,7 @@ def test_ranks_share_ties():
 
 
 def test_rounding_is_no_variance():
-    u = sobol_points(2, 500, 5)
+    u = points_of(2, 500, 5)
     y = 1 + 1e-16 * u[:, :1]
     assert (indices.rbd_fast(u, y) == 0).all()
     assert not indices.varies(y)[0]
@@ -207,7 +222,7 @@ def test_rounding_is_no_variance():
 
 @pytest.mark.parametrize("n", [999, 1000])
 def test_rbd_fast_is_salibs(n):
-    u = sobol_points(3, n, 5)
+    u = points_of(3, n, 5)
     y = ishigami(u)
     found = indices.rbd_fast(u, y)
     theirs = salib_rbd.analyze(problem(3), u, y[:, 0], num_resamples=2, seed=1)
@@ -216,7 +231,7 @@ def test_rbd_fast_is_salibs(n):
 
 
 def test_pawn_is_salibs():
-    u = sobol_points(3, 1000, 5)
+    u = points_of(3, 1000, 5)
     y = ishigami(u)
     theirs = salib_pawn.analyze(problem(3), u, y[:, 0], S=10)
     assert indices.pawn(u, y)[:, 0] == pytest.approx(theirs["median"], abs=SAME)
@@ -230,7 +245,7 @@ def test_pawn_takes_a_switch_by_its_settings():
 
 
 def test_delta_is_salibs_estimate():
-    u = sobol_points(3, 1000, 5)
+    u = points_of(3, 1000, 5)
     y = ishigami(u)[:, 0]
     edges = np.linspace(0, 1000, 1 + round(min(np.ceil(1000 ** (2 / (7 + np.tanh(1)))), 48)))
     grid = np.linspace(y.min(), y.max(), 100)

@@ -138,13 +138,13 @@ def test_a_program_saved_to_a_file_draws_too(tmp_path):
 
 
 def test_beginnings_depend_on_all_they_are_told():
-    one = beginnings(1, np.arange(3), 2)
+    one = beginnings(1, np.arange(3), "ab")
     assert one.shape == (3, 2, 6)
     assert one.min() >= 1
     assert one.max() < 2**32
-    assert np.array_equal(one[1:], beginnings(1, np.arange(1, 3), 2))
-    assert np.array_equal(one[:, :1], beginnings(1, np.arange(3), 1))
-    assert len({*map(tuple, one.reshape(6, 6)), *map(tuple, beginnings(2, np.arange(3), 2)
+    assert np.array_equal(one[1:], beginnings(1, np.arange(1, 3), "ab"))
+    assert np.array_equal(one[:, :1], beginnings(1, np.arange(3), "a"))
+    assert len({*map(tuple, one.reshape(6, 6)), *map(tuple, beginnings(2, np.arange(3), "ab")
                 .reshape(6, 6))}) == 12  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import pytest
 from sdkit import history_plot, plot, report
 from sdkit.comparing import execute
 from sdkit.errors import RunError
+from sdkit.outputs import read_outputs
 from sdkit.provenance import sealed
 from sdkit.run import prepare, read_run
 from sdkit.time_units import YEAR, without_rate
@@ -282,6 +283,14 @@ def test_a_rate_by_the_month_is_no_sum_over_days(epidemic):
         prepare(read_run(epidemic / "runs" / "outbreak", n=1))
     assert caught.value.code == "R432"
     assert "sum over days; 'halved' is in 'Person/Month'" in caught.value.message
+
+
+def test_outputs_of_the_models_are_consistent(root):
+    from sdkit import read_model
+
+    for name in ("sir", "fentanyl"):
+        folder = root / "models" / name
+        assert read_outputs(folder / "outputs.toml", read_model(folder))
 
 
 @pytest.mark.parametrize("reduction", ["year", "fiscal year", "month"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 
+from tests import findings
 from tests.findings import CLAIMS, PAGE, ROOT, page, shares, stale, verdict
 
 
@@ -14,6 +17,22 @@ def test_the_findings_are_made_from_the_recorded_runs():
 
 def test_no_recorded_run_is_stale():
     assert stale() == []
+
+
+def test_an_edited_table_makes_a_run_stale(project, root, monkeypatch):
+    folder = project / "runs" / "sir"
+    for path in (root / "runs" / "sir").glob("*.*"):
+        shutil.copy(path, folder)
+    monkeypatch.setattr(findings, "ROOT", project)
+    assert stale() == []
+    path = folder / "summary.csv"
+    text = path.read_text(encoding="utf-8")
+    for change in (lambda: path.write_text(text.replace("1", "2", 1), "utf-8"), path.unlink):
+        change()
+        assert stale() == ["sir"]
+    path.write_text(text, encoding="utf-8")
+    (folder / "claims.csv").rename(folder / "forecasts.csv")
+    assert stale() == ["sir"]
 
 
 def test_verdicts_go_by_the_share_of_draws():

@@ -71,7 +71,7 @@ def test_a_direction_without_a_peak_gets_a_wide_start():
 
 
 def test_starts_are_the_best_of_the_prior():
-    points = starting_points(gaussian, 3, 4, 256, np.random.default_rng(0))
+    points = starting_points(gaussian, np.random.default_rng(0).normal(size=(256, 3)), 4)
     assert points.shape == (4, 3)
     value = gaussian(points)
     assert (np.diff(value) <= 0).all()

@@ -95,15 +95,15 @@ def test_a_condition_of_arrays_and_scalars(tmp_path):
 
 
 def test_a_delay_shorter_than_its_stages_is_so_in_its_element_alone(tmp_path):
-    # A DELAY3 over 1 has one stage where the step is 1. PySD 3.14.3 then takes stages from all
-    # elements of the array, and runs each of them right as a scalar.
+    # A DELAY N of order 3 over 1 has one stage where the step is 1. PySD 3.14.3 then takes stages
+    # from all elements of the array, and runs each of them right as a scalar.
     equations = """
         in = 1 + STEP(2, 3)
         lag[dim] = 1, 2, 6
-        out[dim] = DELAY3(in, lag[dim])
-        alone a = DELAY3(in, 1)
-        alone b = DELAY3(in, 2)
-        alone c = DELAY3(in, 6)
+        out[dim] = DELAY N(in, lag[dim], 1, 3)
+        alone a = DELAY N(in, 1, 1, 3)
+        alone b = DELAY N(in, 2, 1, 3)
+        alone c = DELAY N(in, 6, 1, 3)
     """
     small = model(tmp_path, RANGES + equations, step=1)
     ours, theirs = simulate(small), simulate(small, engine="pysd")
@@ -282,7 +282,7 @@ WRONG = {
     "x[dim] = dim! + 1": "M1..",
     "x[dim] = y[dim!]\ny[dim] = 1": "M109.*'x': dim! outside of SUM",
     "x = ELMCOUNT(y)\ny = 1": "M120.*'x': ELMCOUNT takes the name of a subscript range",
-    "x[dim] = VECTOR SORT ORDER(y[dim], 1)\ny[dim] = 1": "M109.*'x': the function 'VECTOR_SORT",
+    "x[dim] = VECTOR SORT ORDER(y[dim], 1)\ny[dim] = 1": "M109.*'x': the function 'VECTOR SORT",
     "x[dim] :EXCEPT: [a,p] = 1": "M120.*EXCEPT",
 }
 
@@ -314,7 +314,7 @@ def test_ranges_that_make_no_sense(tmp_path, ranges, told):
 
 def test_pysd_runs_what_is_not_compiled_into_the_same_kind_of_result(tmp_path):
     small = model(tmp_path, RANGES + "y[dim] = 3, 1, 2\nx[dim] = VECTOR SORT ORDER(y[dim], 1)")
-    with pytest.raises(ModelError, match=r"M109.*'x'.*VECTOR_SORT_ORDER"):
+    with pytest.raises(ModelError, match=r"M109.*'x'.*VECTOR SORT ORDER"):
         simulate(small)
     found = simulate(small, engine="pysd")
     assert found["x"].dims == ("time", "scenario", "policy", "draw", "dim")

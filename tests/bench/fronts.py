@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from sdkit.experiment import posterior_draws, sample
-from sdkit.inputs import sobol_points
 from sdkit.optimize import nondominated, subsets
 from sdkit.optimize_run import Instruments, goals, read_wanted
-from sdkit.optimize_study import _losses, _policies, _Simulator
+from sdkit.optimize_study import _losses, _policies, _Simulator, search_points
 from sdkit.run import prepare, read_run
 
 
@@ -42,9 +41,7 @@ def main(folder: Path) -> None:
         return np.array(found).T
 
     count = len(instruments.names)
-    ours = np.vstack(
-        [subsets(count).astype(float), sobol_points(count, wanted.portfolios, run.seed)]
-    )
+    ours = np.vstack([subsets(count).astype(float), search_points(instruments, wanted, run.seed)])
     began = time.perf_counter()
     values = judge(ours)
     print(f"{len(ours):,} points and subsets: {time.perf_counter() - began:.0f} s")
@@ -57,9 +54,10 @@ def main(folder: Path) -> None:
             out["F"] = judge(x)
 
     size = 128
+    first = search_points(instruments, wanted, run.seed)[:size]
     began = time.perf_counter()
     result = minimize(
-        Portfolios(), NSGA2(pop_size=size, sampling=sobol_points(count, size, run.seed)),
+        Portfolios(), NSGA2(pop_size=size, sampling=first),
         ("n_gen", len(ours) // size), seed=1, save_history=True,
     )  # fmt: skip
     theirs = np.vstack([entry.pop.get("F") for entry in result.history])
