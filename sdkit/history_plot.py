@@ -98,7 +98,7 @@ def history_figure(comparison: Comparison, folder: Path) -> Picture:
         for h in comparison.histories
     )
     outside, later = np.sum([_missed(h) for h in comparison.histories], axis=0)
-    fitted, once = comparison.provenance is not None, comparison.once
+    fitted, once = all(h.fitted for h in comparison.histories), comparison.once
     what = "The run" if once else "The median of draws"
     title = f"{what} stays within the error bounds of the checks for {good} of {count} series"
     if later and not once:

@@ -403,3 +403,18 @@ def test_the_picture_of_one_run_counts_in_days(monkeypatch, tmp_path):
         boxes = [t.get_window_extent() for t in ticks]
         assert len(boxes) > 1
         assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_a_posterior_that_no_fit_wrote_has_seen_nothing_known(fitted, tmp_path):
+    """The same draws, for which nothing vouches: nothing is said of what a fit has used."""
+    provenance = dataclasses.replace(
+        fitted.provenance, run="", question="", until=None, series=(), held_out=(),
+        warnings=("posterior.csv was not written by a fit.",),
+    )  # fmt: skip
+    histories = tuple(dataclasses.replace(h, seen=None, fitted=False) for h in fitted.histories)
+    changed = dataclasses.replace(fitted, provenance=provenance, histories=histories)
+    text = page(changed, tmp_path)
+    assert "3 come from posterior.csv, which no fit of sdkit wrote" in text
+    assert "What the posterior has seen of these series is not known" in text
+    assert "Draws come from a posterior.csv for which no fit vouches." in text
+    assert not re.search(r"used by the fit|fit did not use|seen by the fit", text, re.I)
