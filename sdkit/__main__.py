@@ -1,5 +1,24 @@
-"""`python -m sdkit`."""
+"""`python -m sdkit`, and what the command `sdkit` starts.
 
-from .cli import main
+Ctrl-C is answered before anything else is loaded: reading typer and the rest takes some tenths
+of a second, in which there is nothing yet to undo.
+"""
 
-main()
+import os
+import signal
+
+
+def _interrupted(*_) -> None:
+    os.write(2, b"interrupted; earlier results are untouched\n")
+    os._exit(130)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, _interrupted)
+    from .cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,11 +12,12 @@ import platform
 import re
 import stat
 import sys
-import time
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+
+from .scratch import alive
 
 # The packages whose code decides numbers.
 COMPUTE = (
@@ -27,7 +28,7 @@ _IMPORT = re.compile(r"^\s*from \.+([\w.]*) import (\([^)]*\)|.*)", re.M)
 # Entries of a kernel or a model take some hundred kilobytes each.
 KEPT = 500
 ENTRY = re.compile(r"[0-9a-f]{32}\.(o|model|files)")
-PART = re.compile(rf"{ENTRY.pattern}\.[0-9]+\.part")
+PART = re.compile(rf"{ENTRY.pattern}\.([0-9]+)\.part")
 
 
 def cache_folder() -> Path | None:
@@ -109,15 +110,16 @@ def cached(name: str, make: Callable[[], bytes]) -> bytes:
     try:
         part.write_bytes(hashlib.sha256(value).digest() + value)
         part.replace(file)
+        for left in folder.iterdir():  # of processes that were killed while they wrote
+            found = PART.fullmatch(left.name)
+            if found and not alive(int(found[2])):
+                left.unlink(missing_ok=True)
         # Each edit of a model leaves an entry behind; the oldest go. The folder may hold files of
         # others: what is not named as an entry is never touched.
         entries = [entry for entry in folder.iterdir() if ENTRY.fullmatch(entry.name)]
         entries.sort(key=lambda entry: entry.stat().st_mtime_ns)
         for entry in entries[:-KEPT]:
             entry.unlink()
-        for left in folder.iterdir():  # by a process that was killed while it wrote
-            if PART.fullmatch(left.name) and time.time() - left.stat().st_mtime > 3600:
-                left.unlink()
     except OSError:  # a full or read-only disk, or another process that tidies up too
         with contextlib.suppress(OSError):
             part.unlink()

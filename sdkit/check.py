@@ -14,12 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from .checks import Check, read_checks
+from .compare import read_claims
 from .errors import DependencyError, RunError, SimulationError
-from .model import read_model
+from .experiment import read_settings
+from .files import place
+from .measurement import read_measurements
+from .model import Model, read_model
+from .names import meant
 from .observations import Series, at_observations, log_errors, read_series, running_mean, same_unit
-from .outputs import read_outputs
-from .parameters import read_parameters
+from .outputs import Output, read_outputs
+from .parameters import Parameters, read_parameters
 from .probe import ROUNDING, Runs
+from .references import check_names
 from .structure import simlin_faults, unit_faults
 from .time_units import time_unit
 
@@ -49,14 +55,32 @@ def check_model(
     Raises what `read_checks` and `findings` raise.
     """
     model = read_model(path)
-    folder = model.path.parent
+    check_names(model)
     parameters = read_parameters(model)
-    checks = read_checks(folder / "checks.toml", model, parameters)
-    headlines: list[str] = []
-    if (folder / "outputs.toml").exists():
-        outputs = read_outputs(folder / "outputs.toml", model)
-        headlines = [output.variable for output in outputs.values() if output.headline]
+    checks = read_checks(model.path.parent / "checks.toml", model, parameters)
+    if not checks:
+        file = model.path.parent / "checks.toml"
+        raise RunError("R408", f"{file} holds no [[check]] table")
+    headlines = [o.variable for o in _read_files(model, parameters).values() if o.headline]
     return list(findings(checks, Runs(model, parameters, headlines, progress, plain)))
+
+
+def _read_files(model: Model, parameters: Parameters) -> dict[str, Output]:
+    """Read what stands beside a model, so that a fault that would stop a run stops a check too;
+    its outputs."""
+    folder = model.path.parent
+
+    def read(name: str, reader: Callable, *arguments):
+        return reader(folder / name, *arguments) if (folder / name).exists() else {}
+
+    read("scenarios.toml", read_settings, "scenario", parameters)
+    policies = read("policies.toml", read_settings, "policy", parameters)
+    outputs = read("outputs.toml", read_outputs, model)
+    read("claims.toml", read_claims, outputs, tuple(policies))
+    if (folder / "measurements.toml").exists():
+        series = read_series(folder / "data", model.read)
+        read_measurements(folder / "measurements.toml", model, parameters, series)
+    return outputs
 
 
 def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
@@ -149,7 +173,9 @@ def _direction(check: Check, runs: Runs):
 def _series(check: Check, runs: Runs) -> Series:
     row = check.options
     if row["series"] not in runs.data:
-        raise RunError("R411", f"check {check.name!r}: no series {row['series']!r} in data")
+        where = f"{place(runs.model.path.parent / 'checks.toml', check.name)}, check {check.name!r}"
+        near = meant(row["series"], runs.data)
+        raise RunError("R411", f"{where}: no series {row['series']!r} in data{near}")
     if "scale" not in row:  # which may bring another unit
         unit = runs.model.find(row["variable"]).unit
         same_unit(runs.data[row["series"]], unit, f"check {check.name!r}")
@@ -213,7 +239,7 @@ def _units(check: Check, runs: Runs):
     except DependencyError:
         if not faults:
             raise
-    yield not faults, "; ".join(faults[:3]) + (" …" if len(faults) > 3 else "") or "no fault"
+    yield not faults, _shown(faults) or "no fault"
 
 
 def _settles(check: Check, runs: Runs):

@@ -14,6 +14,7 @@ from .errors import ParameterError, RunError
 from .experiment import read_settings
 from .files import checked, place, read_toml, tables, typed
 from .model import Model
+from .names import meant
 from .observations import REDUCTIONS
 from .parameters import Parameters
 from .time_units import refuse_calendar
@@ -96,24 +97,25 @@ class Check:
 
 
 def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]:
-    """The [[check]] tables of checks.toml, each with the values of the [[setting]] it names.
+    """The [[check]] tables of checks.toml, perhaps none, each with the values of its [[setting]].
 
     Every name is known to the model: S203, P305, P308; R407 to R412 for a key or a value
     that is wrong, R411 for an unknown setting or policy, R431 for years of a model whose time
     is not in years, C701 for an unknown kind.
     """
-    data = read_toml(path)
+    data = read_toml(path, blank=True)
     for word in data:
         if word not in ("check", "setting"):
-            known = "[[setting]], [[check]]"
-            raise RunError("R407", f"{place(path, word)}: unknown key {word!r}; known: {known}")
+            near = meant(word, ("setting", "check"))
+            raise RunError("R407", f"{place(path, word)}: unknown key {word!r}{near}")
     settings = _settings(path, data, parameters)
     checks: dict[str, Check] = {}
     for number, table in enumerate(typed(path, "check", data.get("check", []), list), 1):
         where = f"[[check]] number {number}"
         kind = table.get("kind") if isinstance(table, dict) else None
         if not isinstance(kind, str) or kind not in KINDS:
-            raise RunError("C701", f"{path}, {where}: kind {kind!r}; known: {', '.join(KINDS)}")
+            at = f"{place(path, kind)}, {where}" if isinstance(kind, str) else f"{path}, {where}"
+            raise RunError("C701", f"{at}: kind {kind!r}{meant(kind, KINDS)}")
         required, optional = KINDS[kind]
         row = checked(
             path,
@@ -126,16 +128,14 @@ def read_checks(path: Path, model: Model, parameters: Parameters) -> list[Check]
         if row["name"] in checks:
             raise RunError("R412", f"{where} stands here twice")
         if "under" in row and row["under"] not in settings:
-            known = ", ".join(settings) or "none"
-            raise RunError("R411", f"{where}: no setting {row['under']!r}; known: {known}")
+            near = meant(row["under"], settings)
+            raise RunError("R411", f"{where}: no setting {row['under']!r}{near}")
         _names(path, where, row, model, parameters)
         _values(where, row)
         refuse_calendar(model, row.get("reduction", ""), where)
         if "policies" in row:
             row["policies"] = _policies(path, where, row["policies"], parameters)
         checks[row["name"]] = Check(row["name"], kind, row, settings.get(row.get("under"), {}))
-    if not checks:
-        raise RunError("R408", f"{path} holds no [[check]] table")
     return list(checks.values())
 
 
@@ -155,7 +155,7 @@ def _policies(path: Path, where: str, names: Sequence, parameters: Parameters) -
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a policy")
         if name not in known:
-            raise RunError("R411", f"{where}: no policy {name!r}; known: {', '.join(known)}")
+            raise RunError("R411", f"{where}: no policy {name!r}{meant(name, known)}")
     return {name: known[name].values for name in names}
 
 
@@ -165,15 +165,16 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
     def variable(name, stock: bool = False):
         if not isinstance(name, str):
             raise RunError("R409", f"{where}: {name!r} is no name of a variable")
-        found = model.scalar(name)
+        found = model.scalar(name, where)
         if found.kind == "lookup":
-            raise RunError("R410", f"{where}: {name!r} is a table, no variable")
+            raise RunError("R458", f"{where}: {name!r} is a table, no variable")
         if stock and found.expression[:2] not in STOCKS:
-            raise RunError("R410", f"{where}: {name!r} is no stock")
+            raise RunError("R458", f"{where}: {name!r} is no stock")
 
     def constant(name: str):
         if not model.has(name) or model.find(name).kind != "constant":
-            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model")
+            near = meant(name, model.constants, listed=False)
+            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model{near}")
 
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
@@ -183,7 +184,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
             variable(row[word])
     for word in _LISTS:
         if word in row and not row[word]:
-            raise RunError("R410", f"{where}: {word} is empty")
+            raise RunError("R454", f"{where}: {word} is empty")
         for name in row.get(word, ()):
             variable(name, stock=word == "stocks")
     for name, value in row.get("start", {}).items():
@@ -198,7 +199,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
 
 
 def _values(where: str, row: dict) -> None:
-    """What a kind asks for beyond single keys (R408, R410)."""
+    """What a kind asks for beyond single keys (R408, R441 to R456)."""
 
     def need(found: bool, text: str) -> None:
         if not found:
@@ -207,15 +208,16 @@ def _values(where: str, row: dict) -> None:
     has = row.keys()
     for word, allowed in _WORDS.items():
         if word in row and row[word] not in allowed:
-            raise RunError("R410", f"{where}: {word} has to be one of {', '.join(allowed)}")
+            near = meant(row[word], allowed)
+            raise RunError("R441", f"{where}: {word} = {row[word]!r}{near}")
     for word in ("n", "draws"):
         count = row.get(word, 1)
         if not 1 <= count <= _MOST or count & (count - 1):
             text = f"has to be a power of two up to {_MOST}, not {count}"
-            raise RunError("R410", f"{where}: {word} {text}")
+            raise RunError("R445", f"{where}: {word} {text}")
     for word in ("seed", "tolerance", "within", "window", "margin", "max_shift", "max_change"):
         if row.get(word, 1) < 0:
-            raise RunError("R410", f"{where}: {word} has to be zero or more")
+            raise RunError("R443", f"{where}: {word} has to be zero or more")
     kind, span = row["kind"], "at" in has or {"from", "to"} <= has
     if kind == "direction" or kind == "published":
         need(span, "`at`, or `from` and `to`")
@@ -231,7 +233,7 @@ def _values(where: str, row: dict) -> None:
         need({"sum", "equals"} <= has or ("stocks" in has and flows),
              "`sum` and `equals`, or `stocks` with `inflows`, `outflows` or both")  # fmt: skip
         if {"sum", "equals"} & has and ("stocks" in has or flows):
-            raise RunError("R410", f"{where}: `sum` and `stocks` are two forms; one a check")
+            raise RunError("R456", f"{where}: `sum` and `stocks` are two forms; one a check")
     if kind == "published":
         need({"low", "high"} & has or {"value", "within"} <= has,
              "`low` or `high`, or `value` and `within`")  # fmt: skip

@@ -1,16 +1,18 @@
-"""The command line. Only this module prints, and only `main` exits.
+"""The command line. Only this module and `terminal` print, and only `main` exits.
 
-Exit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted. No traceback reaches
-the user: what nobody foresaw becomes U699, with the details in a log file.
+Exit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads the
+output any more (as of programs that end by SIGPIPE). No traceback reaches the user: what nobody
+foresaw becomes U699, with the details in a log file.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import warnings
@@ -21,6 +23,8 @@ import typer
 
 from . import __version__
 from .errors import CODES, Error, RunError, UsageError
+from .names import meant, meant_path
+from .terminal import Progress, asked_to_stop, complain
 
 app = typer.Typer(
     help="Compile system-dynamics models, run ensembles of them, compare policies.",
@@ -42,8 +46,17 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    tables: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Let models read tables from this folder too, not from their own alone. Stands "
+            "before the command; may be repeated."
+        ),
+    ] = None,
 ) -> None:
-    pass
+    from .limits import allowed_folders
+
+    allowed_folders.set(tuple(tables or ()))
 
 
 def _whole(text: str) -> int:
@@ -54,7 +67,13 @@ def _whole(text: str) -> int:
 
 @app.command()
 def run(
-    path: Annotated[Path, typer.Argument(help="A run folder, a model's folder or a model file.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, a model's folder or a model file; or a name under runs/, else "
+            "under models/."
+        ),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help='Change a constant for once: "name = value". May be repeated.'),
@@ -87,10 +106,9 @@ def run(
         if any(key(name) == key(other) for other in changed):
             raise UsageError("U601", f"--set gives {name!r} twice")
         changed[name] = value
-    if path.name == "run.toml":
-        path = path.parent
+    path = _found(path.parent if path.name == "run.toml" else path)
     if _is_run_folder(path):
-        with _Progress() as progress:
+        with Progress() as progress:
             began = time.monotonic()
             report = results.carry_out(
                 path, n=draws, changed=changed, out=out, threads=threads, progress=progress
@@ -99,8 +117,6 @@ def run(
         return 0
     if draws is not None:
         raise UsageError("U601", f"--draws is for run folders; {path} is a model")
-    if not path.exists():
-        raise RunError("R401", f"{path} does not exist")
     for written in results.default_run(path, changed, out):
         print(written)
     return 0
@@ -112,37 +128,56 @@ def check(
     engines: Annotated[
         bool, typer.Option("--engines", help="Compare one run in all engines instead.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show checks that fail, and nothing else.")
+    ] = False,
 ) -> int:
-    """Carry out the checks of a model; status 1 if one fails."""
+    """Carry out the checks of a model; status 1 if one fails.
+
+    Checks that fail come last. Notes, on variables that nothing reads for instance, are no
+    failures.
+    """
     from .model import model_path
 
     if engines:
-        return _check_engines(model_path(model))
+        return _check_engines(model_path(model), quiet)
     from .check import check_model
+    from .model import read_model
+    from .references import notes
 
-    with _Progress() as progress:
+    with Progress(quiet=quiet) as progress:
         findings = check_model(model_path(model), progress)
+        told = [] if quiet else notes(read_model(model_path(model)))
     width = max(len(finding.check.name) for finding in findings)
-    for finding in findings:
-        mark = "skip" if finding.skipped else "pass" if finding.passed else "FAIL"
+    failed = [finding for finding in findings if not finding.passed]
+    passed = [] if quiet else [finding for finding in findings if finding.passed]
+    for finding in passed:
+        mark = "skip" if finding.skipped else "pass"
         print(f"{mark}  {finding.check.name:<{width}}  {finding.detail}")
-    failed = sum(not finding.passed for finding in findings)
+    for note in told:
+        print(f"note  {note}")
+    for finding in failed:
+        print(f"FAIL  {finding.check.name:<{width}}  {finding.detail}")
     skipped = sum(finding.skipped for finding in findings)
     rest = f", {skipped} skipped" if skipped else ""
-    print(f"{len(findings) - failed - skipped} of {len(findings)} checks passed{rest}")
+    if failed or not quiet:
+        count = len(findings) - len(failed) - skipped
+        print(f"{count} of {len(findings)} checks passed{rest}")
     return 1 if failed else 0
 
 
-def _check_engines(path: Path) -> int:
+def _check_engines(path: Path, quiet: bool) -> int:
     from .engines import compare_engines, engine_lines
 
     def say(text: str) -> None:
-        if _asked_to_stop.is_set():
+        if asked_to_stop.is_set():
             raise KeyboardInterrupt
-        print(text, file=sys.stderr, flush=True)
+        if not quiet:
+            print(text, file=sys.stderr, flush=True)
 
     found = compare_engines(path, say)
-    print("\n".join(engine_lines(found)))
+    if not (quiet and found.passed):
+        print("\n".join(engine_lines(found)))
     return 0 if found.passed else 1
 
 
@@ -169,14 +204,15 @@ def diff(
     from .diff import diff_models
     from .diff_text import difference_lines
     from .revisions import find_versions
+    from .scratch import scratch
 
-    with tempfile.TemporaryDirectory(prefix="sdkit-diff-") as scratch:
-        old, new = find_versions(a, b, Path(scratch))
+    with scratch("sdkit-diff-") as folder:
+        old, new = find_versions(a, b, folder)
         found = diff_models(old.path, new.path, (old.label, new.label))
     print("\n".join(difference_lines(found, old.label, new.label, everything)))
     sys.stdout.flush()
     for fault in found.faults:
-        _complain(fault)
+        complain(fault)
     return 2 if found.faults else 0
 
 
@@ -195,7 +231,8 @@ def new(
     Writes models/NAME or runs/NAME; nothing is overwritten.
     """
     if what not in ("model", "run"):
-        raise UsageError("U601", f'{what!r} is neither "model" nor "run"')
+        near = meant(what, ("model", "run"))
+        raise UsageError("U601", f'{what!r} is neither "model" nor "run"{near}')
     if what == "model" and model is not None:
         raise UsageError("U601", "--model is for a new run")
     from .new import new_model, new_run
@@ -226,7 +263,8 @@ def explain(
         return 0
     entry = CODES.get(code.upper())
     if entry is None:
-        raise UsageError("U602", f"there is no error code {code!r}")
+        near = meant(code, CODES, listed=False)
+        raise UsageError("U602", f"there is no error code {code!r}{near}")
     print(f"{code.upper()}\n  cause: {entry.cause}\n  cure:  {entry.cure}")
     return 0
 
@@ -244,6 +282,29 @@ def _assignment(text: str) -> tuple[str, float]:
     raise UsageError("U601", f"--set {text!r} {said}")
 
 
+def _found(path: Path) -> Path:
+    """The path, or for a name the folder under the nearest runs/, else models/ (R401)."""
+    if os.path.exists(path):  # False too where a name is too long to be asked for
+        return path
+    around = [
+        folder / kind for kind in ("runs", "models") for folder in (Path.cwd(), *Path.cwd().parents)
+    ]
+    if path.name == str(path):
+        named = [folder / path for folder in around if (folder / path).is_dir()]
+        if named:
+            from .files import near
+
+            return near(named[0])
+    other = meant_path(path, _can_be_run, around)
+    raise RunError("R401", f"{path} does not exist{other}")
+
+
+def _can_be_run(path: Path) -> bool:
+    from .model import holds_model
+
+    return (path / "run.toml").exists() or holds_model(path)
+
+
 def _is_run_folder(path: Path) -> bool:
     """A folder with run.toml; and any folder without a model, so that its error speaks of runs."""
     from .model import is_model_file
@@ -253,69 +314,6 @@ def _is_run_folder(path: Path) -> bool:
     if not path.is_dir():
         return False
     return not any(is_model_file(p) for p in path.iterdir())
-
-
-class _Progress:
-    """Share done and time left on stderr: a bar on a terminal, else a line now and then."""
-
-    def __enter__(self):
-        self.began, self.bar, self.said = time.monotonic(), None, time.monotonic()
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if _asked_to_stop.is_set():
-            raise KeyboardInterrupt
-        if sys.stderr.isatty():
-            if self.bar is None:
-                self.bar = _bar()
-                self.bar.start()
-                self.task = self.bar.add_task("simulating", total=total)
-            text = "simulating" if done < total else "writing results"
-            self.bar.update(self.task, completed=done, total=total, description=text)
-            return
-        now = time.monotonic()
-        if now - self.said >= 5 and done:
-            self.said = now
-            left = (now - self.began) * (total - done) / done
-            print(f"{done / total:.0%} done, about {left:.0f} s left", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-
-def _bar():
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
-def _complain(error: Error) -> None:
-    """One clear message on stderr: code, what, and the cure."""
-    cure = CODES[error.code].cure
-    if not sys.stderr.isatty():
-        print(f"{error.code}: {error.message}\n  {cure}", file=sys.stderr)
-        return
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.text import Text
-
-    body = Text(f"{error.message}\n") + Text(cure, style="dim")
-    Console(stderr=True).print(Panel(body, title=error.code, title_align="left", style="red"))
 
 
 def _defect(error: BaseException) -> None:
@@ -333,12 +331,12 @@ def _defect(error: BaseException) -> None:
     print(f"U699: a defect of sdkit ({text}); details: {where}", file=sys.stderr)
 
 
-# Ctrl-C that Python raises inside a callback of its own is lost; what asks here finds it again.
-_asked_to_stop = threading.Event()
+# What a device says that takes no more output.
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def _stop(*_) -> None:
-    _asked_to_stop.set()
+    asked_to_stop.set()
     raise KeyboardInterrupt
 
 
@@ -353,20 +351,22 @@ def status(arguments: list[str] | None = None) -> int:
         result = command.main(args=arguments, prog_name="sdkit", standalone_mode=False)
         sys.stdout.flush()
     except Error as error:
-        _complain(error)
+        complain(error)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         result = 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
         # Whoever read our output has gone; nothing is left to say to them.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 0
+        return 141
     except Exception as error:
         # Typer brings its own copy of click, or uses click's: both name their usage errors so.
-        if hasattr(error, "format_message"):
-            _complain(
-                UsageError("U601", error.format_message().rstrip(".") or "a command is needed")
-            )
+        if asked_to_stop.is_set():  # some packages make an error of their own of Ctrl-C
+            print("interrupted; earlier results are untouched", file=sys.stderr)
+            return 130
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
+            complain(UsageError("U606", f"standard output: {error.strerror}"))
+        elif hasattr(error, "format_message"):
+            complain(_usage(error))
         else:
             _defect(error)
         return 2
@@ -376,9 +376,56 @@ def status(arguments: list[str] | None = None) -> int:
     return result
 
 
+def _usage(error: Exception) -> UsageError:
+    """A usage error of click's, with the names that may have been meant."""
+    text = error.format_message().rstrip(".") or "a command is needed"
+    wrong = re.match(r"No such command '([^']*)'", text)
+    if wrong:
+        commands = typer.main.get_command(app).commands
+        text = f"there is no command {wrong[1]!r}{meant(wrong[1], commands)}"
+    elif getattr(error, "option_name", None) and "No such option" in text:
+        options = [name for p in error.ctx.command.params for name in p.opts] if error.ctx else []
+        text = f"there is no option {error.option_name!r}{meant(error.option_name, options)}"
+    return UsageError("U601", text)
+
+
+# Where Ctrl-C cannot be raised it is not printed either; `asked_to_stop` has it.
+
+
+def _lost(unraisable) -> None:
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+
+
+def _printed(kind, error, trace) -> None:
+    """Cython prints what it cannot raise by this hook first."""
+    if kind is not KeyboardInterrupt:
+        sys.__excepthook__(kind, error, trace)
+
+
 def main() -> None:
-    signal.signal(signal.SIGINT, _stop)
-    sys.exit(status())
+    """Run the command line of this process, and end it."""
+    sys.unraisablehook, sys.excepthook = _lost, _printed
+    for name in ("stdout", "stderr"):  # closed by whoever started this
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    try:
+        signal.signal(signal.SIGINT, _stop)
+        code = status()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and only cleaning up is left
+    except KeyboardInterrupt:  # before status began, or while it said something
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = 130
+        os.write(2, b"interrupted; earlier results are untouched\n")
+    except BrokenPipeError:  # of standard error
+        code = 141
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # Python would try once more when it ends, and complain
+            code = code or 141
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import xarray as xr
 from .errors import RunError
 from .experiment import Setting
 from .files import integer, place, read_tables
+from .names import meant
 from .observations import Series
 from .outputs import Output, one_of
 from .parameters import Parameters
@@ -77,6 +78,9 @@ class History:
             return (time >= self.seen[0]) & (time <= self.seen[1])
         return (np.floor(time) >= np.floor(self.seen[0])) & (time < np.floor(self.seen[1]) + 1)
 
+    def __repr__(self) -> str:
+        return f"History({self.name!r}: {self.series!r})"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -120,9 +124,13 @@ class Comparison:
         """The whole horizon in words."""
         return self.time.span(*self.horizon)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.scenarios)} scenarios x {len(self.policies)} policies"
+        return f"Comparison({self.name}: {counts} x {len(self.draws)} draws of {self.model})"
+
 
 def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
-    """claims.toml in its order. Raises R407 to R412."""
+    """claims.toml in its order, perhaps none. Raises R407 to R412."""
     required = {
         "id": str,
         "claim": str,
@@ -135,21 +143,23 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
         "from": int,
     }
     claims = []
-    for row in read_tables(path, "claim", required, {}):
+    for row in read_tables(path, "claim", required, {}, blank=True):
         where = f"{place(path, row['id'])}, claim {row['id']!r}"
         one_of(path, "direction", row["direction"], DIRECTIONS)
         for key in ("policy", "comparator"):
             if row[key] not in policies:
-                raise RunError("R411", f"{where}: unknown policy {row[key]!r}")
+                near = meant(row[key], policies)
+                raise RunError("R411", f"{where}: unknown policy {row[key]!r}{near}")
         if row["output"] not in outputs:
-            raise RunError("R411", f"{where}: unknown output {row['output']!r}")
+            near = meant(row["output"], outputs)
+            raise RunError("R411", f"{where}: unknown output {row['output']!r}{near}")
         if not 0 <= row["margin"] < 1:
-            raise RunError("R410", f"{where}: margin has to lie between 0 and 1")
+            raise RunError("R443", f"{where}: margin has to lie between 0 and 1")
         try:
             period_years(row["period"], (0, LATEST))
         except ValueError:
             raise RunError(
-                "R410",
+                "R453",
                 f"{where}: period {row['period']!r} is no whole time such as 2030, no span such as "
                 '2026-2030 and not "horizon"',
             ) from None

@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from .errors import Error, ModelError, raise_all
+from .errors import Error, ModelError, SimulationError, raise_all
 from .expressions import key
 from .functions import LEFT_TO_PYSD
 from .layout import Layout
-from .model import Model, reader_of
+from .model import Model, read_model, reader_of
 from .settings import time_settings
 from .source import write_source
 from .translate import run_with_pysd
@@ -61,6 +62,11 @@ class Program:
     saveper: float = 1.0
     _made: dict[tuple[str, ...], Program] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        span = f"{self.initial_time:g} to {self.final_time:g} by {self.time_step:g}"
+        counts = f"{self.states} states, {len(self.outputs)} outputs"
+        return f"Program({self.model.path.name}: {counts}, {span}, {self.model.method})"
+
     def with_outputs(self, outputs: Iterable[str]) -> Program:
         """The same model compiled for other outputs; S203 for a name that is not there."""
         names = tuple(dict.fromkeys(outputs))
@@ -78,13 +84,18 @@ class Program:
         return replace(self, defaults=defaults, **controls)
 
 
-def compile_model(model: Model, outputs: Iterable[str] | None = None) -> Program:
-    """Compile a model; `outputs` None keeps every variable but tables.
+def compile_model(model: Model | str | Path, outputs: Iterable[str] | None = None) -> Program:
+    """Compile a model, or that at a path; `outputs` None keeps every variable but tables.
 
     Raises ModelError: M106 circular definition, M109 unsupported construct, M113 time settings,
     M115 method of integration, M119 and M120 files and subscripts; SimulationError S203 for an
     unknown output.
     """
+    if isinstance(model, str | Path):
+        model = read_model(model)
+    if not isinstance(model, Model):
+        text = f"compile_model takes a Model or the path of one, not {type(model).__name__}"
+        raise SimulationError("S213", text)
     if isinstance(outputs, str):
         outputs = (outputs,)
     if model.method not in METHODS:

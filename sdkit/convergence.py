@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 
 from .errors import RunError
 from .sampler import Chains
+from .scratch import beside
 
 # Vehtari et al. 2021, "Rank-normalization, folding, and localization": the usual bounds.
 R_HAT = 1.01
@@ -62,12 +61,8 @@ def write_inference_data(
         observed_data=observed,
         sample_stats={"lp": log_density},
     )
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    os.close(handle)
     try:
-        data.to_netcdf(name)
-        os.replace(name, path)
+        with beside(path) as part:
+            data.to_netcdf(part)
     except OSError as error:
         raise RunError("U603", f"{path}: {error.strerror or error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from .files import exact, fingerprint
 from .model import Model, Variable, read_model
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
+from .references import check_names
 from .simulation import by_label, simulate
 
 # An output has moved when it differs by more than this share of its largest magnitude.
@@ -82,6 +83,10 @@ class Difference:
     faults: tuple[Error, ...] = ()
     ran: bool = False
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.changes)} changes, {len(self.moved)} outputs moved"
+        return f"Difference({counts}, {len(self.faults)} faults)"
+
     def of(self, *what: str) -> tuple[Change, ...]:
         """The changes of these kinds, in the order of the newer file."""
         return tuple(change for change in self.changes if change.what in what)
@@ -107,7 +112,11 @@ def diff_models(a: str | Path, b: str | Path, labels: tuple[str, str] | None = N
         changes += _parameter_changes(*tables, names)
     changes += _files(old.path.parent, new.path.parent)
     difference = Difference(tuple(changes), faults=tuple(faults))
-    outputs, before, missing = _outputs(sides[1], faults, old, new, names)
+    known = len(faults)
+    sides[1].may(faults, check_names, new)
+    # A name in outputs.toml that is not there is told once.
+    told = [] if len(faults) > known else faults
+    outputs, before, missing = _outputs(sides[1], told, old, new, names)
     same = not difference.of("equation", "lookup", "constant", "setting", "default")
     if same:
         unmoved = tuple(output.name for output in outputs)

@@ -15,6 +15,7 @@ from .errors import RunError
 from .files import checked, load_arrays, place, save_arrays, typed
 from .findings import share
 from .inputs import Inputs
+from .names import meant
 from .outputs import Output
 from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
@@ -112,6 +113,9 @@ class Found:
                 )
         return ""
 
+    def __repr__(self) -> str:
+        return f"Found({self.case!r}: {len(self.boxes)} boxes)"
+
 
 @dataclass(frozen=True)
 class Discovery:
@@ -123,6 +127,9 @@ class Discovery:
     half: np.ndarray
     switches: Mapping[str, Parameter]
 
+    def __repr__(self) -> str:
+        return f"Discovery({self.prepared!r}: {len(self.found)} cases)"
+
 
 def read_cases(run: Run, outputs: Mapping[str, Output], clock: TimeUnit = YEAR) -> tuple[Case, ...]:
     """The table [discover] of a run, of a model with this unit of time. Raises R407 to R411 and
@@ -131,13 +138,12 @@ def read_cases(run: Run, outputs: Mapping[str, Output], clock: TimeUnit = YEAR) 
     data = checked(path, run.options, {"cases": list}, {}, "discover")
     if run.source == "defaults":
         raise RunError(
-            "R410", f'{place(path, "from")}: from has to be "priors" or "posterior" here'
+            "R450", f'{place(path, "from")}: from has to be "priors" or "posterior" here'
         )
     if len(run.scenarios) != 1:
-        raise RunError("R410", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
+        raise RunError("R461", f"{place(path, 'scenarios')}: scenarios has to name one scenario")
     if run.n < _FEWEST:
-        where = place(path, "n")
-        raise RunError("R421", f"{where}: n = {run.n}; a search needs {_FEWEST} draws or more")
+        raise RunError("R421", f"{run.where_n} = {run.n}; a search needs {_FEWEST} draws or more")
     if not data["cases"]:
         raise RunError("R408", f"{place(path, 'cases')}: cases is empty")
     return tuple(_case(run, outputs, entry, clock) for entry in data["cases"])
@@ -148,27 +154,29 @@ def _case(run: Run, outputs: Mapping[str, Output], entry, clock: TimeUnit) -> Ca
     entry = checked(path, typed(path, "cases", entry, dict), _CASE, _MORE, "cases")
     where = place(path, "cases")
     if ("above" in entry) == ("below" in entry):
-        raise RunError("R410", f"{where}: a case needs either above or below")
+        raise RunError("R457", f"{where}: a case needs either above or below")
     of = entry.get("of", "change")
     if of not in _OF:
-        raise RunError("R410", f'{where}: of = {of!r}; it has to be "change" or "level"')
+        raise RunError("R441", f"{where}: of = {of!r}{meant(of, _OF)}")
     if entry["policy"] not in run.policies:
-        raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies")
+        near = meant(entry["policy"], run.policies)
+        raise RunError("R411", f"{where}: {entry['policy']!r} is none of policies{near}")
     if of == "change" and entry["policy"] == run.policies[0]:
-        raise RunError("R410", f"{where}: the first policy does not differ from itself")
+        raise RunError("R472", f"{where}: the first policy does not differ from itself")
     if entry["output"] not in outputs:
-        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs")
+        near = meant(entry["output"], outputs)
+        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs{near}")
     period = entry.get("period", "horizon")
     try:
         period_years(period, run.horizon)
     except ValueError:
         raise RunError(
-            "R410", f"{where}: period {period!r} is no year or span of the horizon"
+            "R453", f"{where}: period {period!r} is no year or span of the horizon"
         ) from None
     side = "above" if "above" in entry else "below"
     if of == "change" and entry[side] <= -1:
         raise RunError(
-            "R410", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
+            "R443", f"{where}: {side} = {entry[side]:g}; a change is a share, -0.5 for half as much"
         )
     years = period_years(period, run.horizon)
     return Case(entry["policy"], outputs[entry["output"]], years, of, side, entry[side], clock)
@@ -181,7 +189,7 @@ def execute_discovery(
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Discovery:
-    """Simulate, then search. Raises S202 where runs fail, R410 for the change of a level that is
+    """Simulate, then search. Raises S202 where runs fail, R474 for the change of a level that is
     nothing."""
     run = prepared.run
     inputs = Inputs(prepared.parameters, run.source, held=held(prepared))
@@ -200,7 +208,7 @@ def execute_discovery(
         if np.isnan(own).any():
             where = place(run.file, "cases")
             raise RunError(
-                "R410",
+                "R474",
                 f"{where}: {case.output.name} is nothing under {names[0]!r} in some draws, so that "
                 'its change is no share of it; give of = "level" and a level',
             )

@@ -145,7 +145,8 @@ def _run(engine: str, program: Program, method: str, times) -> tuple[np.ndarray,
 def _sentence(error: Exception) -> str:
     lines = (error.message if isinstance(error, Error) else str(error)).splitlines()
     text = lines[0][:200] if lines else ""
-    return text if isinstance(error, Error) else f"{type(error).__name__}: {text}"
+    own = isinstance(error, Error | ValueError)  # which says what in words
+    return text if own and text else f"{type(error).__name__}: {text}"
 
 
 def _at(wanted: np.ndarray, step: float, times: np.ndarray, values: Values) -> Values:
@@ -174,13 +175,18 @@ def _agreement(found: Engines, pair, runs: Mapping[str, Values], method: str) ->
     over = sorted((n for n in both if largest[n].max() > LIMIT), key=lambda n: -largest[n].max())
     peak = float(largest[worst].max())
     limit = {PLAIN: SAME, PYSD: LIMIT}.get(pair[1]) if pair[0] == COMPILED else None
-    if pair[1] == PYSD and draws_numbers(found.model):  # other random numbers are no fault
+    # Other random numbers are no fault, nor is what PySD makes of XMILE: Vensim's meanings.
+    if pair[1] == PYSD and (draws_numbers(found.model) or _is_xmile(found.model)):
         limit = None
     _explain(found, pair, method, over)
     return Agreement(
         pair, method, len(both), peak, worst, float(found.times[largest[worst].argmax()]),
         tuple(over), None if limit is None else peak <= limit,
     )  # fmt: skip
+
+
+def _is_xmile(model: Model) -> bool:
+    return model.path.suffix.lower() in XMILE
 
 
 def _difference(model: Model, name: str, one: Values, other: Values) -> np.ndarray:
@@ -256,7 +262,17 @@ CAUSES = (
           lambda _, node: node[:2] == ("state", "delay fixed")),
     Cause((SIMLIN,), "", "pysimlin lets a non-negative stock or flow run below zero",
           lambda model, node: node[:2] == ("state", "non-negative stock")
-          or (node[:2] == ("call", "max") and model.path.suffix.lower() in XMILE)),
+          or (node[:2] == ("call", "max") and _is_xmile(model))),
+    Cause((PYSD, SIMLIN), "", "PySD and pysimlin hold no outflow of a non-negative stock back",
+          lambda model, node: _is_xmile(model) and node[:2] == ("call", "min")
+          and node[2][1][:2] == ("call", "max") and node[2][1][2][1] == ("number", 0.0)),
+    Cause((PYSD,), "", "PySD cuts XMILE's INT towards zero, gives MOD the sign of the dividend "
+          "and takes what is near zero for zero in SAFEDIV",
+          _call("xmile_int", "xmile_mod", "xmile_safediv")),
+    Cause((PYSD,), "", "PySD reads XMILE's NOT a > b as NOT (a > b)", lambda model, node:
+          _is_xmile(model) and node[0] == "compare" and "not" in (node[2][0], node[3][0])),
+    Cause((PYSD,), "", "PySD passes over <init_eqn>", lambda model, node:
+          _is_xmile(model) and node[:2] == ("call", "active_initial")),
     Cause((SIMLIN,), "", "pysimlin reads the names pi, dt, starttime, stoptime and inf as XMILE's "
           "own", lambda model, node: node[0] == "name" and model.has(node[1])
           and node[1] in ("pi", "dt", "starttime", "stoptime", "inf")),

@@ -6,21 +6,34 @@ and the cure. `sdkit explain CODE` prints an entry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from .rules import RULES, Code
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _shown(text: str) -> str:
+    """One line of text: a name in a file may hold line ends, and what a terminal would obey."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))
 
 
 class Error(Exception):
     """An error that a user can cause or mend.
 
     Attributes: `code` such as "M104"; `message`, one sentence that names the file,
-    line, variable or value; `failures`, only where lanes of an ensemble failed.
+    line, variable or value; `entries`, the single faults where one error tells several, which
+    end the message too; `failures`, only where lanes of an ensemble failed.
     """
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str, entries: Sequence[str] = ()):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        message = " ".join(message.splitlines())  # a name in a file may hold line ends
+        self.entries = tuple(_shown(entry) for entry in entries)
+        self.headline = message = _shown(message)
+        if self.entries:
+            message += ": " + "; ".join(self.entries)
         super().__init__(message)
         self.code = code
         self.message = message
@@ -70,14 +83,6 @@ class UsageError(Error):
 
 class DependencyError(Error):
     """An optional package is missing."""
-
-
-@dataclass(frozen=True)
-class Code:
-    """One row of the table of codes."""
-
-    cause: str
-    cure: str
 
 
 CODES: dict[str, Code] = {
@@ -139,7 +144,8 @@ CODES: dict[str, Code] = {
     "M113": Code(
         "The time settings, or the order of a delay, cannot be used: INITIAL TIME, FINAL TIME, "
         "TIME STEP and SAVEPER must be finite, TIME STEP and SAVEPER above zero, FINAL TIME not "
-        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP.",
+        "before INITIAL TIME, and SAVEPER a multiple of TIME STEP; a run has at most ten million "
+        "steps.",
         "Correct the control variables of the model, or write the order as a number.",
     ),
     "M114": Code(
@@ -174,10 +180,41 @@ CODES: dict[str, Code] = {
         "that is neither on the left nor mapped to it, or a list of another length than its range.",
         "Compare the subscripts of the equation that is named with the ranges of the model.",
     ),
+    "M121": Code(
+        "An element of an XMILE file may change the numbers and is not understood.",
+        "Look at the line that is named. Take the element out in the tool that wrote the file, or "
+        "write its meaning into the equation.",
+    ),
+    "M122": Code(
+        "The outflows of a stock that may not fall below zero cannot be held back in the order in "
+        "which the stock lists them, since an earlier one reads a later one.",
+        "List the outflow that is read before the one that reads it.",
+    ),
     "M126": Code(
         "An equation uses a string variable (name :IS: 'text') as a number.",
         "Use the name where a text is wanted, as the file of GET DIRECT DATA is, or give the "
         "variable a number.",
+    ),
+    "M132": Code(
+        "A model, or a file that it names, asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "M133": Code(
+        "A model names a file outside its own folder.",
+        "Move the file beside the model. If you trust the model, allow the folder by name: "
+        'tables = ["FOLDER"] in run.toml, sdkit --tables FOLDER COMMAND, '
+        "read_model(path, folders=[FOLDER]) in Python.",
+    ),
+    "M134": Code(
+        "A file that a model names is none that is read: a device, a pipe, a folder, or a "
+        "workbook whose size cannot be known before it is unpacked.",
+        "Give an ordinary file; save a workbook as .xlsx.",
+    ),
+    "M135": Code(
+        "A run saves more numbers than the limits allow.",
+        "Choose a larger SAVEPER or an earlier FINAL TIME, or ask an ensemble for the outputs and "
+        "times that you need; docs/language.md lists the limits.",
     ),
     # -- S: simulation ---------------------------------------------------------------
     "S201": Code(
@@ -225,6 +262,10 @@ CODES: dict[str, Code] = {
         "PySD ran the model and gave no value of a variable, or one of other dimensions.",
         "Use the compiled engine, or write the equation that is named without ranges that are "
         "mapped to one another.",
+    ),
+    "S213": Code(
+        "A function is given something else than a model.",
+        'Give read_model("models/sir"), compile_model of that, or a path such as "models/sir".',
     ),
     # -- P: parameters ---------------------------------------------------------------
     "P301": Code(
@@ -327,10 +368,6 @@ CODES: dict[str, Code] = {
         "A value has the wrong type.",
         "Write text in quotes, numbers without quotes, lists in brackets.",
     ),
-    "R410": Code(
-        "A value is impossible.",
-        "The message says what is allowed.",
-    ),
     "R411": Code(
         "A scenario, policy, output, setting or series is named that its file does not hold.",
         "Correct the spelling, or add the table to scenarios.toml, policies.toml, outputs.toml or "
@@ -380,11 +417,29 @@ CODES: dict[str, Code] = {
     ),
     "R421": Code(
         "A sample is too small for what is asked of it.",
-        "Raise n of draws in run.toml to the next power of two above the number that is named.",
+        "Raise n of draws in run.toml, or --draws, to the next power of two above the number that "
+        "is named.",
     ),
     "R422": Code(
         "No portfolio can meet the limit: it is exceeded without any instrument.",
         "Raise the limit in run.toml, or limit another output.",
+    ),
+    "R423": Code(
+        "A TOML or CSV file asks for more than the limits allow.",
+        "Make it smaller or split it: the message names the limit, docs/language.md lists them "
+        "all.",
+    ),
+    "R424": Code(
+        "A file is no ordinary file, but a device or a pipe.",
+        "Give an ordinary file.",
+    ),
+    "R425": Code(
+        "A folder of tables that is allowed by name does not exist.",
+        "Correct `tables` in run.toml (relative to the folder that holds models/) or --tables.",
+    ),
+    "R426": Code(
+        "A file in the model's folder data is a link to a place outside the model's folder.",
+        "Copy the file into the folder in place of the link.",
     ),
     "R427": Code(
         "Another process is carrying out this run, or writes its results to the same folder.",
@@ -401,6 +456,8 @@ CODES: dict[str, Code] = {
         "(people from people/day); a mean or a last value has the unit of the variable. Correct "
         "unit, reduction or name in outputs.toml, or the unit in the model.",
     ),
+    # -- R44 to R48: one code a rule that a value breaks ---------------------------------
+    **RULES,
     # -- C: checks -----------------------------------------------------------------------
     "C701": Code(
         "A check in checks.toml cannot be carried out as it is written.",
@@ -462,6 +519,10 @@ CODES: dict[str, Code] = {
     "U605": Code(
         "Something of this name is there already, and nothing is overwritten.",
         "Choose another name, or move what is there.",
+    ),
+    "U606": Code(
+        "The standard output cannot be written.",
+        "Send it elsewhere, or make room on the disk that it goes to.",
     ),
     "U699": Code(
         "A defect of sdkit itself, not of what you gave it.",

@@ -13,6 +13,7 @@ from .errors import ParameterError, RunError, SimulationError
 from .expressions import label_key
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
+from .names import meant
 from .parameters import Parameter, Parameters
 from .provenance import verified
 from .streams import MOST, Points
@@ -45,6 +46,15 @@ class Experiment:
     averaged: tuple[str, ...] = ()
     branch: float | None = None
     measures: tuple[Measure, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = [
+            f"{len(self.scenarios)} scenarios x {len(self.policies)} policies x "
+            f"{len(self.draws)} draws",
+            f"{len(self.outputs)} outputs at {len(self.times)} times",
+            f"{len(self.measures)} measures",
+        ]
+        return f"Experiment({', '.join(counts)})"
 
     def __post_init__(self):
         """Refuse what cannot be an experiment (S209)."""
@@ -126,16 +136,19 @@ class Draws:
     """
 
     def __init__(self, parameters: Parameters, n: int, seed: int):
-        """`n` is a power of two, `seed` a whole number from zero up (R410)."""
+        """`n` is a power of two, `seed` a whole number from zero up (R445, R444)."""
         if not isinstance(n, int | np.integer) or n < 1 or n & (n - 1):
-            raise RunError("R410", f"the number of draws has to be a power of two, not {n!r}")
+            raise RunError("R445", f"the number of draws has to be a power of two, not {n!r}")
         if n > MOST:
-            raise RunError("R410", f"{n} draws are more than {MOST}, the most there can be")
+            raise RunError("R445", f"{n} draws are more than {MOST}, the most there can be")
         if not isinstance(seed, int | np.integer) or seed < 0:
-            raise RunError("R410", f"a seed has to be a whole number from zero up, not {seed!r}")
+            raise RunError("R444", f"a seed has to be a whole number from zero up, not {seed!r}")
         self.items, self.n, self.seed = parameters.sampled, n, seed
         self.index = pd.RangeIndex(n, name="draw")
         self._points: Points | None = None
+
+    def __repr__(self) -> str:
+        return f"Draws({self.n} of {len(self.items)} constants, seed {self.seed})"
 
     def __len__(self) -> int:
         return self.n
@@ -166,12 +179,12 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
     """Draws of the posterior.csv beside the model, the first `n`; what it does not hold comes from
     the priors, with the draws that `sample` makes of this seed.
 
-    Raises as `read_posterior` does, and R410 where the file holds fewer draws.
+    Raises as `read_posterior` does, and R448 where the file holds fewer draws.
     """
     held = read_posterior(parameters)
     if len(held) < n:
         path = parameters.path.parent / "posterior.csv"
-        raise RunError("R410", f"{path} holds {len(held)} draws, fewer than {n}")
+        raise RunError("R448", f"{path} holds {len(held)} draws, fewer than {n}")
     own = {name: column.to_numpy()[:n] for name, column in held.items()}
     return sample(parameters, n, seed).assign(**own)
 
@@ -194,7 +207,10 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
         try:
             item = parameters.find(name)
         except ParameterError:
-            raise ParameterError("P310", f"{path}: {name!r} is no constant of the model") from None
+            near = meant(name, parameters.names, listed=False)
+            raise ParameterError(
+                "P310", f"{path}: {name!r} is no constant of the model{near}"
+            ) from None
         if item.role not in ("fitted", "uncertain", "structural"):
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
         values = [number(path, line, name, row[name]) for line, row in rows]

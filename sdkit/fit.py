@@ -63,6 +63,9 @@ class Fit:
     seconds: float
     tally: Tally
 
+    def __repr__(self) -> str:
+        return f"Fit({self.posterior!r}: {len(self.draws)} draws)"
+
 
 def find_posterior(
     posterior: Posterior,

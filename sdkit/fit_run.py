@@ -20,16 +20,18 @@ from .fit import Effort
 from .forecast import Published
 from .measurement import Measurement, read_measurements
 from .model import Model, read_model
+from .names import meant
 from .observations import read_series
 from .parameters import Parameter, Parameters, read_parameters
-from .run import find_model, hashes_of, name_of_work, task_of
+from .references import check_names
+from .run import find_model, hashes_of, name_of_work, table_folders, task_of
 from .switches import meaning, settings
 
 _REQUIRED = {"do": str, "question": str, "model": str, "seed": int, "draws": int}
 _OPTIONAL = {
     "until": float, "later": dict, "measurements": list, "also": list, "set": dict,
     "switch": str, "since": float, "without": dict, "effort": dict, "forecast": dict,
-    "posterior": bool, "recover": int,
+    "posterior": bool, "recover": int, "tables": list,
 }  # fmt: skip
 _EFFORT = {"starts": int, "walkers": int, "warm_up": int, "most": int,
            "r_hat": float, "effective": float}  # fmt: skip
@@ -81,6 +83,10 @@ class FitRun:
     forecast: Forecast | None
     posterior: bool
     recover: int
+    tables: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"FitRun({self.folder}: {self.draws} draws, seed {self.seed})"
 
     @property
     def file(self) -> Path:
@@ -101,6 +107,10 @@ class Prepared:
     record: Mapping
     label: str = ""
 
+    def __repr__(self) -> str:
+        label = f", {self.label}" if self.label else ""
+        return f"Prepared({self.run!r}{label}, {self.model!r})"
+
 
 def read_fit(folder: Path) -> FitRun:
     """run.toml of a folder that asks for a fit. Raises R401 to R413."""
@@ -108,21 +118,21 @@ def read_fit(folder: Path) -> FitRun:
     path = folder / "run.toml"
     data = checked(path, read_toml(path), _REQUIRED, _OPTIONAL)
 
-    def impossible(key: str, text: str):
-        raise RunError("R410", f"{place(path, key)}: {key} {text}")
+    def impossible(code: str, key: str, text: str):
+        raise RunError(code, f"{place(path, key)}: {key} {text}")
 
     if data["seed"] < 0:
-        impossible("seed", "has to be zero or more")
+        impossible("R444", "seed", "has to be zero or more")
     if data["draws"] < 16 or data["draws"] & (data["draws"] - 1):
-        impossible("draws", f"has to be a power of two from 16 up, not {data['draws']}")
+        impossible("R445", "draws", f"has to be a power of two from 16 up, not {data['draws']}")
     effort = checked(path, data.get("effort", {}), {}, _EFFORT, "effort")
     for key, value in effort.items():
         if value <= 0:
-            impossible(key, "has to be above zero")
+            impossible("R443", key, "has to be above zero")
     if effort.get("r_hat", 2.0) <= 1:
-        impossible("r_hat", "has to be above 1")
+        impossible("R443", "r_hat", "has to be above 1")
     if effort.get("walkers", 256) % 2:
-        impossible("walkers", "has to be an even number")
+        impossible("R446", "walkers", "has to be an even number")
     for key in ("measurements", "also"):
         for name in data.get(key, []):
             typed(path, key, name, str)
@@ -133,9 +143,9 @@ def read_fit(folder: Path) -> FitRun:
             {"set": dict, "known": list, "published": list}, "forecast",
         )  # fmt: skip
         if "until" not in data:
-            impossible("forecast", "needs until, the last year of the fit")
+            impossible("R455", "forecast", "needs until, the last year of the fit")
         if not forecast["years"] > 0:
-            impossible("years", "has to be above zero")
+            impossible("R443", "years", "has to be above zero")
         forecast = Forecast(
             forecast["years"], _numbers(path, forecast.get("set", {})),
             tuple(typed(path, "measurements", m, str) for m in forecast["measurements"]),
@@ -143,14 +153,16 @@ def read_fit(folder: Path) -> FitRun:
             tuple(_published(path, entry) for entry in forecast.get("published", [])),
         )  # fmt: skip
     if not 0 <= data.get("recover", 0) <= _MOST_TRUTHS:
-        impossible("recover", f"has to lie between 0 and {_MOST_TRUTHS}")
+        impossible("R443", "recover", f"has to lie between 0 and {_MOST_TRUTHS}")
     own = (forecast, data.get("posterior"), "switch" in data, "without" in data)
     if data.get("recover") and any(own):
-        impossible("recover", "makes its own series, so there is nothing to forecast or draw from")
+        impossible(
+            "R456", "recover", "makes its own series, so there is nothing to forecast or draw from"
+        )
     if ("since" in data) != ("without" in data):
-        impossible("without", "and since, the year to compare with, need each other")
+        impossible("R455", "without", "and since, the year to compare with, need each other")
     if "switch" in data and forecast:
-        impossible("switch", "leaves no single fit to forecast from")
+        impossible("R456", "switch", "leaves no single fit to forecast from")
     return FitRun(
         folder=folder,
         question=data["question"],
@@ -172,6 +184,7 @@ def read_fit(folder: Path) -> FitRun:
         forecast=forecast,
         posterior=data.get("posterior", False),
         recover=data.get("recover", 0),
+        tables=table_folders(path, data.get("tables", [])),
     )
 
 
@@ -185,15 +198,16 @@ def _published(path: Path, entry: Any) -> Published:
         entry[key] = [typed(path, key, value, float) for value in entry[key]]
     if len(entry["time"]) != len(entry["value"]):
         where = place(path, "published")
-        raise RunError("R410", f"{where}: {entry['name']!r} needs one value for each time")
+        raise RunError("R476", f"{where}: {entry['name']!r} needs one value for each time")
     values = dict(zip(entry.pop("time"), entry.pop("value"), strict=True))
     return Published(**entry, values=values)
 
 
 def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a fit names; `changed` fixes further constants."""
-    model = read_model(run.model)
+    model = read_model(run.model, folders=run.tables)
     folder = model.path.parent
+    check_names(model, run.file)
     parameters = read_parameters(model)
     series = read_series(folder / "data", model.read)
     measurements = read_measurements(folder / "measurements.toml", model, parameters, series)
@@ -202,16 +216,16 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     others = [entry.measurement for entry in run.forecast.published] if run.forecast else ()
     for name in (*chosen, *run.later, *ahead, *others):
         if name not in measurements:
-            raise RunError(
-                "R411",
-                f"{place(run.file, name)}: unknown measurement {name!r}; known: "
-                f"{', '.join(measurements)}",
-            )
-    values = {}
+            where, near = place(run.file, name), meant(name, measurements)
+            raise RunError("R411", f"{where}: unknown measurement {name!r}{near}")
+    values, once = {}, set()
     for where, table in ((run.file, run.set), ("--set", changed or {})):
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)
-            values[parameters.check_value(name, value, str(at)).name] = value
+            item = parameters.check_value(name, value, str(at))
+            values[item.name] = value
+            if where == "--set":
+                once.add(item.name)
     for name, value in (run.forecast.set if run.forecast else {}).items():
         parameters.check_value(name, value, place(run.file, name))
 
@@ -224,16 +238,17 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
 
     if run.switch is not None and find(run.switch).role != "structural":
         where = place(run.file, "switch")
-        raise RunError("R410", f"{where}: {run.switch} is {find(run.switch).role}, and no switch")
+        raise RunError("R458", f"{where}: {run.switch} is {find(run.switch).role}, and no switch")
     for cause, table in run.without.items():
         if not table:
             where = place(run.file, cause)
-            raise RunError("R410", f"{where}: {cause!r} names no constant that takes it away")
+            raise RunError("R454", f"{where}: {cause!r} names no constant that takes it away")
         for name, value in table.items():
             where = place(run.file, name)
             item = parameters.check_value(name, value, where)
             if item.name in values or (run.switch and item is find(run.switch)):
-                raise RunError("R410", f"{where}: {item.name} is held by this run, and no cause")
+                where = "--set" if item.name in once else where
+                raise RunError("R477", f"{where}: {item.name} is held by this run, and no cause")
     _check_later(run, measurements, chosen, ahead)
     also = {find(name).name for name in run.also}
     fitted = tuple(
@@ -244,9 +259,11 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     for item in fitted:
         if item.role not in ("fitted", "uncertain"):
             where = place(run.file, item.name)
-            raise RunError("R410", f"{where}: {item.name} is {item.role}, and has no prior to fit")
+            raise RunError("R458", f"{where}: {item.name} is {item.role}, and has no prior to fit")
     if not fitted:
-        raise RunError("R410", f"{parameters.path}: no constant has the role fitted")
+        if any(item.name in once for item in parameters.of_role("fitted")):
+            raise RunError("R477", "--set: every constant that would be fitted is held")
+        raise RunError("R478", f"{parameters.path}: no constant has the role fitted")
     return Prepared(
         run, model, parameters, measurements, tuple(dict.fromkeys(chosen)), fitted, values,
         _record(run, model, values),
@@ -263,22 +280,22 @@ def _check_later(
     for name, year in run.later.items():
         where = place(run.file, name)
         if name not in chosen:
-            raise RunError("R410", f"{where}: {name!r} takes no part in the fit")
+            raise RunError("R460", f"{where}: {name!r} takes no part in the fit")
         if run.until is None or year <= run.until:
-            raise RunError("R410", f"{where}: later has to be after until")
+            raise RunError("R470", f"{where}: later has to be after until")
         if name in ahead:
-            raise RunError("R410", f"{where}: {name!r} is known for longer, and cannot be forecast")
+            raise RunError("R456", f"{where}: {name!r} is known for longer, and cannot be forecast")
     for entry in run.forecast.published if run.forecast else ():
         if entry.measurement not in ahead:
             where = place(run.file, entry.name)
-            raise RunError("R410", f"{where}: {entry.measurement!r} is not forecast here")
+            raise RunError("R460", f"{where}: {entry.measurement!r} is not forecast here")
         time = measurements[entry.measurement].series.time
         last = run.until + 1 + run.forecast.years
         strange = entry.values.keys() - set(time[(time >= run.until + 1) & (time < last)])
         if strange:
             where = place(run.file, entry.name)
             raise RunError(
-                "R410",
+                "R468",
                 f"{where}: {entry.measurement!r} has no observation of {min(strange):g} in the "
                 "years forecast",
             )
@@ -287,7 +304,7 @@ def _check_later(
 def variants(prepared: Prepared) -> list[Prepared]:
     """The fits that a run is made of: one a setting of its switch, or one a truth to recover.
 
-    Raises R410 where the run holds its switch at a setting without weight.
+    Raises R477 where the run holds its switch at a setting without weight.
     """
     run = prepared.run
     if run.switch is not None:
@@ -298,8 +315,9 @@ def variants(prepared: Prepared) -> list[Prepared]:
             if weight > 0 and prepared.set.get(switch.name, s) == s
         ]
         if not found:
-            where = place(run.file, "switch")
-            raise RunError("R410", f"{where}: {switch.name} is held where it has no weight")
+            own = any(prepared.parameters.find(name) is switch for name in run.set)
+            where = place(run.file, "switch") if own else "--set"
+            raise RunError("R477", f"{where}: {switch.name} is held where it has no weight")
         return found
     if run.recover < 2:
         return [prepared]

@@ -42,18 +42,21 @@ class Findings:
     draws: pd.DataFrame = field(repr=False)
     profiles: np.ndarray = field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"Findings({self.prepared!r}: {len(self.draws)} draws)"
+
     def lighter(self) -> Findings:
         """The same with a part of the chains: of several fits all at once fill the memory."""
         return replace(self, fit=replace(self.fit, chains=self.fit.chains.thinned(_HELD)))
 
 
 def posterior_of(prepared: Prepared, threads: int | None = None) -> Posterior:
-    """The posterior that a run asks for. Raises R410 where no observation is left."""
+    """The posterior that a run asks for. Raises R468 where no observation is left."""
     run = prepared.run
     used = [prepared.measurements[name].until(last_of(run, name)) for name in prepared.chosen]
     used = [m for m in used if len(m.series.time)]
     if not used:
-        raise RunError("R410", f"{place(run.file, 'until')}: no observation is left")
+        raise RunError("R468", f"{place(run.file, 'until')}: no observation is left")
     return Posterior(
         prepared.model, prepared.parameters, prepared.fitted, used, prepared.set, threads
     )
@@ -134,13 +137,13 @@ def _moved(coarse: np.ndarray, fine: np.ndarray) -> float:
 
 
 def _since(run: FitRun, posterior: Posterior) -> int:
-    """Which observation of the first measurement its last is compared with. Raises R410."""
+    """Which observation of the first measurement its last is compared with. Raises R468."""
     m = posterior.measurements[0]
     found = np.flatnonzero(m.series.time == run.since)
     if run.without and (not len(found) or found[0] == len(m.series.time) - 1):
         where, time = place(run.file, "since"), m.series.time
         raise RunError(
-            "R410",
+            "R468",
             f"{where}: since has to be the time of an observation of {m.name} before its last; "
             f"they run from {time[0]:g} to {time[-1]:g}",
         )
@@ -233,7 +236,7 @@ def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
     ahead = [m for m in ahead if len(m.series.time) and m.series.time[-1] >= origin]
     if not ahead:
         raise RunError(
-            "R410", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
+            "R468", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
         )
     fixed = {**prepared.set, **run.forecast.set}
     return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)

@@ -7,6 +7,7 @@ axis fastest, and its equation a loop.
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from itertools import pairwise, product
 
@@ -375,6 +376,8 @@ class Formulas:
 def number_text(value: float, level: int = 0) -> str:
     if value != value:
         return "math.nan"
+    if value in (math.inf, -math.inf):
+        return "math.inf" if value > 0 else "(-math.inf)"
     text = repr(float(value))
     return f"({text})" if value < 0 and level > 0 else text
 

@@ -64,6 +64,10 @@ _ROWS = (
     # XMILE's PULSE has a magnitude, spread over one step, and may repeat for ever.
     Function("XPULSE", 2, "pulse(begin, dt, {0}, dt) * ({1}) / dt"),
     Function("XPULSE TRAIN", 3, "pulse_train(begin, dt, {0}, {1}, dt, math.inf) * ({2}) / dt"),
+    Function("XMILE INT", 1, "whole({0})"),
+    Function("XMILE MOD", 2, "remainder({0}, {1})"),
+    Function("XMILE ROUND", 1, "rounded({0})"),
+    Function("XMILE SAFEDIV", 3, "divided({0}, {1}, {2})"),
     # The condition is written by the compiler, which alone knows a truth from a number.
     Function("IF THEN ELSE", 3, "({1} if {0} else {2})"),
     # Outside the start of a run it is its first argument.
@@ -87,7 +91,7 @@ FUNCTIONS = {row.name.lower().replace(" ", "_"): row for row in _ROWS}
 STATEFUL = (
     "INTEG", "SMOOTH", "SMOOTHI", "SMOOTH3", "SMOOTH3I", "SMOOTH N", "DELAY1", "DELAY1I",
     "DELAY3", "DELAY3I", "DELAY N", "DELAY FIXED", "TREND", "FORECAST", "SAMPLE IF TRUE",
-    "INITIAL", "GAME", "WITH LOOKUP", "ELMCOUNT", "GET TIME VALUE",
+    "INITIAL", "GAME", "WITH LOOKUP", "ELMCOUNT", "XMILE SIZE", "GET TIME VALUE",
 )  # fmt: skip
 
 REDUCING = frozenset(k for k, row in FUNCTIONS.items() if row.reduces)

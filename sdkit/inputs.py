@@ -16,6 +16,7 @@ import pandas as pd
 
 from .errors import RunError
 from .experiment import coordinate, quantile, read_posterior
+from .names import meant
 from .parameters import Parameter, Parameters
 from .streams import SECOND, Points
 
@@ -68,7 +69,7 @@ class Inputs:
         posterior = ("row of the posterior", "setting of the posterior")[: self._own]
         self.coordinates = (*posterior, *map(coordinate, self._items))
         if not self.names:
-            raise RunError("R410", "no constant of the model varies: none has a prior")
+            raise RunError("R450", "no constant of the model varies: none has a prior")
         self.inputs = self._chosen(chosen)
 
     def _chosen(self, chosen: Sequence[str] | None) -> tuple[Input, ...]:
@@ -78,12 +79,12 @@ class Inputs:
         for name in chosen:
             if name in place:
                 continue
-            why = "is no constant with a prior"
+            code, why = "R458", f"is no constant with a prior{meant(name, place, listed=False)}"
             if name in self._still:
-                why = "is held by --set or the scenario"
+                code, why = "R477", "is held by --set or the scenario"
             elif name in self._held:
-                why = f'was fitted, and moves with the others in "{FITTED}"'
-            raise RunError("R410", f"{name!r} {why}")
+                code, why = "R458", f'was fitted, and moves with the others in "{FITTED}"'
+            raise RunError(code, f"{name!r} {why}")
         found = [Input(name, (place[name],)) for name in dict.fromkeys(chosen)]
         rest = tuple(i for name, i in place.items() if name not in set(chosen))
         if rest:

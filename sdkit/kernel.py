@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .cache import cached, code_of, name_of
+from .progress import tell
 from .vector import LIBRARY, assemble
 
 # Machine code is freed with the last use of its kernel; a few are kept for the next call.
@@ -111,6 +112,7 @@ def load_kernel(source: str) -> Kernel:
     )
 
     def compile_text() -> bytes:
+        tell("compiling")
         module = llvm.parse_assembly(assemble(source, width))
         module.verify()
         passes = llvm.create_new_module_pass_manager()

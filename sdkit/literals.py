@@ -88,43 +88,9 @@ def check_bounds(units: str) -> None:
                 decimal(part)
 
 
-def check_table(table, where: str) -> None:
-    """Refuse a graphical function that PySD would read in part, or not at all."""
-    lengths = []
-    for name in ("ypts", "xpts"):
-        for points in table.iterfind(f"{{*}}{name}"):
-            parts = (points.text or "").split(points.get("sep", ","))
-            try:
-                lengths.append(len([decimal(part) for part in parts]))
-            except ValueError:
-                raise ModelError("M111", f"{where}: <{name}> holds {points.text!r}") from None
-    wanted = 1 if table.find("{*}xscale") is not None else 2
-    if len(lengths) < wanted or min(lengths) < 2 or (wanted == 2 and len(set(lengths)) > 1):
-        raise ModelError("M112", f"{where}: a table with {lengths or 'no'} points")
-    if table.get("type", "continuous") not in ("continuous", "extrapolate", "discrete"):
-        raise ModelError("M109", f"{where}: a graphical function of type {table.get('type')!r}")
-
-
 _LEFT_SIDE = re.compile(r'\s*("(\\.|[^"\\])*"|[^=(\[:"])*:?=?=?\s*')
 
 
 def right_side(equation: str) -> str:
     """What stands behind the name and the equals sign of a Vensim entry."""
     return _LEFT_SIDE.sub("", equation, count=1).strip()
-
-
-def xmile_text(node) -> str:
-    """An XMILE variable's equation in one line: a stock's flows, and a table's points, with it."""
-    if node is None:
-        return ""
-
-    def said(tag: str) -> list[str]:
-        return [" ".join("".join(found.itertext()).split()) for found in node.iter(f"{{*}}{tag}")]
-
-    points = [f"{tag} {' '.join(said(tag))}" for tag in ("xpts", "ypts") if said(tag)]
-    points += [str(dict(scale.attrib)) for scale in node.iter("{*}xscale")]
-    equation = " ".join([*said("eqn"), *points])
-    if not node.tag.endswith("stock"):
-        return equation
-    flows = " + ".join(said("inflow")) + "".join(f" - {flow}" for flow in said("outflow"))
-    return f"INTEG({flows.strip() or 0}, {equation})"

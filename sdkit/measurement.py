@@ -18,6 +18,7 @@ from .errors import RunError
 from .files import checked, place, read_tables, typed
 from .measures import DENSITIES
 from .model import Model
+from .names import meant
 from .observations import REDUCTIONS, Series, same_unit
 from .outputs import one_of
 from .parameters import Parameter, Parameters
@@ -62,6 +63,9 @@ class Measurement:
     freedom: float = 4.0
     factors: tuple[Factor, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Measurement({self.name!r}: {self.variable!r}, {self.density}, {self.series!r})"
+
     @property
     def nuisance(self) -> tuple[Parameter, ...]:
         """What is estimated of the measurement and not of the model."""
@@ -81,34 +85,44 @@ def read_measurements(
     for row in read_tables(path, "measurement", _REQUIRED, _OPTIONAL):
         name = row["name"]
 
-        def wrong(key: str, text: str, name=name):
-            raise RunError("R410", f"{place(path, key, name)}: {name!r}: {text}")
+        def wrong(code: str, key: str, text: str, name=name):
+            raise RunError(code, f"{place(path, key, name)}: {name!r}: {text}")
 
         one_of(path, "reduction", row["reduction"], tuple(REDUCTIONS))
         one_of(path, "density", row["density"], tuple(DENSITIES))
         if row["series"] not in series:
             where = place(path, row["series"])
+            near = meant(row["series"], series)
             raise RunError(
-                "R411", f"{where}: no series {row['series']!r} in {path.parent / 'data'}"
+                "R411", f"{where}: no series {row['series']!r} in {path.parent / 'data'}{near}"
             )
         if "spread" not in row:
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:
-            wrong("correlation_time", f"residuals of {row['density']} cannot be correlated here")
+            wrong(
+                "R469",
+                "correlation_time",
+                f"residuals of {row['density']} cannot be correlated here",
+            )
         refuse_calendar(model, row["reduction"], f"{place(path, 'reduction', name)}: {name!r}")
-        variable = model.scalar(row["variable"])
+        where = f"{place(path, 'variable', name)}, measurement {name!r}"
+        variable = model.scalar(row["variable"], where)
+        scale = None
+        if "scale" in row:
+            where = f"{place(path, 'scale', name)}, measurement {name!r}"
+            scale = parameters.find(row["scale"], where).name
         where = f"{place(path, 'series', name)}: {name!r}"
         if "scale" not in row:  # which may bring another unit
             same_unit(series[row["series"]], variable.unit, where)
         own = series[row["series"]].between(row.get("from", -math.inf), row.get("to", math.inf))
         if len(own.time) == 0:
-            wrong("from", "no observation lies between from and to")
+            wrong("R468", "from", "no observation lies between from and to")
         if (own.value <= 0).any() and row["density"] == "lognormal":
-            wrong("density", "a lognormal density needs observations above zero")
+            wrong("R469", "density", "a lognormal density needs observations above zero")
         if row["density"] == "negative binomial" and (own.value != np.floor(own.value)).any():
-            wrong("density", "a negative binomial density needs whole numbers")
+            wrong("R469", "density", "a negative binomial density needs whole numbers")
         if row.get("freedom", 1.0) <= 0:
-            wrong("freedom", "freedom has to be above zero")
+            wrong("R443", "freedom", "freedom has to be above zero")
         factors = [
             _factor(path, name, number, table)
             for number, table in enumerate(row.get("factors", []))
@@ -124,7 +138,7 @@ def read_measurements(
             density=row["density"],
             spread=_number(path, name, "spread", row["spread"], _spread_unit(row, own)),
             correlation_time=memory,
-            scale=parameters.find(row["scale"]).name if "scale" in row else None,
+            scale=scale,
             freedom=row.get("freedom", 4.0),
             factors=tuple(factors),
         )
@@ -141,7 +155,7 @@ def _number(path: Path, name: str, key: str, value: Any, unit: str) -> float | P
     if not isinstance(value, dict):
         number = typed(path, key, value, float, name)
         if number <= 0:
-            raise RunError("R410", f"{place(path, key, name)}: {key} has to be above zero")
+            raise RunError("R443", f"{place(path, key, name)}: {key} has to be above zero")
         return number
     return _prior(path, name, label, value, unit)
 
@@ -150,7 +164,7 @@ def _prior(path: Path, name: str, label: str, table: Mapping[str, Any], unit: st
     """A positive number with a lognormal prior, `low` and `high` its 5 % and 95 % points."""
     ends = checked(path, table, {"low": float, "high": float}, {}, label)
     if not 0 < ends["low"] < ends["high"]:
-        raise RunError("R410", f"{place(path, 'low', name)}: {label}: 0 < low < high has to hold")
+        raise RunError("R470", f"{place(path, 'low', name)}: {label}: 0 < low < high has to hold")
     middle = math.sqrt(ends["low"] * ends["high"])
     return Parameter(label, "fitted", middle, (0.0, None), unit, **ends, distribution="lognormal")
 
@@ -162,7 +176,7 @@ def _factor(path: Path, name: str, number: int, table: Any) -> Factor:
     )  # fmt: skip
     first, last = table.pop("from", -1e9), table.pop("to", 1e9)
     if not first < last:
-        raise RunError("R410", f"{place(path, 'factors', name)}: from has to be before to")
+        raise RunError("R470", f"{place(path, 'factors', name)}: from has to be before to")
     ends = "" if first < -1e8 else f" from {first:g}"
     ends += "" if last > 1e8 else f" to {last:g}"
     return Factor(_prior(path, name, f"factor of {name}{ends}", table, "Dmnl"), first, last)

@@ -16,6 +16,7 @@ from .errors import SimulationError
 from .expressions import key
 from .layout import AXES
 from .model import Model
+from .names import meant
 
 KINDS = {
     "value": runtime.VALUE,
@@ -203,7 +204,8 @@ class Plan:
         known = {key(name): i for i, name in enumerate(parameters)}
         name = measure.likelihood.factor
         if key(name) not in known:
-            raise SimulationError("S203", f"{measure.name}: there is no constant {name!r}")
+            near = meant(name, parameters, listed=False)
+            raise SimulationError("S203", f"{measure.name}: there is no constant {name!r}{near}")
         return known[key(name)]
 
     @staticmethod

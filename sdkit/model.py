@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -17,8 +18,11 @@ from itertools import product
 from pathlib import Path, PurePath
 
 from .cache import cached, code_of, name_of
-from .errors import ModelError, SimulationError
+from .errors import ModelError, RunError, SimulationError
 from .expressions import has_missing, key, label_key
+from .limits import allowed_folders, read_bounded, table_file
+from .names import meant, meant_path
+from .progress import tell
 from .translate import forget_tables
 from .variables import Reader, Variable
 from .vensim import Vensim
@@ -46,6 +50,11 @@ class Model:
     data: tuple[Path, ...] = field(default=(), repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        kinds = Counter(v.kind for v in self.variables.values())
+        counts = f"{kinds['stock']} stocks, {kinds['constant']} constants"
+        return f"Model({self.path.name}: {len(self.variables)} variables, {counts})"
+
     @property
     def read(self) -> tuple[Path, ...]:
         """The files beside its text that a model is made of."""
@@ -67,8 +76,15 @@ class Model:
         label = self._by_key.get(key(name))
         found = self.variables[label] if label is not None else self._element(name)
         if found is None:
-            raise SimulationError("S203", f"{self.path.name} has no variable {name!r}")
+            near = meant(name, self._names_near(name), listed=False)
+            raise SimulationError("S203", f"{self.path.name} has no variable {name!r}{near}")
         return found
+
+    def _names_near(self, name: str) -> Iterable[str]:
+        """The names among which a name that is not there may have been meant."""
+        array, bracket, _ = name.partition("[")
+        label = self._by_key.get(key(array)) if bracket else None
+        return self.variables if label is None else self.variables[label].labels
 
     def _element(self, name: str) -> Variable | None:
         found = self._elements.get(label_key(name))
@@ -85,15 +101,22 @@ class Model:
                 found[label_key(f"{variable.name}[{own}]")] = (variable, place)
         return found
 
-    def scalar(self, name: str) -> Variable:
-        """As `find`, but no array; S203 for one, whose elements are scalars."""
-        found = self.find(name)
+    def scalar(self, name: str, where: str = "") -> Variable:
+        """As `find`, but no array; S203 for one, whose elements are scalars.
+
+        `where` says in errors which entry of a file asks.
+        """
+        try:
+            found = self.find(name)
+        except SimulationError as error:
+            asked = f"{where}: " if where else ""
+            raise SimulationError(error.code, f"{asked}{error.message}") from None
         if found.axes:
             axes = ", ".join(label for label, _ in found.axes)
             raise SimulationError(
                 "S203",
-                f"{self.path.name}: {found.name!r} is an array over {axes}; name one of its "
-                f"elements, such as {found.labels[0]}",
+                f"{where or self.path.name}: {found.name!r} is an array over {axes}; name one of "
+                f"its elements, such as {found.labels[0]}",
             )
         return found
 
@@ -131,44 +154,84 @@ def find_model_file(path: str | Path) -> Path:
     """The model file at `path`: the file itself, or the one that a folder holds (M101)."""
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if is_model_file(p))
+        found = _model_files(path)
         named = [p for p in found if p.stem == path.resolve().name]
         if len(found) != 1 and len(named) != 1:
             what = "no model file" if not found else f"{len(found)} model files"
             raise ModelError("M101", f"{path} holds {what}; one .mdl or XMILE file is needed")
         return (named or found)[0]
     if not path.is_file():
-        raise ModelError("M101", f"{path} does not exist")
+        raise ModelError(
+            "M101", f"{path} does not exist{meant_path(path, holds_model, models_around())}"
+        )
     if not is_model_file(path):
         raise ModelError("M101", f"{path} is neither a .mdl nor an XMILE file")
     return path
 
 
-def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
+def models_around() -> list[Path]:
+    """Folders in which models are looked for by name."""
+    return [folder / "models" for folder in (Path.cwd(), *Path.cwd().parents)]
+
+
+def holds_model(path: Path) -> bool:
+    """Whether the path is a model file, or a folder that holds one."""
+    return is_model_file(path) or bool(path.is_dir() and _model_files(path))
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if is_model_file(p))
+
+
+def read_model(
+    path: str | Path,
+    data: Iterable[str | Path] = (),
+    folders: Iterable[str | Path] = (),
+) -> Model:
     """Read a model folder, a .mdl or an XMILE file. Raises ModelError (M1xx).
 
     `data` are .csv or .tab files with the series of data variables that have no equation: a
     column (or a row) each, times in the first. Without any, those beside the model that are
     called after it are taken: model_data.csv, model_data.tab.
 
+    Other files that its text names (GET DIRECT CONSTANTS and its like) have to lie in its own
+    folder or in one of `folders` (M133), links followed; `limits.LIMITS` says how much a text may
+    ask for (M132).
+
     What a text says is kept in the cache, so that a second start neither parses nor loads PySD.
     """
     path = find_model_file(path)
     given = tuple(Path(name) for name in ([data] if isinstance(data, str | Path) else data))
     beside = (path.with_name(f"{path.stem}_data{kind}") for kind in (".csv", ".tab"))
-    given = given or tuple(p for p in beside if p.is_file())
+    folders = tuple(Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders))
+    folders = (*folders, *allowed_folders.get())
+    absent = next((f for f in folders if not f.is_dir()), None)
+    if absent is not None:
+        raise RunError("R425", f"{absent} is no folder")
+    # The caller's own files may lie anywhere; those beside the model are of its making.
+    places = tuple(file.resolve().parent for file in given)
+    given = given or tuple(file for file in beside if file.is_file())
+    for file in given:
+        table_file(str(file.absolute()), path.parent, (*folders, *places), path.name)
     raw = _bytes(path)
     versions = (
         code_of("model"), *(metadata.version(name) for name in ("pysd", "numpy")), sys.version
     )  # fmt: skip
     # The name too, since warnings tell it.
     name = name_of("model", *versions, path.name, hashlib.sha256(raw).hexdigest(), *map(str, given))
+
+    def digest(named: str) -> str:
+        try:
+            return _digest(table_file(named, path.parent, folders, path.name))
+        except ModelError:  # reading the text says in which line it is named
+            return "refused"
+
     read: list[tuple] = []
 
     def make(keep: Callable[[tuple], tuple]) -> Callable[[], bytes]:
         def made() -> bytes:
             if not read:
-                read.append(_read(path, raw, given))
+                read.append(_read(path, raw, given, folders))
             return marshal.dumps(keep(read[0]))
 
         return made
@@ -176,12 +239,12 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     # What files a text names, it alone decides; what they hold is part of the second name.
     try:  # plain values by marshal, not objects by pickle, which could run what it reads
         named = marshal.loads(cached(f"{name}.files", make(lambda found: found[-1])))
-        digests = [_digest(file) for file in (*given, *(path.parent / n for n in named))]
+        digests = [*map(_digest, given), *map(digest, named)]
         whole = name_of(name, *digests)
         rows, hidden, said, rest, _ = marshal.loads(cached(f"{whole}.model", make(lambda f: f)))
     except ValueError:  # a sum of some thousand terms is nested too deeply for marshal
         rows, hidden, said, rest, named = read[0]
-        digests = [_digest(file) for file in (*given, *(path.parent / n for n in named))]
+        digests = [*map(_digest, given), *map(digest, named)]
     for message in said:
         warnings.warn(message, stacklevel=2)
     text = rest["text"].encode("utf-8", "surrogatepass") + "".join(digests).encode()
@@ -196,16 +259,16 @@ def read_model(path: str | Path, data: Iterable[str | Path] = ()) -> Model:
     )
 
 
-def _digest(file: Path) -> str:
+def _digest(file: Path | None) -> str:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except (OSError, ValueError):  # not there: the equation that needs it says so
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file else "absent"
+    except OSError:  # not there: the equation that needs it says so
         return "absent"
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, "model", str(path))
     except OSError as error:
         raise ModelError("M101", f"{path} cannot be read: {error.strerror}") from None
 
@@ -215,15 +278,17 @@ def reader_of(path: Path, text: str) -> Vensim | Xmile:
     return (Vensim if path.suffix.lower() in VENSIM else Xmile)(path, text)
 
 
-def _read(path: Path, raw: bytes, data: tuple[Path, ...]) -> tuple:
+def _read(path: Path, raw: bytes, data: tuple[Path, ...], folders: tuple[Path, ...] = ()) -> tuple:
     """A model's text read by PySD: its variables, hidden ones, what there is to warn of, the rest,
     and the names of files that its equations read."""
+    tell(f"reading {path.name}")
     text = _decode(path, raw)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         reader = reader_of(path, text)
+        reader.folders = folders
         try:
-            found = Reader(path, reader.sections(), isinstance(reader, Xmile), data)
+            found = Reader(path, reader.sections(), isinstance(reader, Xmile), data, folders)
             variables = found.variables()
         except RecursionError:
             raise ModelError("M110", f"{path.name} is nested too deeply") from None

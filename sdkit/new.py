@@ -22,6 +22,7 @@ from .model import Model, is_model_file, model_path, read_model
 from .outputs import read_outputs
 from .parameters import Parameters, read_parameters
 from .placing import workshop
+from .references import check_names
 from .run import prepare, read_run
 from .time_units import time_unit
 
@@ -55,7 +56,7 @@ def new_run(name: str, model: str | None = None) -> list[Path]:
     `model` is a name or a path, and may be left out where models/ holds one only. Outputs are
     the headline ones; the horizon begins with the first lever and lies inside the model's
     time. Raises what `new_model` does, U601 where it has to be said which model, R413 where
-    the model lies outside the folder that holds models/, R410 where its time has no whole
+    the model lies outside the folder that holds models/, R451 where its time has no whole
     year, and whatever is wrong in the model's own files.
     """
     root = _root()
@@ -63,6 +64,7 @@ def new_run(name: str, model: str | None = None) -> list[Path]:
         raise RunError("R413", f"no folder models in {Path.cwd()} or above it")
     path = model_path(model) if model else _only_model(root)
     read = read_model(path)
+    check_names(read)
     if not path.resolve().is_relative_to(root.resolve()):
         raise RunError("R413", f"{path} lies outside {root}, where the run would look for it")
     text = _run_text(read, path.resolve().relative_to(root.resolve()).as_posix())
@@ -125,8 +127,8 @@ def _run_text(model: Model, where: str) -> str:
     )
     text = read_text(TEMPLATES / "run.toml")
     for word, value in (
-        ("QUESTION", json.dumps(f"What do the policies of the model {model.name} change?")),
-        ("MODEL", json.dumps(where, ensure_ascii=False)),
+        ("QUESTION", _text(f"What do the policies of the model {model.name} change?")),
+        ("MODEL", _text(where)),
         ("DRAWS", draws),
         ("SCENARIOS", _list(list(scenarios))),
         ("POLICIES", _list(list(policies))),
@@ -137,9 +139,14 @@ def _run_text(model: Model, where: str) -> str:
     return text
 
 
+def _text(text: str) -> str:
+    """A text as TOML writes it: as JSON does, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _list(names: Sequence[str]) -> str:
     """A TOML list of texts, one a line where they are many."""
-    quoted = [json.dumps(name, ensure_ascii=False) for name in names]
+    quoted = [_text(name) for name in names]
     line = f"[{', '.join(quoted)}]"
     return line if len(line) < 80 else "[\n" + "".join(f"    {q},\n" for q in quoted) + "]"
 
@@ -151,7 +158,7 @@ def _horizon(model: Model, parameters: Parameters, policies: Iterable[Setting]) 
     steps = [(first - program.initial_time) / program.time_step, 1 / program.time_step]
     if not 0 <= first <= last <= LATEST or any(abs(n - round(n)) > 1e-6 for n in steps):
         raise RunError(
-            "R410",
+            "R451",
             f"{model.path.name} goes from {program.initial_time:g} to {program.final_time:g} in "
             f"steps of {program.time_step:g}; a comparison needs whole {time_unit(model).many} on "
             "steps",

@@ -80,6 +80,26 @@ def modulo(x, size):
     return x - size * integer(x / size)
 
 
+def whole(x):
+    """XMILE's INT: the next whole number below."""
+    return float(math.floor(x))
+
+
+def remainder(a, b):
+    """XMILE's MOD, with the sign of the divisor: a = INT(a/b)*b + a MOD b."""
+    return a - b * math.floor(a / b)
+
+
+def rounded(x):
+    """Stella's ROUND; a half goes away from zero."""
+    return float(math.floor(x + 0.5)) if x >= 0.0 else -float(math.floor(0.5 - x))
+
+
+def divided(a, b, otherwise):
+    """XMILE's // and Stella's SAFEDIV: only a divisor of zero itself is in the way."""
+    return otherwise if b == 0.0 else a / b
+
+
 def zidz(a, b):
     return 0.0 if abs(b) < SMALL else a / b
 

@@ -41,6 +41,11 @@ class Series:
     unit: str
     sources: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        count = f"{len(self.time)} values"
+        span = f" from {self.time[0]:g} to {self.time[-1]:g}" if len(self.time) else ""
+        return f"Series({self.name!r}: {count}{span}, {self.unit or 'no unit'})"
+
     def between(self, first: float, last: float) -> Series:
         keep = (self.time >= first) & (self.time <= last)
         return replace(self, time=self.time[keep], value=self.value[keep])
@@ -48,13 +53,16 @@ class Series:
 
 def read_series(folder: Path, others: Collection[Path] = ()) -> dict[str, Series]:
     """Every series of a data folder by name; RunError R406 where a cell is no number, R412 where a
-    series has two values at one time. `status` and `source` are for readers only. `others` are
-    files that hold something else, as those that a model's equations read do."""
+    series has two values at one time, R426 for a link out of the model's folder. `status` and
+    `source` are for readers only. `others` are files that hold something else, as those that a
+    model's equations read do."""
     apart = {path.resolve() for path in others}
     rows: dict[str, list] = {}
     for path in sorted(folder.glob("*.csv")):
         if path.name == "sources.csv" or path.resolve() in apart:
             continue
+        if not path.resolve().is_relative_to(folder.parent.resolve()):
+            raise RunError("R426", f"{path} is a link to a place outside the model's folder")
         for line, row in read_rows(path, COLUMNS):
             time = number(path, line, "time", row["time"])
             value = number(path, line, "value", row["value"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .errors import ParameterError, RunError
 from .experiment import Setting
 from .files import checked, place, typed
+from .names import meant
 from .outputs import Output
 from .run import Prepared, Run
 from .time_units import TimeUnit
@@ -50,36 +51,40 @@ def read_wanted(run: Run) -> Wanted:
     path = run.file
     data = checked(path, run.options, {}, _OPTIONS, "optimize")
 
-    def impossible(key: str, text: str, code: str = "R410"):
+    def impossible(code: str, key: str, text: str):
         raise RunError(code, f"{place(path, key)}: {key} {text}")
 
     if run.source == "defaults":
-        impossible("from", 'has to be "priors" or "posterior"')
+        impossible("R450", "from", 'has to be "priors" or "posterior"')
     if len(run.scenarios) != 1:
-        impossible("scenarios", "has to name one scenario")
+        impossible("R461", "scenarios", "has to name one scenario")
     if not 3 <= len(run.policies) <= _MOST + 1:
-        impossible("policies", f"has to name the baseline and two to {_MOST} instruments")
+        impossible("R462", "policies", f"has to name the baseline and two to {_MOST} instruments")
     portfolios, search = data.get("portfolios", 2048), data.get("search_draws", 64)
     for key, value in (("portfolios", portfolios), ("search_draws", search)):
         if value < 16 or value & (value - 1):
-            impossible(key, f"= {value}; it has to be a power of two from 16 up")
+            impossible("R445", key, f"= {value}; it has to be a power of two from 16 up")
     if run.n < _FEWEST:
-        impossible("n", f"= {run.n}; the worst tenth needs {_FEWEST} draws or more", "R421")
+        text = f"{run.where_n} = {run.n}; the worst tenth needs {_FEWEST} draws or more"
+        raise RunError("R421", text)
     if search > run.n:
-        impossible("search_draws", f"= {search}, more than the {run.n} draws of the run")
+        where = place(path, "search_draws" if "search_draws" in data else "optimize")
+        text = f"{run.where_n} = {run.n}, fewer than the search_draws = {search}"
+        raise RunError("R481", f"{text} ({where})" if run.trial else f"{where}: {text}")
     limit = data.get("limit")
     if limit is not None:
         limit = checked(path, limit, {"output": str, "most": float}, {}, "limit")
         if limit["output"] not in run.outputs:
             where = place(path, "limit")
-            raise RunError("R411", f"{where}: {limit['output']!r} is none of outputs")
+            near = meant(limit["output"], run.outputs)
+            raise RunError("R411", f"{where}: {limit['output']!r} is none of outputs{near}")
         limit = (limit["output"], limit["most"])
     delays = tuple(sorted(typed(path, "delays", d, float) for d in data.get("delays", ())))
     if any(d <= 0 for d in delays):
-        impossible("delays", "have to be above zero")
+        impossible("R443", "delays", "have to be above zero")
     gap = data.get("gap", 2.0)
     if gap <= 0:
-        impossible("gap", "has to be above zero")
+        impossible("R443", "gap", "has to be above zero")
     orders = tuple(_order(run, entry) for entry in data.get("orders", ()))
     for name in (names := [order.name for order in orders]):
         if names.count(name) > 1:
@@ -98,11 +103,12 @@ def _order(run: Run, entry) -> Order:
         names = typed(path, "stages", stage, list)
         for name in names:
             if name not in run.policies[1:]:
-                raise RunError("R411", f"{where}: {name!r} is no instrument of this run")
+                near = meant(name, run.policies[1:])
+                raise RunError("R411", f"{where}: {name!r} is no instrument of this run{near}")
         stages.append(tuple(names))
     named = [name for stage in stages for name in stage]
     if sorted(named) != sorted(run.policies[1:]):
-        raise RunError("R410", f"{where}: the stages have to name each instrument once")
+        raise RunError("R463", f"{where}: the stages have to name each instrument once")
     return Order(entry["name"], tuple(stages))
 
 
@@ -110,7 +116,7 @@ class Instruments:
     """From strengths of instruments to values of levers."""
 
     def __init__(self, prepared: Prepared):
-        """Raises R410 where two instruments, or one and the baseline, set the same lever."""
+        """Raises R464, R465 where two instruments, or one and the baseline, set the same lever."""
         self.prepared = prepared
         baseline, *self.settings = prepared.policies
         self.baseline = dict(baseline.values)
@@ -119,12 +125,12 @@ class Instruments:
         for setting in self.settings:
             if not setting.values:
                 where = place(prepared.run.file, setting.name)
-                raise RunError("R410", f"{where}: {setting.name!r} sets no lever")
+                raise RunError("R465", f"{where}: {setting.name!r} sets no lever")
             for lever in setting.values:
                 if lever in owner:
                     where = place(prepared.run.file, setting.name)
                     raise RunError(
-                        "R410", f"{where}: {setting.name!r} and {owner[lever]!r} both set {lever!r}"
+                        "R464", f"{where}: {setting.name!r} and {owner[lever]!r} both set {lever!r}"
                     )
                 owner[lever] = setting.name
 
@@ -150,7 +156,7 @@ class Instruments:
         return self.prepared.changed.get(item.name, item.default)
 
     def start_of(self, lever: str) -> str:
-        """The lever by which another begins: "X start" for "X strength" (R410); what is no strength
+        """The lever by which another begins: "X start" for "X strength" (R466); what is no strength
         begins with itself."""
         plain, bracket, subscripts = lever.partition("[")
         if plain.endswith((" start", " ramp time")):
@@ -163,14 +169,14 @@ class Instruments:
         if lever == name or item is None or item.role != "lever":
             where = place(self.prepared.run.file, "optimize")
             raise RunError(
-                "R410",
+                "R466",
                 f"{where}: delays and orders need a lever {name!r}, the start of {lever!r}; "
                 f"{self.prepared.model.path.name} has none",
             )
         return item.name
 
     def check_delays(self, longest: float) -> None:
-        """Refuse delays that no lever allows (R410)."""
+        """Refuse delays that no lever allows (R467)."""
         for setting in self.settings:
             for lever in setting.values:
                 item = self.prepared.parameters.find(self.start_of(lever))
@@ -179,7 +185,7 @@ class Instruments:
                 if item.name != lever and begins + longest > item.high:
                     where = place(self.prepared.run.file, "delays")
                     raise RunError(
-                        "R410",
+                        "R467",
                         f"{where}: {item.name} would be {begins + longest:g}, beyond its range to "
                         f"{item.high:g}",
                     )

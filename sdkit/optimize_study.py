@@ -66,6 +66,9 @@ class Portfolios:
     baseline: dict[str, float]
     clock: TimeUnit
 
+    def __repr__(self) -> str:
+        return f"Portfolios({self.prepared!r}: {len(self.search)} tried)"
+
     @property
     def first(self) -> Output:
         """The output by which portfolios are ordered."""
@@ -131,7 +134,7 @@ def execute_search(
     run, outputs = prepared.run, prepared.outputs
     aims = goals(outputs)
     if not aims:
-        raise RunError("R410", f"{place(run.file, 'outputs')}: of no output a direction is better")
+        raise RunError("R459", f"{place(run.file, 'outputs')}: of no output a direction is better")
     made = {"priors": sample, "posterior": posterior_draws}[run.source]
     draws = made(prepared.parameters, run.n, run.seed).assign(**prepared.changed)
     few = draws.iloc[: wanted.search_draws]
@@ -143,7 +146,7 @@ def execute_search(
         columns=held(prepared), errors="ignore"
     )
     if not len(varied.columns):
-        raise RunError("R410", f"{place(run.file, 'draws')}: no constant of the model varies")
+        raise RunError("R450", f"{place(run.file, 'draws')}: no constant of the model varies")
     strengths = np.vstack([corners, random])
     simulator.total = len(few) * len(strengths) + (len(corners) + _CANDIDATES + len(timed)) * len(
         draws

@@ -12,6 +12,7 @@ import numpy as np
 from .errors import RunError
 from .files import place, read_tables
 from .model import Model
+from .names import meant
 from .time_units import TimeUnit, named_rate, parsed, plain, rates, time_unit, without_rate
 
 REDUCTIONS = ("sum", "mean", "last")
@@ -56,11 +57,10 @@ class Output:
 
 
 def one_of(path: Path, key: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a value that is none of `allowed` (R410)."""
+    """Refuse a value that is none of `allowed` (R441)."""
     if value not in allowed:
-        known = ", ".join(repr(word) for word in allowed)
         where = place(path, value)
-        raise RunError("R410", f"{where}: {key} = {value!r}; it has to be one of {known}")
+        raise RunError("R441", f"{where}: {key} = {value!r}{meant(value, allowed)}")
 
 
 def read_outputs(path: Path, model: Model) -> dict[str, Output]:
@@ -71,7 +71,8 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
     for row in read_tables(path, "output", required, {"headline": bool, "description": str}):
         one_of(path, "reduction", row["reduction"], REDUCTIONS)
         one_of(path, "better", row["better"], BETTER)
-        variable = model.scalar(row["variable"])
+        where = f"{place(path, 'variable', row['name'])}, output {row['name']!r}"
+        variable = model.scalar(row["variable"], where)
         row["variable"] = variable.name
         if fault := _fault(row, variable.unit, clock):
             where = f"{place(path, 'unit', row['name'])}: {row['name']!r}"
@@ -84,7 +85,7 @@ def read_outputs(path: Path, model: Model) -> dict[str, Output]:
         last = output.reduction == "last"
         if kinds.setdefault(output.variable, last) != last:
             raise RunError(
-                "R410",
+                "R471",
                 f"{place(path, output.name)}: {output.variable!r} has the reduction last here and "
                 "another elsewhere; one variable is either averaged or read at an end",
             )

@@ -6,7 +6,8 @@ the array that a compiled program takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,8 @@ import pandas as pd
 from .errors import ParameterError
 from .expressions import key, label_key
 from .files import decimal, read_rows
-from .model import Model
+from .model import Model, read_model
+from .names import meant
 
 ROLES = ("fixed", "fitted", "uncertain", "structural", "lever")
 DISTRIBUTIONS = ("uniform", "loguniform", "normal", "lognormal", "triangular", "choice")
@@ -52,6 +54,11 @@ class Parameters:
     items: tuple[Parameter, ...]
     path: Path | None = None
 
+    def __repr__(self) -> str:
+        roles = Counter(item.role for item in self.items)
+        counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
+        return f"Parameters({counts or 'none'})"
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.items)
@@ -73,19 +80,17 @@ class Parameters:
     def _by_key(self) -> dict[str, Parameter]:
         return {label_key(item.name): item for item in self.items}
 
-    def find(self, name: str) -> Parameter:
-        """The constant of this name, however it is spelt (P305)."""
+    def find(self, name: str, where: str = "") -> Parameter:
+        """The constant of this name, however it is spelt (P305). `where` says which entry asks."""
         item = self._by_key.get(label_key(name))
         if item is None:
-            raise ParameterError("P305", _no_constant(name, [item.name for item in self.items]))
+            asked = f"{where}: " if where else ""
+            raise ParameterError("P305", asked + no_constant(name, self.names))
         return item
 
     def check_value(self, name: str, value: float, where: str) -> Parameter:
         """The constant, if `value` is finite and inside its hard bounds (P305, P308)."""
-        try:
-            item = self.find(name)
-        except ParameterError as error:
-            raise ParameterError("P305", f"{where}: {error.message}") from None
+        item = self.find(name, where)
         low, high = item.limits
         if not _inside(value, low, high):
             raise ParameterError(
@@ -94,10 +99,10 @@ class Parameters:
         return item
 
 
-def _no_constant(name: str, names: Iterable[str]) -> str:
+def no_constant(name: str, names: Sequence[str]) -> str:
     element = next((n for n in names if label_key(n).startswith(f"{key(name)}[")), None)
     if element is None:
-        return f"{name!r} is no constant of the model"
+        return f"{name!r} is no constant of the model{meant(name, names, listed=False)}"
     return f"{name!r} is an array; name its elements, such as {element}"
 
 
@@ -113,12 +118,14 @@ def _range(low: float | None, high: float | None) -> str:
     return f"[{'?' if low is None else f'{low:g}'}, {'?' if high is None else f'{high:g}'}]"
 
 
-def read_parameters(model: Model, path: Path | None = None) -> Parameters:
-    """The parameters of a model, from the parameters.csv beside it.
+def read_parameters(model: Model | str | Path, path: Path | None = None) -> Parameters:
+    """The parameters of a model (or that at a path), from the parameters.csv beside it.
 
     A model without that file has fixed constants only. Raises ParameterError P301 to P304
     and P308, or RunError where the file is no CSV.
     """
+    if isinstance(model, str | Path):
+        model = read_model(model)
     constants = [model.find(name) for name in model.constants]
     path = path or model.path.parent / "parameters.csv"
     if not path.exists():
@@ -133,7 +140,10 @@ def read_parameters(model: Model, path: Path | None = None) -> Parameters:
         known = model.has(row["name"]) and model.find(row["name"])
         if not known or known.kind != "constant":
             what = f"a {known.kind} of the model" if known else "not in the model"
-            raise ParameterError("P302", f"{where}: {what}, so no constant")
+            # An array stands in the file by its own name or by those of its elements.
+            names = (*model.constants, *(model.owners[name].name for name in model.constants))
+            near = "" if known else meant(row["name"], names, listed=False)
+            raise ParameterError("P302", f"{where}: {what}, so no constant{near}")
         if known.axes:  # a row for each element that has none of its own
             arrays[known.name] = (where, row)
         else:
@@ -157,7 +167,7 @@ def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
         raise ParameterError(code, f"{where}: {text}")
 
     if role not in ROLES:
-        wrong(f"the role {role!r} is none of {', '.join(ROLES)}")
+        wrong(f"there is no role {role!r}{meant(role, ROLES)}")
     if row["unit"] != variable.unit:
         wrong(f"the unit {row['unit']!r} is not the {variable.unit!r} of the model")
     ends = []
@@ -172,7 +182,7 @@ def _parameter(where: str, variable, row: Mapping[str, str]) -> Parameter:
     if role in ("fixed", "lever") and distribution:
         wrong(f"a {role} constant has no distribution")
     if role not in ("fixed", "lever") and distribution not in DISTRIBUTIONS:
-        wrong(f"the distribution {distribution!r} is none of {', '.join(DISTRIBUTIONS)}")
+        wrong(f"there is no distribution {distribution!r}{meant(distribution, DISTRIBUTIONS)}")
     if (role == "structural") != (distribution == "choice"):
         wrong("a structural switch, and nothing else, has the distribution choice")
     common = {
@@ -234,6 +244,6 @@ def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenar
     for layer in (columns, scenario, policy):
         for name, value in (layer if isinstance(layer, Mapping) else layer.values).items():
             if label_key(name) not in place:
-                raise ParameterError("P305", _no_constant(name, names))
+                raise ParameterError("P305", no_constant(name, names))
             values[:, place[label_key(name)]] = value
     return values

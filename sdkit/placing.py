@@ -18,31 +18,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .scratch import locked
+
 STAGE = ".sdkit-new-"
 _LEFT_ALONE = 3600.0  # seconds, where no lock tells whether a process lives
 _HERE = -100  # AT_FDCWD of Linux
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
-
-
-def locked(folder: Path) -> int | None:
-    """A lock on a folder, which ends with the process or where its handle is closed.
-
-    None where the system or the disk has no locks. Raises BlockingIOError if another holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return None
-    return handle
 
 
 @contextlib.contextmanager

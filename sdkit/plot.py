@@ -7,7 +7,10 @@ colour alone: the baseline is dashed and grey, what a fit has not seen is hollow
 from __future__ import annotations
 
 import functools
+import io
+import re
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,9 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from .compare import Comparison
+from .files import write_text
 from .findings import effects, headline, ordered, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .outputs import Output
+from .progress import tell
 from .time_units import plain
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
@@ -40,6 +45,8 @@ _STYLE = {
     "text.parse_math": False,
 }
 
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -59,7 +66,9 @@ def styled(draw):
     def inside(*arguments):
         import matplotlib
 
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # A box stands for a letter that the font lacks; the SVG has the letter itself.
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
             return draw(*arguments)
 
     return inside
@@ -73,8 +82,12 @@ def new_figure(width: float, height: float):
 
 
 def save(figure, folder: Path, stem: str) -> None:
+    tell(f"drawing {stem}")
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": "sdkit"})
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": "sdkit"})
+    # Letters that no XML may hold, which a name may.
+    write_text(folder / f"{stem}.svg", _NO_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.getvalue()))
     figure.savefig(folder / f"{stem}.png", dpi=110, metadata={"Software": "sdkit"})
 
 

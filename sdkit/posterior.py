@@ -55,6 +55,10 @@ class Tally:
 class Posterior:
     """log posterior density (up to a constant), for points of shape (lanes, coordinates)."""
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.items)} constants, {len(self.measurements)} measurements"
+        return f"Posterior({self.model.name}: {counts})"
+
     def __init__(
         self,
         model: Model,
@@ -121,7 +125,7 @@ class Posterior:
         begin, end, step = self.program.initial_time, self.program.final_time, self.time_step
         if first.min() < begin - 1e-9 or last.max() > end + 1e-9:
             raise RunError(
-                "R410",
+                "R479",
                 f"{m.name!r}: observations from {first.min():g} to {last.max():g}; "
                 f"{self.model.path.name} runs from {begin:g} to {end:g}",
             )

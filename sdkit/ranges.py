@@ -10,6 +10,8 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import key
+from .limits import bounded
+from .names import meant
 from .translate import Definition, Range
 
 # An axis of a variable: the name of its range, and its elements as written.
@@ -29,6 +31,7 @@ class Ranges:
         self.members: dict[str, tuple[str, ...]] = {}
         self._mappings: dict[str, list[tuple[str, list[str] | None]]] = {}
         given = {key(r.name): r for r in ranges}
+        self.count = 0
         for k, row in given.items():
             self.labels.setdefault(k, row.name.strip().strip('"'))
             self._expand(k, given, ())
@@ -66,6 +69,7 @@ class Ranges:
             raise self._wrong_range(given[k], "holds itself")
         row = given[k]
         found: list[str] = []
+        place = f"{self.where}, line {row.line}, {row.name!r}"
         for name in [row.members] if isinstance(row.members, str) else row.members:
             if key(name) in given and key(name) != k:
                 found += self._expand(key(name), given, (*path, k))
@@ -74,6 +78,10 @@ class Ranges:
             else:
                 self.labels.setdefault(key(name), name.strip().strip('"'))
                 found.append(key(name))
+            # The elements of a range that names others several times stand there several times.
+            bounded("range", len(found), place)
+        self.count += len(found)
+        bounded("ranges", self.count, place)
         if not found:
             raise self._wrong_range(row, "is empty")
         self.members[k] = tuple(dict.fromkeys(found))
@@ -96,7 +104,8 @@ class Ranges:
             return self.members[k]
         if k in self.elements:
             return (k,)
-        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one")
+        near = meant(name, self.labels.values(), listed=False)
+        raise self.wrong(f"{name!r} is neither a subscript range nor an element of one{near}")
 
     def mapped(self, source: str, target: str) -> dict[str, str] | None:
         """For each element of `target` the one of `source` that stands for it; None without."""

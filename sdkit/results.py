@@ -34,11 +34,13 @@ from .fit_report import TABLES, posterior_text, write_fit
 from .fit_run import prepare_fit, read_fit, variants
 from .fit_run import work_name as chains_name
 from .fitting import execute_fit
-from .model import read_model
+from .model import is_model_file, read_model
 from .optimize_report import write_portfolios
 from .optimize_run import Instruments, read_wanted
 from .optimize_study import execute_search
 from .placing import locked, put, workshop
+from .progress import tell
+from .references import check_names
 from .run import Prepared, prepare, read_run, task_of, work_name
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
@@ -105,9 +107,10 @@ def carry_out(
             text = f"{error.message}; all of them: {failed}"
             raise SimulationError(error.code, text, error.failures) from None
         except MemoryError:
-            raise RunError(
-                "R410", f"{folder / 'run.toml'}: its draws are too many for this machine's memory"
-            ) from None
+            where = f"{folder / 'run.toml'}: its" if n is None else f"--draws = {n}: these"
+            text = f"{where} draws are too many for this machine's memory"
+            raise RunError("R447", text) from None
+        tell("writing results")
         try:
             with workshop(flat or folder) as stage:
                 fresh = stage / "fresh"
@@ -209,7 +212,7 @@ def _compare(folder, flat, n, changed, threads, progress) -> _Done:
 
 def _fit(folder, flat, n, changed, threads, progress) -> _Done:
     if n is not None:
-        raise RunError("R410", f"--draws is for other runs; {folder / 'run.toml'} asks for a fit")
+        raise RunError("R473", f"--draws is for other runs; {folder / 'run.toml'} asks for a fit")
     every = variants(prepare_fit(read_fit(folder), changed))
     works = _working_folders(flat or folder / "out", [chains_name(prepared) for prepared in every])
     found = []
@@ -322,6 +325,10 @@ def default_run(
     They go to `out`, or to <model's name>-run in the current folder. Returns both paths.
     """
     model = read_model(path)
+    # In a folder of several models the files may be another's.
+    folder = model.path.parent
+    if sum(is_model_file(p) for p in folder.iterdir()) == 1 or model.name == folder.resolve().name:
+        check_names(model)
     result = simulate(compile_model(model), set=changed)
     found = by_label(model, result)
     names, columns = list(found), np.column_stack(list(found.values()))

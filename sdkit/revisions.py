@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from .errors import DependencyError, Error, ModelError, RunError
 from .files import near
-from .model import is_model_file, model_path
+from .model import holds_model, is_model_file, model_path, models_around
+from .names import meant, meant_path
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def _split(text: str) -> tuple[str | None, str]:
 def _on_disk(name: str) -> Version:
     path = model_path(name)
     if not os.path.exists(path):
-        raise ModelError("M101", f"{name} does not exist")
+        other = meant_path(path, holds_model, models_around())
+        raise ModelError("M101", f"{name} does not exist{other}")
     return Version(near(path).as_posix(), path)
 
 
@@ -102,7 +104,9 @@ def committed(revision: str, name: str, folder: Path) -> Version:
             except OSError as error:
                 raise RunError("U603", f"{target}: {error.strerror or error}") from None
         return Version(f"{revision}:{path}", folder / holder.name / path.relative_to(holder))
-    raise RunError("G803", f"{revision!r} holds no model {name!r}")
+    folders = [path.parent.name for path in blobs if is_model_file(path)]
+    other = meant(PurePosixPath(name).name, folders)
+    raise RunError("G803", f"{revision!r} holds no model {name!r}{other}")
 
 
 def _needed(path: PurePosixPath, folder: PurePosixPath) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,19 @@ from .experiment import (
     Setting,
     no_draws,
     posterior_draws,
+    read_posterior,
     read_settings,
     sample,
 )
 from .files import checked, fingerprint, place, read_toml, typed
 from .kernel import processor
-from .model import Model, read_model
+from .model import Model, holds_model, read_model
+from .names import meant, meant_path
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .provenance import posterior_provenance
+from .references import check_names
 from .time_units import time_unit
 
 _REQUIRED = {
@@ -70,7 +73,8 @@ _FILES = (
 class Run:
     """What run.toml says, checked for form but not yet against the model.
 
-    `options` is the table that bears the name of the `task`, as it stands.
+    `options` is the table that bears the name of the `task`, as it stands; `tables` are folders
+    outside the model's own in which its tables may lie.
     """
 
     folder: Path
@@ -87,10 +91,21 @@ class Run:
     main: tuple[str, ...] = ()
     task: str = "compare"
     options: Mapping[str, Any] = field(default_factory=dict)
+    trial: bool = False  # n was given for once
+    tables: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.scenarios)} scenarios x {len(self.policies)} policies x {self.n} draws"
+        return f"Run({self.folder}: {self.task}, {counts})"
 
     @property
     def file(self) -> Path:
         return self.folder / "run.toml"
+
+    @property
+    def where_n(self) -> str:
+        """Where the number of draws was given: an option, or file and line."""
+        return "--draws" if self.trial else f"{place(self.file, 'n')}: n"
 
 
 @dataclass(frozen=True)
@@ -110,20 +125,23 @@ class Prepared:
     changed: Mapping[str, float]
     record: Mapping
 
+    def __repr__(self) -> str:
+        return f"Prepared({self.run!r}, {self.model!r})"
+
 
 def task_of(folder: Path) -> str:
-    """What a run folder asks for: one of TASKS (R401 where there is no run.toml, R408 to R410)."""
+    """What a run folder asks for: one of TASKS (R401 without a run.toml, R408, R409, R441)."""
     path = folder / "run.toml"
     if not path.exists():
         what = "holds no run.toml" if folder.is_dir() else "does not exist"
-        raise RunError("R401", f"{folder} {what}")
+        near = meant_path(folder, lambda other: (other / "run.toml").exists(), [])
+        raise RunError("R401", f"{folder} {what}{near}")
     data = read_toml(path)
     if "do" not in data:
         raise RunError("R408", f"{path}: the key 'do' is missing")
     task = typed(path, "do", data["do"], str)
     if task not in TASKS:
-        known = ", ".join(f'"{name}"' for name in TASKS[:-1]) + f' or "{TASKS[-1]}"'
-        raise RunError("R410", f"{place(path, 'do')}: do = {task!r}; it has to be {known}")
+        raise RunError("R441", f"{place(path, 'do')}: do = {task!r}{meant(task, TASKS)}")
     return task
 
 
@@ -132,35 +150,35 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     task = task_of(folder)
     path = folder / "run.toml"
     own = {"compare": {"periods": list, "main": list}, "sensitivity": {"main": list}}.get(task, {})
-    own = own if task == "compare" else {task: dict, **own}
+    own = {"tables": list, **(own if task == "compare" else {task: dict, **own})}
     data = checked(path, read_toml(path), _REQUIRED, own)
 
-    def impossible(key: str, text: str):
-        raise RunError("R410", f"{place(path, key)}: {key} {text}")
+    def impossible(code: str, key: str, text: str):
+        raise RunError(code, f"{place(path, key)}: {key} {text}")
 
     if data["seed"] < 0:
-        impossible("seed", "has to be zero or more")
+        impossible("R444", "seed", "has to be zero or more")
     draws = checked(path, data["draws"], {"from": str}, {"n": int}, "draws")
     if draws["from"] not in ("priors", "posterior", "defaults"):
-        known = '"priors", "posterior" or "defaults"'
-        impossible("from", f"= {draws['from']!r}; it has to be {known}")
+        sources = ("priors", "posterior", "defaults")
+        impossible("R441", "from", f"= {draws['from']!r}{meant(draws['from'], sources)}")
     if draws["from"] == "defaults":
         if draws.get("n", 1) != 1:
-            impossible("n", 'has to be 1 where draws come from "defaults"')
+            impossible("R449", "n", 'has to be 1 where draws come from "defaults"')
         draws["n"] = 1
     elif "n" not in draws:
         raise RunError("R408", f"{place(path, 'draws')}: the key 'n' is missing in draws")
     if n is not None and n != 1 and draws["from"] == "defaults":
-        raise RunError("R410", f'--draws has to be 1 where draws come from "defaults", not {n}')
+        raise RunError("R449", f'--draws has to be 1 where draws come from "defaults", not {n}')
     draws["n"] = draws["n"] if n is None else n
     if not 1 <= draws["n"] <= _MOST or draws["n"] & (draws["n"] - 1):
         where = "--draws" if n is not None else place(path, "n") + ": n"
         text = f"has to be a power of two up to {_MOST}, not {draws['n']}"
-        raise RunError("R410", f"{where} {text}")
+        raise RunError("R445", f"{where} {text}")
     for key in ("scenarios", "policies", "outputs", "periods", "main"):
         names = data.get(key, ["horizon"])
         if not names:
-            impossible(key, "is empty")
+            impossible("R454", key, "is empty")
         for name in names:
             if not isinstance(name, str):
                 raise RunError("R409", f"{place(path, key)}: {key} has to be a list of texts")
@@ -169,14 +187,17 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             raise RunError("R412", f"{place(path, key)}: {key} holds {twice!r} twice")
     for name in data.get("main", []):
         if name not in data["outputs"]:
-            impossible("main", f"holds {name!r}, which is none of outputs")
+            impossible(
+                "R460", "main", f"holds {name!r}, none of outputs{meant(name, data['outputs'])}"
+            )
     years = data["horizon"]
     if len(years) != 2 or any(type(year) is not int for year in years):
         raise RunError("R409", f"{place(path, 'horizon')}: horizon has to be two whole numbers")
     if not all(0 <= year <= LATEST for year in years):
-        impossible("horizon", f"has to lie between 0 and {LATEST}, in the model's unit of time")
+        text = f"has to lie between 0 and {LATEST}, in the model's unit of time"
+        impossible("R452", "horizon", text)
     if years[0] > years[1]:
-        impossible("horizon", f"ends ({years[1]}) before it begins ({years[0]})")
+        impossible("R452", "horizon", f"ends ({years[1]}) before it begins ({years[0]})")
     horizon = (years[0], years[1])
     periods = []
     for period in data.get("periods", standard_periods(horizon)):
@@ -185,12 +206,15 @@ def read_run(folder: Path, n: int | None = None) -> Run:
             periods.append(whole(horizon) if period == "horizon" else period)
         except ValueError:
             impossible(
-                "periods", f"holds {period!r}, which is no whole time or span of the horizon"
+                "R453",
+                "periods",
+                f"holds {period!r}, which is no whole time or span of the horizon",
             )
     return Run(
         folder=folder,
         question=data["question"],
         model=find_model(path, data["model"]),
+        tables=table_folders(path, data.get("tables", [])),
         seed=data["seed"],
         source=draws["from"],
         n=draws["n"],
@@ -202,6 +226,7 @@ def read_run(folder: Path, n: int | None = None) -> Run:
         main=tuple(data.get("main", ())),
         task=task,
         options=data.get(task, {}),
+        trial=n is not None,
     )
 
 
@@ -211,14 +236,26 @@ def find_model(path: Path, name: str) -> Path:
         if (parent / "models").is_dir():
             if os.path.exists(parent / name):  # False too where a name is too long
                 return parent / name
-            raise RunError("R413", f"{place(path, 'model')}: {name[:100]} does not exist")
+            near = meant_path(parent / name[:100], holds_model, [parent / "models"])
+            raise RunError("R413", f"{place(path, 'model')}: {name[:100]} does not exist{near}")
     raise RunError("R413", f"{path}: no parent folder holds a folder models")
+
+
+def table_folders(path: Path, names: Sequence[Any]) -> tuple[Path, ...]:
+    """`tables` of run.toml: folders, from that which holds models/ (R409, R425)."""
+    root = next((p for p in path.resolve().parents if (p / "models").is_dir()), path.parent)
+    folders = tuple(root / typed(path, "tables", name, str) for name in names)
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise RunError("R425", f"{place(path, 'tables')}: {str(folder)[:200]} is no folder")
+    return folders
 
 
 def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     """Read and check all that a run names. `changed` overrides constants in every draw."""
-    model = read_model(run.model)
+    model = read_model(run.model, folders=run.tables)
     folder = model.path.parent
+    check_names(model, run.file)
     parameters = read_parameters(model)
     scenarios = read_settings(folder / "scenarios.toml", "scenario", parameters)
     policies = read_settings(folder / "policies.toml", "policy", parameters)
@@ -235,28 +272,32 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         name = check.options["series"]
         if name not in observed:
             where = place(folder / "checks.toml", name)
-            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}")
+            near = meant(name, observed)
+            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}{near}")
 
     def choose(kind: str, names, known):
         for name in names:
             if name not in known:
-                raise RunError(
-                    "R411",
-                    f"{place(run.file, name)}: unknown {kind} {name!r}; known: {', '.join(known)}",
-                )
+                where = place(run.file, name)
+                raise RunError("R411", f"{where}: unknown {kind} {name!r}{meant(name, known)}")
         return tuple(known[name] for name in names)
 
     for name in run.main:
         aimless = name in outputs and outputs[name].better == "none"
         if aimless and run.task == "compare":
             where = place(run.file, "main")
-            raise RunError("R410", f"{where}: main holds {name!r}, of which no direction is better")
+            raise RunError("R459", f"{where}: main holds {name!r}, of which no direction is better")
     chosen = {
         "scenarios": choose("scenario", run.scenarios, scenarios),
         "policies": choose("policy", run.policies, policies),
         "outputs": choose("output", run.outputs, outputs),
     }
     made = {"priors": sample, "posterior": posterior_draws}.get(run.source)
+    if run.trial and run.source == "posterior":  # the option is at fault, not the file
+        rows = len(read_posterior(parameters))
+        if rows < run.n:
+            text = f"--draws = {run.n} is more than the {rows} draws of {folder / 'posterior.csv'}"
+            raise RunError("R448", text)
     # Studies of inputs make designs of their own.
     own = made is None or run.task in ("sensitivity", "discover", "optimize")
     draws = no_draws() if own else made(parameters, run.n, run.seed)
@@ -320,7 +361,7 @@ def yearly_experiment(
     prepared: Prepared, draws: pd.DataFrame, others: Iterable[str] = ()
 ) -> tuple[Program, Experiment]:
     """The run's scenarios and policies with these draws, its outputs (and `others`) saved at the
-    edges of years. Raises R410 where the model does not cover the horizon."""
+    edges of years. Raises R451 where the model does not cover the horizon."""
     run, model = prepared.run, prepared.model
     wanted = ({o.variable for o in prepared.outputs} | {*others}) - set(model.constants)
     program = compile_model(model, tuple(n for n in model.owners if n in wanted))
@@ -328,7 +369,7 @@ def yearly_experiment(
     if start > run.horizon[0] or end > program.final_time + 1e-9:
         clock = time_unit(model)
         raise RunError(
-            "R410",
+            "R451",
             f"{place(run.file, 'horizon')}: horizon needs a run from {clock.at(run.horizon[0])} to "
             f"the end of {clock.at(run.horizon[1])}, {model.path.name} goes from {start:g} to "
             f"{program.final_time:g}",

@@ -42,6 +42,10 @@ class Chains:
     acceptance: float
     found: int
 
+    def __repr__(self) -> str:
+        counts = " x ".join(map(str, self.draws.shape))
+        return f"Chains({counts}: ensembles x states x walkers x coordinates)"
+
     def thinned(self, states: int) -> Chains:
         """At most so many states of each ensemble, evenly spaced."""
         every = np.linspace(0, self.draws.shape[1], min(states, self.draws.shape[1]), False)

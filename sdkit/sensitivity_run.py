@@ -9,6 +9,7 @@ import numpy as np
 from .errors import RunError
 from .files import checked, place, typed
 from .inputs import Inputs
+from .names import meant
 from .run import Prepared, Run, held
 from .sensitivity import METHODS, Crossing
 
@@ -38,7 +39,7 @@ def read_asked(run: Run) -> Asked:
     path = run.file
     data = checked(path, run.options, {"methods": list}, _OPTIONS, "sensitivity")
 
-    def impossible(key: str, text: str, code: str = "R410"):
+    def impossible(code: str, key: str, text: str):
         raise RunError(code, f"{place(path, key)}: {key} {text}")
 
     for key in ("methods", "inputs", "at"):
@@ -47,41 +48,47 @@ def read_asked(run: Run) -> Asked:
         if len(set(data.get(key, []))) != len(data.get(key, [])):
             raise RunError("R412", f"{place(path, key)}: {key} holds a name twice")
         if key in data and not data[key]:
-            impossible(key, "is empty")
+            impossible("R454", key, "is empty")
     for method in data["methods"]:
         if method not in METHODS:
-            impossible("methods", f"holds {method!r}; there are {', '.join(METHODS)}")
+            impossible("R441", "methods", f"holds {method!r}{meant(method, METHODS)}")
     if run.source == "defaults":
-        impossible("from", 'has to be "priors" or "posterior": with "defaults" nothing varies')
+        impossible(
+            "R450", "from", 'has to be "priors" or "posterior": with "defaults" nothing varies'
+        )
     if run.source == "posterior" and "rbd-fast" in data["methods"]:
         impossible(
+            "R420",
             "methods",
             'holds "rbd-fast", which needs independent inputs; those of a posterior are not. '
             "sobol and morris take it as one input, prcc, srrc, pawn and delta as it is",
-            "R420",
         )
     if len(run.scenarios) != 1:
-        impossible("scenarios", "has to name one scenario: a study is of one future")
+        impossible("R461", "scenarios", "has to name one scenario: a study is of one future")
     if "screen" in data and ("inputs" in data or "sobol" not in data["methods"]):
-        impossible("screen", 'chooses the inputs of "sobol", and stands in the place of inputs')
+        impossible(
+            "R456", "screen", 'chooses the inputs of "sobol", and stands in the place of inputs'
+        )
     for key in ("screen", "trajectories"):
         if data.get(key, 2) < 2:
-            impossible(key, "has to be two or more")
+            impossible("R443", key, "has to be two or more")
     for key, method in (("trajectories", "morris"), ("second_order", "sobol")):
         if (
             key in data
             and method not in data["methods"]
             and not (key == "trajectories" and "screen" in data)
         ):
-            impossible(key, f'is for "{method}", which methods does not hold')
+            impossible("R480", key, f'is for "{method}", which methods does not hold')
     if run.n < _FEWEST and data["methods"] != ["morris"]:
-        impossible("n", f"= {run.n}; a sample needs {_FEWEST} base runs or more", "R421")
+        text = f"{run.where_n} = {run.n}; a sample needs {_FEWEST} base runs or more"
+        raise RunError("R421", text)
     first, last = run.horizon
     years = {str(year) for year in range(first, last + 1)}
     for name in data.get("at", []):
         if name not in years | {"horizon", "peak", "time of peak"}:
             impossible(
-                "at", f'holds {name!r}; it may hold "horizon", "peak", "time of peak" and years '
+                "R453", "at",
+                f'holds {name!r}; it may hold "horizon", "peak", "time of peak" and years '
                 f"from {first} to {last}",
             )  # fmt: skip
     return Asked(
@@ -104,15 +111,16 @@ def _crossing(run: Run, entry) -> Crossing:
     )  # fmt: skip
     where = place(path, "crossings")
     if len(entry) != 2:
-        raise RunError("R410", f"{where}: a crossing needs either above or below")
+        raise RunError("R457", f"{where}: a crossing needs either above or below")
     if entry["output"] not in run.outputs:
-        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs")
+        near = meant(entry["output"], run.outputs)
+        raise RunError("R411", f"{where}: {entry['output']!r} is none of outputs{near}")
     side = "above" if "above" in entry else "below"
     return Crossing(entry["output"], side, entry[side])
 
 
 def prepare_inputs(prepared: Prepared, asked: Asked) -> Inputs:
-    """All inputs that vary, or those chosen by name. Raises R410, R421 where a sample is too small
+    """All inputs that vary, or those chosen by name. Raises R458, R421 where a sample is too small
     for the number of constants, and as `read_posterior` does."""
     run = prepared.run
     parameters = prepared.parameters

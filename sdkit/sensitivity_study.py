@@ -78,6 +78,9 @@ class Sensitivity:
     runs: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"Sensitivity({self.prepared!r}: {self.inputs} inputs, {self.runs} runs)"
+
     @property
     def method(self) -> str:
         """The method whose ranking is shown first."""
@@ -240,7 +243,7 @@ class _Study:
     ) -> np.ndarray:
         """Levels of as much of a plan as it takes until the rankings are stable, or of all of it;
         `make(method, quantities, y)` computes a table of the runs so far, which are not looked at
-        before there are `least` base runs. Raises R410 where no main quantity varies."""
+        before there are `least` base runs. Raises R475 where no main quantity varies."""
         sizes = sorted({max(n // part, least) for part in _LOOKS})
         levels, before, done = None, {}, 0
         waiting = list(sizes)
@@ -261,7 +264,7 @@ class _Study:
                     return levels[..., :size]
         if not self.main:
             raise RunError(
-                "R410",
+                "R475",
                 f"{place(self.prepared.run.file, 'outputs')}: no input moves "
                 f"{' or '.join(self.prepared.outputs[i].name for i in self._main_outputs())}, nor "
                 "what policies do to it",

@@ -11,6 +11,7 @@ from . import numerics
 from .errors import ModelError
 from .expressions import CONTROLS, key, rebuilt
 from .functions import FUNCTIONS, Function
+from .limits import LIMITS
 from .model import Model
 
 _NOTHING: Mapping[str, float] = {}
@@ -95,7 +96,7 @@ def time_settings(
     """INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER, and the constants that decide them.
 
     `values` (by keys) replaces some of them, or constants that they are computed from. Raises
-    ModelError M113 where they do not make a run.
+    ModelError M113 where they do not make a run, or one of too many steps.
     """
     folded = Folded(model, values)
     found = {k: folded(("name", k), f"{model.path.name}: {name}") for k, name in CONTROLS.items()}
@@ -132,9 +133,9 @@ def _broken(found: Mapping[str, float]) -> str:
     if final < initial:
         return (f"FINAL TIME = {final:g} lies before INITIAL TIME = {initial:g}; "
                 "exchange the two, or correct one")  # fmt: skip
-    if (final - initial) / step > 1e9:
+    if (final - initial) / step > LIMITS["steps"].most:
         return (f"TIME STEP = {step:g} makes {(final - initial) / step:.3g} steps from "
-                f"{initial:g} to {final:g}, more than a run may have (1e9); "
+                f"{initial:g} to {final:g}, more than a run may have ({LIMITS['steps'].most:,}); "
                 "choose a larger one")  # fmt: skip
     steps = saveper / step
     if steps < 1 - 1e-6:

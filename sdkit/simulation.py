@@ -18,14 +18,16 @@ import xarray as xr
 
 from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
-from .errors import ParameterError, SimulationError
+from .errors import ModelError, ParameterError, SimulationError
 from .experiment import Experiment
 from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
 from .frames import arrays_of, whole
 from .layout import AXES
+from .limits import bounded
 from .measures import measure_unit
-from .model import Model, reader_of
+from .model import Model, read_model, reader_of
+from .names import meant
 from .noise import beginnings
 from .settings import cautions, refuse_times, time_settings
 from .store import Store, open_store
@@ -36,7 +38,7 @@ _MOST_FAILURES = 1000  # lanes; what fails more often is no matter of single dra
 
 
 def simulate(
-    program: Program | Model,
+    program: Program | Model | str | Path,
     experiment: Experiment | None = None,
     *,
     set: Mapping[str, float | Sequence[float]] | None = None,
@@ -48,7 +50,7 @@ def simulate(
     store: str | Path | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Run a model.
+    """Run a model: a Program, a Model, or the path of one.
 
     Without an experiment: one run of every variable, saved at SAVEPER, with the constants
     named in `set` changed; an array by its name (one number for all, or a list of all in the order
@@ -75,8 +77,14 @@ def simulate(
     cannot be set; RunError R414 to R418 and U603 where a store cannot be written or holds
     something else.
     """
+    if isinstance(program, str | Path):
+        program = read_model(program)
+    if not isinstance(program, Program | Model):
+        kind = type(program).__name__
+        text = f"simulate takes a Model, a Program or the path of a model, not {kind}"
+        raise SimulationError("S213", text)
     if method is not None and method not in METHODS:
-        raise SimulationError("S205", f"integration method {method!r}")
+        raise SimulationError("S205", f"integration method {method!r}{meant(method, METHODS)}")
     if store is not None and experiment is None:
         raise SimulationError("S207", "a store is for ensembles")
     values = dict(set or {})
@@ -84,7 +92,7 @@ def simulate(
         model = program if isinstance(program, Model) else program.model
         return _simulate_pysd(model, values, method, experiment, time_step, seed)
     if engine != "compiled":
-        raise SimulationError("S207", f'engine {engine!r}; there are "compiled" and "pysd"')
+        raise SimulationError("S207", f"engine {engine!r}{meant(engine, ('compiled', 'pysd'))}")
     if isinstance(program, Model):
         model = replace(program, method=method) if method else program
         program = compile_model(model, experiment.outputs if experiment else None)
@@ -125,7 +133,8 @@ def _by_label(
     found: dict[str, float] = {}
     for name, value in values.items():
         if not model.has(name):
-            raise ParameterError("P305", f"{model.name} has no constant {name!r}")
+            near = meant(name, model.constants, listed=False)
+            raise ParameterError("P305", f"{model.name} has no constant {name!r}{near}")
         variable = model.find(name)
         if variable.kind not in ("constant", "control"):
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
@@ -187,6 +196,9 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
         raise SimulationError(
             "S204", f"SAVEPER ({program.saveper:g}) is no multiple of the time step {dt:g}"
         )
+    bounded("steps", steps, program.model.name)
+    kept = (steps // every + 1) * len(program.outputs) + program.buffers * (steps + 1)
+    bounded("saved", kept, program.model.name)
     saves = list(range(0, steps + 1, every))
     out = [[0.0] * len(saves) for _ in program.outputs]
     c = [0.0] * program.derived
@@ -285,6 +297,11 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         model.find(name)
     values = _by_label(model, frozenset(), values)
     times = {}
+    try:  # that a run is not too long
+        time_settings(model)
+    except ModelError as error:  # PySD runs time settings that are not known before a run
+        if "limit" in error.message:
+            raise
     if values and any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
         controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
         times = {"initial_condition": (controls["initial_time"], {})}

@@ -46,7 +46,8 @@ if __name__ == "__main__":
     start, end, dt, saveper = DEFAULTS[-4:]
     steps, every = round((end - start) / dt), max(round(saveper / dt), 1)
     rows = csv.writer(sys.stdout, lineterminator="\\n")
-    rows.writerow(["Time", *NAMES])
+    # A name that a spreadsheet would run as a formula stands behind an apostrophe.
+    rows.writerow(["Time", *("'" * n.lstrip().startswith(tuple("=+-@")) + n for n in NAMES)])
     columns = lane(list(DEFAULTS), steps, every, RK4)
     for i in range(0, steps // every + 1):
         rows.writerow([start + i * every * dt, *(column[i] for column in columns)])

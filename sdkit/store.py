@@ -15,7 +15,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = ".partial"
 _MARKS = "sdkit_store"  # the attribute of the root that says what the folder is
 _PLACED = ("scenario", "policy", "draw")
+_LONGEST = 200  # bytes of a folder's name; file systems take 255, some 143
 
 Item = tuple[int, int, int]
 
@@ -44,9 +45,13 @@ class Store:
     `write` takes.
     """
 
+    def __repr__(self) -> str:
+        return f"Store({self.path})"
+
     def __init__(self, path: Path, lock: int | None, memory: dict, encode: Mapping):
         self.path, self._lock, self._memory, self._encode = path, lock, memory, encode
         self._disk = _arrays(_group(path))
+        self._named = _names(path)
 
     @classmethod
     def open(
@@ -78,6 +83,8 @@ class Store:
             "fingerprint": dict(fingerprint),
             "layout": hashlib.sha256(layout.encode()).hexdigest(),
         }
+        if long := {_quote(n): n for n in (*arrays, *coords) if unquote(_quote(n)) != n}:
+            marks["names"] = long
         with _coded(path):
             if path.exists() and not path.is_dir():
                 raise RunError("R414", f"{path} is a file")
@@ -137,7 +144,7 @@ class Store:
         with _coded(self.path):
             for name, array in self._encode.items():
                 dims = array.metadata.dimension_names
-                whole = np.asarray(values[unquote(name)], dtype=np.float64)
+                whole = np.asarray(values[self._named(name)], dtype=np.float64)
                 whole = np.expand_dims(whole, (dims.index("scenario"), dims.index("policy")))
                 for key, region in _chunks(array, item):
                     shape = [
@@ -186,8 +193,8 @@ def open_store(path: str | Path) -> xr.Dataset:
             try:
                 array[:]
                 os.stat(path / name / "c.0")
-            except (ValueError, OSError) as error:
-                raise RunError("R416", f"{path}: {name} is missing or damaged ({error})") from None
+            except (ValueError, OSError):
+                raise RunError("R416", f"{path}: {name} is missing or damaged") from None
     return _lazy(path)
 
 
@@ -211,9 +218,9 @@ def quantiles(dataset: xr.Dataset, q: Sequence[float], dim: str = "draw") -> xr.
             block = {d: slice(i, i + steps.get(d, 1)) for d, i in zip(others, corner, strict=True)}
             try:
                 values = array.isel(block).transpose(*others, dim).to_numpy()
-            except ValueError as error:
+            except ValueError:  # zarr on a checksum
                 where = dataset.encoding.get("source", "the ensemble")
-                raise RunError("R416", f"{where}: {name} is damaged ({error})") from None
+                raise RunError("R416", f"{where}: {name} is damaged") from None
             for index in np.ndindex(values.shape[:-1]):
                 place = tuple(c + i for c, i in zip(corner, index, strict=True))
                 # Sorting first (NaN goes last) halves the time and changes no number.
@@ -277,8 +284,19 @@ def _skeleton(arrays, coords, attrs, chunk: int) -> tuple[dict, dict]:
 
 
 def _quote(name: str) -> str:
-    """A name that is a folder's too, here and under Windows; urllib's unquote undoes it."""
-    return re.sub(r'[%/\\:*?"<>|]', lambda m: f"%{ord(m[0]):02X}", name)
+    """A name that is a folder's too, here and under Windows; `_names` undoes it."""
+    quoted = re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda m: f"%{ord(m[0]):02X}", name)
+    if quoted in (".", ".."):
+        quoted = quoted.replace(".", "%2E")
+    raw = quoted.encode("utf-8", "surrogatepass")
+    begin = raw[: _LONGEST - 20].decode("utf-8", "ignore")
+    return quoted if len(raw) <= _LONGEST else f"{begin}~{hashlib.sha256(raw).hexdigest()[:16]}"
+
+
+def _names(path: Path) -> Callable[[str], str]:
+    """What the names that `_quote` made stand for: unquoted, or as the root has it where long."""
+    long = (_marks(path) or {}).get("names", {})
+    return lambda name: long.get(name) or unquote(name)
 
 
 def _group(path: Path):
@@ -338,7 +356,8 @@ def _lazy(path: Path) -> xr.Dataset:
     for name, coord in data.coords.items():
         if coord.dtype.kind in "OT":  # the same type as in a result that was never on disk
             data[name] = np.array(coord.to_numpy().tolist(), dtype=str)
-    names = {str(n): unquote(str(n)) for n in (*data.variables, *data.dims)}
+    named = _names(path)
+    names = {str(n): named(str(n)) for n in (*data.variables, *data.dims)}
     return data.rename({n: new for n, new in names.items() if n != new})
 
 

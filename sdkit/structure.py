@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from fractions import Fraction
-from pathlib import Path
+from html import unescape
 
 import numpy as np
 
 from .errors import DependencyError, ModelError
 from .expressions import key, walk
 from .model import Model
+from .scratch import scratch
 
 # A dimension is a mapping from base unit to exponent; {} is a pure number, None unknown.
 Dimension = dict[str, Fraction] | None
@@ -28,6 +28,8 @@ _SAME = {
     "delay fixed", "initial", "active initial", "step",
 }  # fmt: skip
 _NUMBER = {"exp", "ln", "log", "log10", "sin", "cos", "tan"}
+# What pysimlin calls functions that it writes out.
+_MACROS = {"smth1": "SMOOTH", "smth3": "SMOOTH3", "smthn": "SMOOTH N", "delayn": "DELAY N"}
 _SKETCH = "\\\\\\---///"
 _SKETCH_END = "///---\\\\\\"
 
@@ -45,13 +47,97 @@ def _simlin():
 
 
 def simlin_faults(model: Model) -> list[str]:
-    """What pysimlin's check finds, one sentence each; none for a sound model (X501)."""
+    """What pysimlin's check finds, one sentence each with variable and line (X501).
+
+    None for a sound model. Of units that contradict each other in a ring of variables pysimlin
+    tells one ring, which is left out where a fault of one of its variables is told.
+    """
     simlin = _simlin()
     try:
         issues = simlin.load(str(model.path)).check()
     except simlin.SimlinError as error:
-        return [f"pysimlin cannot load the model: {str(error).splitlines()[0]}"]
-    return [f"{i.severity}: {i.variable or model.path.name}: {i.message}" for i in issues]
+        return [_unreadable(model, str(error))]
+    alone = {key(issue.variable) for issue in issues if issue.variable}
+    told = [
+        _sentence(model, issue.variable, issue.message)
+        for issue in issues
+        if issue.variable or not alone & set(_ring(issue.message))
+    ]
+    return list(dict.fromkeys(told))
+
+
+def _place(model: Model, name: str) -> str:
+    """Where a variable that pysimlin names stands, in the model's own spelling."""
+    name = name.partition("[")[0]
+    if not model.has(name):
+        return f"{model.path.name}, {name!r}"
+    variable = model.find(name)
+    return f"{model.path.name}, line {variable.line}, {variable.name!r}"
+
+
+def _ring(message: str) -> list[str]:
+    """The variables that a message is about which names none at its head."""
+    found = re.search(r"involving ([^:]*):", message)
+    return [key(name.partition("[")[0]) for name in found[1].split(",")] if found else []
+
+
+def _sentence(model: Model, name: str | None, message: str) -> str:
+    """A message of pysimlin's in one line: "left: Person, right: Person/Year" for two units."""
+    own = re.findall(r"[^*/()^\s][^*/()^]*", " / ".join(v.unit for v in model.variables.values()))
+    spelt = {unit.strip().lower(): unit.strip() for unit in reversed(own)}
+
+    def unit(text: str) -> str:
+        return re.sub(r"[^*/()^]+", lambda part: spelt.get(part[0].strip(), part[0]), text)
+
+    shown, _, said = message.rpartition(" -- ")
+    lines = shown.split("\n")
+    marked = ""
+    if len(lines) > 2 and "~" in lines[1]:  # the text at fault, with a line of ~ under it
+        first, last = lines[1].index("~"), lines[1].rindex("~")
+        marked = f", in {lines[0][first : last + 1].strip()}"
+    where = _place(model, name) if name else model.path.name
+    if found := re.search(r"computes to units '(.*?)', but .* specified units are '(.*?)'", said):
+        stock = name and model.has(name) and model.find(name).kind == "stock"
+        where += ", its initial value" if stock else ""
+        return f"{where}: left: {unit(found[2])}, right: {unit(found[1])}"
+    if found := re.search(r"left and right argument units .* '(.*?)' and '(.*?)' don't", said):
+        return f"{where}{marked}: left: {unit(found[1])}, right: {unit(found[2])}"
+    if found := re.search(r"branches have different units: then '(.*?)', else '(.*?)'", said):
+        return f"{where}, in IF THEN ELSE: then: {unit(found[1])}, else: {unit(found[2])}"
+    if found := re.search(r"expected units '(.*?)' to match .* attached stock (.*) \((.*)\)", said):
+        stock = model.find(found[2]).name if model.has(found[2]) else found[2]
+        return f"{where}, a flow of {stock!r}: left: {unit(found[1])}, right: {unit(found[3])}"
+    ring = [model.find(k).name for k in _ring(message) if model.has(k)]
+    if ring:
+        used = re.search(r"units in '(\w+)' \(used by variable '(.*?)'\)", said)
+        where = _place(model, used[2] if used else ring[0])
+        if used:
+            where += f", in {_MACROS.get(used[1], used[1].upper())}"
+        names = ", ".join(map(repr, dict.fromkeys(ring)))
+        return f"{where}: the units of {names} contradict each other"
+    said = " ".join((said or message).split())
+    return f"{where}{marked}: {said} (pysimlin)"
+
+
+def _unreadable(model: Model, message: str) -> str:
+    """Why pysimlin does not load a model, with the line where it stopped."""
+    found = re.search(r"at (\d+)\.\.\d+: (.*?)\}*$", message.splitlines()[0])
+    if found is None:
+        return f"{model.path.name}: pysimlin cannot read it: {message.splitlines()[0]}"
+    line = model.text.encode()[: int(found[1])].count(b"\n") + 1
+    return f"{model.path.name}, line {line}: pysimlin cannot read it: {found[2]}"
+
+
+def sketched(model: Model) -> set[str] | None:
+    """The keys of the names that stand in a sketch of a model; None where it has no sketch."""
+    if model.text.lstrip().startswith("<"):
+        views = "".join(re.findall(r"<(?:\w+:)?view\b.*?</(?:\w+:)?view>", model.text, re.S))
+        names = [unescape(name) for name in re.findall(r"\sname=\"([^\"]*)\"", views)]
+    else:
+        _, _, sketch = model.text.partition(_SKETCH)
+        # Objects of type 10 are variables: 10,number,name,... with a name in quotes if need be.
+        names = re.findall(r"^10,\d+,(\"(?:[^\"\\]|\\.)*\"|[^,]*),", sketch, re.M)
+    return {key(name) for name in names} or None
 
 
 def diagrams(model: Model) -> dict[str, str]:
@@ -63,16 +149,17 @@ def diagrams(model: Model) -> dict[str, str]:
     last, _, settings = views[-1].partition(_SKETCH_END)
     views[-1] = last
     drawn = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("sdkit-views-") as folder:
         for number, view in enumerate(views, 1):
             title = re.search(r"^\*(.*)$", view, re.M)
             name = title[1].strip() if title else f"View {number}"
-            path = Path(folder) / f"view{number}.mdl"
+            path = folder / f"view{number}.mdl"
             path.write_text(equations + _SKETCH + view + _SKETCH_END + settings, encoding="utf-8")
             try:
                 drawn[name] = simlin.load(str(path)).diagram().svg
             except simlin.SimlinError as error:
-                raise ModelError("M104", f"{model.path.name}, view {name!r}: {error}") from None
+                text = _unreadable(model, str(error))
+                raise ModelError("M104", f"{text} (view {name!r})") from None
     return drawn
 
 
@@ -149,7 +236,7 @@ def dimension(unit: str) -> Dimension:
 
 
 def unit_faults(model: Model) -> list[str]:
-    """The four unit faults that pysimlin misses, one sentence each, with the line."""
+    """Units that cannot be read, and the four faults that pysimlin misses: a sentence each."""
     units = {key(name): dimension(v.unit) for name, v in model.variables.items() if v.unit}
     clock = units.get("time_step")
     units.setdefault("time", clock)
@@ -158,6 +245,8 @@ def unit_faults(model: Model) -> list[str]:
         where = f"{model.path.name}, line {variable.line}, {variable.name!r}"
         if not variable.unit:
             faults.append(f"{where}: no unit")
+        elif dimension(variable.unit) is None:
+            faults.append(f"{where}: the unit {variable.unit!r} cannot be read")
         own = units.get(key(variable.name))
         for node in walk(variable.expression):
             if node[0] in ("lookup", "table") and _measure(node[2], units):

@@ -19,8 +19,13 @@ import numpy as np
 
 from .errors import ModelError
 from .expressions import children, key, rebuilt
+from .limits import bounded
+from .names import meant
 from .ranges import Axis, Box, Ranges
 from .translate import Definition
+
+# What counts elements: of a range (Vensim), of all that its argument goes through (XMILE).
+COUNTS = ("elmcount", "xmile_size")
 
 
 @dataclass
@@ -62,8 +67,8 @@ class Resolver:
             name, argument, subscripts, mode = node[1:]
             index = self._index(name, subscripts) if self.axes(name) else ()
             return ("lookup", name, self(argument), index, mode)
-        if kind == "call" and node[1] == "elmcount":
-            return self._count(node[2])
+        if kind == "call" and node[1] in COUNTS:
+            return (self._count if node[1] == "elmcount" else self._size)(node[2])
         if kind == "call" and node[1] in self.reducing:
             return self._reduce(node[1], node[2])
         return rebuilt(node, self)
@@ -73,13 +78,61 @@ class Resolver:
         if axes is None and not subscripts:
             if name in self.ranges.members:
                 return ("position", (self._numbers(name),))
-            if name in self.ranges.elements:
+            if name in self.ranges.elements and not self.loose:  # XMILE writes Range.element
                 return ("position", (("at", self.ranges.number(self._family(name))[name]),))
         if not axes:
             if subscripts:
                 raise self.wrong(f"{name!r} has no subscripts")
             return ("name", name)
+        if len(subscripts) == len(axes) and any(isinstance(s, tuple) for s in subscripts):
+            return self._picked(name, subscripts, axes)
         return ("item", name, self._index(name, subscripts))
+
+    def _picked(self, name: str, subscripts: Sequence, axes: Sequence[Axis]) -> tuple:
+        """An element whose place is computed: the sum over all places of what stands there where
+        it is the one, which is 0 for a place that there is not (XMILE 3.7.1)."""
+        index, loops, conditions = [], [], []
+        plain = iter(self._apart([s for s in subscripts if isinstance(s, str)]))
+        for axis, place in zip(axes, subscripts, strict=True):
+            if isinstance(place, str):
+                index.append(self._place(name, next(plain), axis))
+                continue
+            wanted, size = self(place), len(axis[1])
+            known = self._known(wanted)
+            if known is not None:
+                loop, places = known
+                there = tuple(float(1 <= n <= size) for n in places)
+                index.append(over(loop, [int(n) - 1 if 1 <= n <= size else 0 for n in places]))
+                if not all(there):
+                    turns = (over(loop, range(len(there))),)
+                    flag = ("values", there, (len(there),), turns) if len(there) > 1 else (
+                        "number", there[0])  # fmt: skip
+                    conditions.append(("compare", "<>", flag, ("number", 0.0)))
+                continue
+            self.loops += 1
+            loop = f"j{self.loops}"
+            loops.append((loop, size))
+            index.append(over(loop, range(size)))
+            here = ("position", (over(loop, range(1, size + 1)),))
+            conditions.append(("compare", "=", here, ("call", "xmile_int", (wanted,))))
+        item = ("item", name, tuple(index))
+        if not conditions:
+            return item
+        condition = conditions[0]
+        for other in conditions[1:]:
+            condition = ("and", condition, other)
+        chosen = ("call", "if_then_else", (condition, item, ("number", 0.0)))
+        return ("reduce", "sum", tuple(loops), (chosen,)) if loops else chosen
+
+    def _known(self, wanted: tuple) -> tuple[str, list[float]] | None:
+        """The places that a subscript comes to in the turns of its loop ("" and one place without
+        a loop); None where more than numbers and one loop decide it, or where it is no place."""
+        loops = {i[1]: len(i[2]) for i in _loops_in(wanted)}
+        if len(loops) > 1:
+            return None
+        loop, turns = next(iter(loops.items()), ("", 1))
+        found = [_place_at(wanted, turn) for turn in range(turns)]
+        return None if any(n is None or n != n // 1 for n in found) else (loop, found)
 
     def _family(self, element: str) -> str:
         """The range in which an element has its number: one of the left side, or the largest."""
@@ -115,6 +168,8 @@ class Resolver:
         x[*, *]; in Vensim x[range!, range!] is the diagonal."""
         found: list[str] = []
         for subscript in subscripts:
+            if isinstance(subscript, tuple):
+                raise self.refuse("a subscript that is computed, in a table or beside too few")
             twice = self.loose and subscript.endswith("!") and subscript in found
             found.append(f"{subscript[:-1]}#2!" if twice else subscript)
         return found
@@ -128,7 +183,8 @@ class Resolver:
             if self.loose and k not in place and 0 < number <= len(place):
                 return ("at", number - 1)
             if k not in place:
-                raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}")
+                near = meant(subscript, axis[1])
+                raise self.wrong(f"{name!r} has no element {subscript!r} in {axis[0]!r}{near}")
             return ("at", place[k])
         elements, loop = self._elements(k, marked)
         absent = next((e for e in elements if e not in place), None)
@@ -152,6 +208,8 @@ class Resolver:
             mapped = self.ranges.mapped(k, written) if written else None
             if mapped is not None and all(e in mapped for e in elements):
                 return tuple(mapped[e] for e in elements), loop
+        if self.loose and k in self.at:  # an equation of one element: its own place
+            return (self.at[k],), ""
         label = self.ranges.labels[k]
         raise self.wrong(f"the subscript {label!r} is not on the left side, nor mapped to it")
 
@@ -191,6 +249,11 @@ class Resolver:
             raise self.wrong("ELMCOUNT takes the name of a subscript range")
         return ("position", (("at", len(self.ranges.members[name])),))
 
+    def _size(self, arguments: tuple) -> tuple:
+        names = dict.fromkeys(self._marked(arguments[0]))
+        sizes = [len(self.ranges.members[name.partition("#")[0]]) for name in names]
+        return ("position", (("at", prod(sizes)),))
+
     def _reduce(self, function: str, arguments: tuple) -> tuple:
         names = dict.fromkeys(n for a in arguments for n in self._marked(a))
         outer, loops = self.bound, []
@@ -199,9 +262,11 @@ class Resolver:
             self.loops += 1
             loop, elements = f"j{self.loops}", self.ranges.members.get(name.partition("#")[0])
             if elements is None:
-                raise self.wrong(f"{name!r} is no subscript range")
+                near = meant(name, map(self.ranges.labels.get, self.ranges.members))
+                raise self.wrong(f"{name!r} is no subscript range{near}")
             self.bound[name] = (loop, elements)
             loops.append((loop, len(elements)))
+        bounded("sum", prod(count for _, count in loops), self.where)
         inner = tuple(self(argument) for argument in arguments)
         self.bound = outer
         return ("reduce", function, tuple(loops), inner)
@@ -215,11 +280,35 @@ class Resolver:
             subscripts = node[2] if node[0] == "reference" else node[3]
         elif node[0] == "name" and self.loose:
             subscripts = [f"{label}!" for label, _ in self.axes(node[1]) or ()]
-        for subscript in self._apart(subscripts):
+        for subscript in subscripts:
+            if isinstance(subscript, tuple):
+                yield from self._marked(subscript)
+        for subscript in self._apart([s for s in subscripts if isinstance(s, str)]):
             if subscript.endswith("!"):
                 yield key(subscript[:-1])
         for part in children(node):
             yield from self._marked(part)
+
+
+def _loops_in(node: tuple) -> Iterator[tuple]:
+    if node[0] == "position":
+        yield from (i for i in node[1] if i[0] == "over")
+    for part in children(node):
+        yield from _loops_in(part)
+
+
+def _place_at(node: tuple, turn: int) -> float | None:
+    """What a sum of numbers and places comes to in one turn of its loop; None for all else."""
+    if node[0] == "number":
+        return node[1]
+    if node[0] == "position":
+        (one,) = node[1]
+        return float(one[1] if one[0] == "at" else one[2][turn])
+    if node[0] == "arithmetic" and node[1] in "+-*":
+        a, b = _place_at(node[2], turn), _place_at(node[3], turn)
+        if a is not None and b is not None:
+            return a + b if node[1] == "+" else a - b if node[1] == "-" else a * b
+    return None
 
 
 def fixed(node, values: Mapping[str, int]):
@@ -258,8 +347,33 @@ def split(part: tuple) -> list[tuple]:
     for picked in product(*(range(len(p)) for p in box)):
         values = {f"i{n}": i for n, i in enumerate(picked, 1)}
         single = tuple((p[i],) for p, i in zip(box, picked, strict=True))
-        found.append(("part", single, fixed(expression, values)))
+        found.append(("part", single, decided(fixed(expression, values))))
     return found
+
+
+def decided(node: tuple) -> tuple:
+    """An expression in which a condition of numbers and places alone has chosen its branch, so
+    that `IF D = 1 THEN a ELSE x[D - 1]` reads no element in front of the first."""
+    if node[:2] == ("call", "if_then_else"):
+        truth = _truth_of(node[2][0])
+        if truth is not None:
+            return decided(node[2][1 if truth else 2])
+    return rebuilt(node, decided)
+
+
+def _truth_of(node: tuple) -> bool | None:
+    if node[0] != "compare":
+        return None
+    a, b = (_fixed_number(part) for part in node[2:])
+    if a is None or b is None:
+        return None
+    return {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[node[1]]
+
+
+def _fixed_number(node: tuple) -> float | None:
+    if node[0] == "values" and all(i[0] == "at" for i in node[3]):
+        return float(np.array(node[1]).reshape(node[2])[tuple(i[1] for i in node[3])])
+    return None if any(_loops_in(node)) else _place_at(node, 0)
 
 
 def left_of(ranges: Ranges, axes: Sequence[Axis], definition: Definition, box: Box) -> list[tuple]:

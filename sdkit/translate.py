@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error, ModelError, SimulationError
+from .limits import bounded
 from .literals import literal
+from .scratch import scratch
 
 _UNREAD = "the equation cannot be read; compare it with docs/language.md"
 
@@ -85,7 +86,14 @@ def vensim_modules():
         warnings.simplefilter("ignore")
         from pysd.translators.vensim import vensim_element, vensim_file, vensim_section
     vensim_element.eval = literal
+    vensim_element.range = _bounded_range
     return vensim_file, vensim_section
+
+
+def _bounded_range(first: int, behind: int) -> range:
+    """The `range` by which PySD writes out (a1-a99): no longer than a subscript range may be."""
+    bounded("range", behind - first, "a range of numbered elements")
+    return range(first, behind)
 
 
 def xmile_module():
@@ -117,9 +125,12 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
             raise ModelError("M112", f"{where}: a table of one point") from None
         if "ModelError: " in str(error):
             inside = str(error).split("ModelError: ", 1)[1].split("\n")[0]
-            raise ModelError("M111", f"{where}: {inside.removeprefix('M111: ')}") from None
+            code, _, said = inside.partition(": ")
+            raise ModelError(code, f"{where}: {said}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
+        if "Exceeds the limit" in str(error):
+            raise ModelError("M111", f"{where}: a number of too many digits") from None
         counted = re.match(r"KeyError: (\d+)\b", str(error))
         if counted:  # PySD keeps functions of XMILE by the number of their arguments
             raise ModelError(
@@ -214,9 +225,8 @@ def run_with_pysd(
     from pysd.builders.python.python_model_builder import ModelBuilder
 
     stage, columns = "while it read the file", {}
-    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+    with scratch("sdkit-pysd-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = Path(name)
         try:
             abstract = file.get_abstract_model()
             target = folder / "model.py"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import numpy as np
 from .errors import ModelError, raise_all
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
+from .limits import bounded, table_file
+from .names import meant
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
-from .subscripts import Resolver, index_of, left_of, positions
+from .subscripts import COUNTS, Resolver, index_of, left_of, positions
 from .syntax import parted
 from .tables import read_table
 from .translate import Definition, Element, Section
@@ -47,6 +50,10 @@ class Variable:
     value: float | tuple[float, ...] | None = None
     text: str = ""
     axes: tuple[Axis, ...] = ()
+
+    def __repr__(self) -> str:
+        axes = f"[{', '.join(label for label, _ in self.axes)}]" if self.axes else ""
+        return f"Variable({self.name + axes!r}: {self.kind}, {self.unit or 'no unit'})"
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -82,12 +89,21 @@ class Variable:
 class Reader:
     """The variables of a model's sections.
 
-    `loose` allows an array without subscripts, as XMILE has it; `data` are files of series.
+    `loose` allows an array without subscripts, as XMILE has it; `data` are files of series;
+    `folders` those in which tables may lie, besides the model's own.
     """
 
-    def __init__(self, path: Path, sections: Sequence[Section], loose: bool, data: Sequence[Path]):
-        self.path, self.loose, self.data = path, loose, data
+    def __init__(
+        self,
+        path: Path,
+        sections: Sequence[Section],
+        loose: bool,
+        data: Sequence[Path],
+        folders: Sequence[Path] = (),
+    ):
+        self.path, self.loose, self.data, self.folders = path, loose, data, folders
         main, *macros = sections
+        self._look_at(sections)
         self.macros = {key(m.name): m for m in macros}
         self.ranges = Ranges(main.ranges, path.name)
         self.elements = {key(e.name): e for e in main.elements}
@@ -96,6 +112,9 @@ class Reader:
             if element.definitions[0].subscripts:
                 where = self._place(element.name, element.definitions[0])
                 self.axes[k] = axes_of(self.ranges.at(where), element.definitions)
+                bounded("elements", prod(len(e) for _, e in self.axes[k]), where)
+        total = sum(prod(len(e) for _, e in axes) for axes in self.axes.values() if axes)
+        bounded("all elements", total, path.name)
         self.lookups = _lookups(main)
         self.strings = {key(name): line for name, line in main.strings.items()}
         self.files: set[str] = set()  # that its equations read
@@ -107,6 +126,23 @@ class Reader:
                 "M107",
                 f"{path.name}: {self.elements[k].name!r} is a variable and a subscript range",
             )
+
+    def _look_at(self, sections: Sequence[Section]) -> None:
+        """Refuse names that are too long, and files that may not be read, also where no equation
+        of the model needs them: PySD's own run reads them."""
+        for section in sections:
+            for row in section.ranges:
+                where = f"{self.path.name}, line {row.line}, a subscript range"
+                longest = max(map(len, [row.name, *row.members]), default=0)
+                bounded("name", longest, where)
+            for element in section.elements:
+                for definition in element.definitions:
+                    where = f"{self.path.name}, line {definition.line}"
+                    bounded("name", len(element.name), where)
+                    bounded("subscripts", len(definition.subscripts), where)
+                    for name in _named_files(definition.abstract):
+                        where = self._place(element.name, definition)
+                        table_file(name, self.path.parent, self.folders, where)
 
     def variables(self) -> dict[str, Variable]:
         found, faults = {}, []
@@ -212,10 +248,14 @@ class Reader:
 
     def _read(self, definition: Definition, where: str, lookups: set[str]) -> tuple:
         """An equation as PySD reads it; M109 and M114 where its functions are not ours."""
-        raw = Translator(where, lookups)(definition.abstract)
+        raw = definition.abstract  # XMILE's equations are trees already
+        if not isinstance(raw, tuple):
+            raw = Translator(where, lookups)(raw)
+        if raw[0] == "refused":
+            raise ModelError(*raw[1:])
         for name, arguments in (n[1:] for n in walk(raw) if n[0] == "call"):
             row = FUNCTIONS.get(name)
-            if row is None and name not in self.macros and name != "elmcount":
+            if row is None and name not in self.macros and name not in COUNTS:
                 two = parted(name, self.elements)
                 if two:
                     raise ModelError(
@@ -290,6 +330,7 @@ class Reader:
             return ("item", prefix + name, index) if axes else ("name", prefix + name)
 
         def hide(name: str, expression: tuple, kind: str = "auxiliary") -> None:
+            bounded("macros", len(self.hidden) + 1, where)
             if axes and kind != "lookup":
                 expression = ("parts", ("part", whole, expression))
             self.hidden[prefix + name] = Variable(
@@ -377,7 +418,8 @@ class Reader:
                         hint = f"; an operator is missing between {two[0]!r} and {two[1]!r}"
                     elif node[1] in FUNCTIONS:
                         hint = f"; the function {FUNCTIONS[node[1]].name} takes parentheses"
-                    text = f"{where} uses {node[1]!r}, which is not defined{hint}"
+                    near = hint or meant(node[1], variables, listed=False)
+                    text = f"{where} uses {node[1]!r}, which is not defined{near}"
                 elif known[node[1]].kind == "lookup":
                     text = f"{where} uses the table {node[1]!r} without an argument"
                 if text:
@@ -397,6 +439,18 @@ class _Caller:
     box: Box
     depth: int = 0
     place: str = ""
+
+
+def _named_files(node) -> Iterator[str]:
+    """The files that an expression of PySD names, wherever in it."""
+    if isinstance(node, list | tuple):
+        for part in node:
+            yield from _named_files(part)
+    elif type(node).__module__.endswith("abstract_expressions"):
+        if isinstance(getattr(node, "file", None), str):
+            yield node.file
+        for part in vars(node).values():
+            yield from _named_files(part)
 
 
 def _lookups(section: Section) -> set[str]:

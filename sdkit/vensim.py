@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import ModelError, raise_all
 from .expressions import CONTROLS, key
+from .limits import bounded, short_numbers, table_file
 from .literals import check_bounds, limits, points_of, refuse_power, right_side, tables_of
 from .mend import mend_vensim, take_strings
 from .syntax import problems, table_problem
@@ -37,8 +38,16 @@ class Vensim:
         # A note that hands wrote where a sketch would stand.
         equations = re.split(r"^\\{1,2}---///", equations, maxsplit=1, flags=re.M)[0]
         self.settings = rest.partition(_END_OF_SKETCH)[2]
+        bounded("equations", len(equations), path.name)
+        line = 1
+        for entry in equations.split("|"):  # a bar inside quotes ends none: it may be longer
+            begin = line + re.match(r"\s*(\{[^{}\n]*\}\s*)?", entry)[0].count("\n")
+            bounded("equation", len(entry), f"{path.name}, line {begin}")
+            line += entry.count("\n")
+        short_numbers(equations, path.name)
         equations, self.strings = take_strings(equations)
         self.equations = mend_vensim(equations, self.settings)
+        self.folders: tuple[Path, ...] = ()  # where its tables may lie, besides its own
 
     def method(self) -> str:
         found = re.search(r"^15:\s*([^\n]*)$", self.settings, re.M)
@@ -315,6 +324,7 @@ class Vensim:
             where = f"{self.path.name}, line {line}, {part.name!r}"
             names = ("file", "tab", "firstcell", "lastcell", "prefix")
             self.files.add(members["file"])
+            table_file(members["file"], self.path.parent, self.folders, where)
             members = external("subscript", where, *(members[n] for n in names), self.path.parent)
         mappings = []
         # PySD keeps of (range: members) the range alone.

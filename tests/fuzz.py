@@ -532,8 +532,8 @@ class Worker:
         # A run's file is damaged a thousand times beside the same sound model.
         read, known = run.read_model, {}
 
-        def read_once(path):
-            return known[path] if path in known else known.setdefault(path, read(path))
+        def read_once(path, **more):
+            return known[path] if path in known else known.setdefault(path, read(path, **more))
 
         run.read_model = fit_run.read_model = read_once
         (self.models / "warm.mdl").write_bytes(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sdkit.functions import FUNCTIONS, LEFT_TO_PYSD, LOOKUP_FUNCTIONS, STATEFUL
+from sdkit.limits import LIMITS
 
 # name: (how it is written, what it gives)
 STATELESS = {
     "ABS": ("ABS(x)", "x without its sign"),
-    "MIN": ("MIN(a, b)", "the smaller of two; more than two are nested"),
+    "MIN": ("MIN(a, b)", "the smaller of two; XMILE takes any number"),
     "MAX": ("MAX(a, b)", "the larger of two"),
     "EXP": ("EXP(x)", "e to the power x"),
     "LN": ("LN(x)", "natural logarithm; x above zero"),
@@ -25,10 +26,10 @@ STATELESS = {
     "COSH": ("COSH(x)", "hyperbolic cosine"),
     "TANH": ("TANH(x)", "hyperbolic tangent"),
     "PI": ("PI()", "3.14159... (XMILE)"),
-    "INTEGER": ("INTEGER(x)", "x cut towards zero: INTEGER(-2.7) = -2; XMILE writes INT"),
+    "INTEGER": ("INTEGER(x)", "x cut towards zero: INTEGER(-2.7) = -2"),
     "MODULO": (
         "MODULO(x, m)",
-        "the rest of x/m, with the sign of x, as in C; m = 0 stops (S201); XMILE writes x mod m",
+        "the rest of x/m, with the sign of x, as in C; m = 0 stops (S201)",
     ),
     "QUANTUM": (
         "QUANTUM(x, q)",
@@ -48,7 +49,14 @@ STATELESS = {
         "pulses that begin every `between` from start to end, at least one step wide",
     ),
     "XPULSE": ("PULSE(size, start)", "XMILE's pulse: size/DT for one step"),
-    "XPULSE TRAIN": ("PULSE(size, start, between)", "the same, repeated"),
+    "XPULSE TRAIN": ("PULSE(size, start, between)", "the same, repeated; between = 0: once"),
+    "XMILE INT": ("INT(x)", "XMILE's: the next whole number below, INT(-2.7) = -3"),
+    "XMILE MOD": ("x MOD m", "XMILE's: the rest with the sign of m, -7 MOD 3 = 2"),
+    "XMILE ROUND": ("ROUND(x)", "Stella's: the nearest whole number, a half away from zero"),
+    "XMILE SAFEDIV": (
+        "SAFEDIV(a, b, x)",
+        "Stella's: a/b, or x (0 if not given) where b is 0 itself; a//b is SAFEDIV(a, b)",
+    ),
     "IF THEN ELSE": ("IF THEN ELSE(c, a, b)", "a where c holds, else b; the other is not computed"),
     "ACTIVE INITIAL": ("ACTIVE INITIAL(x, start)", "x; start while stocks are started"),
     "SUM": ("SUM(x[range!])", "the sum over the ranges that are marked with !"),
@@ -69,7 +77,7 @@ STATELESS = {
     ),
 }
 STATES = {
-    "INTEG": ("INTEG(rate, start)", "a stock; XMILE's stocks may be non-negative"),
+    "INTEG": ("INTEG(rate, start)", "a stock; of XMILE's non-negative stocks below"),
     "SMOOTH": ("SMOOTH(x, time)", "first-order smooth that starts at x"),
     "SMOOTHI": ("SMOOTHI(x, time, start)", "the same with a start of its own; XMILE SMTH1"),
     "SMOOTH3": ("SMOOTH3(x, time)", "third-order smooth"),
@@ -87,7 +95,7 @@ STATES = {
     "DELAY3I": ("DELAY3I(x, time, start)", "the same with a start; XMILE DELAY3"),
     "DELAY N": (
         "DELAY N(x, time, start, n)",
-        "order n, a number; no more stages than steps in the time; XMILE DELAYN",
+        "order n, a number; no more stages than steps in the time",
     ),
     "DELAY FIXED": (
         "DELAY FIXED(x, time, start)",
@@ -103,6 +111,7 @@ STATES = {
     "GAME": ("GAME(x)", "x"),
     "WITH LOOKUP": ("WITH LOOKUP(x, ((x1,y1),...))", "a table written into an equation"),
     "ELMCOUNT": ("ELMCOUNT(range)", "how many elements a range has"),
+    "XMILE SIZE": ("SIZE(x)", "XMILE's: how many elements x has, or a slice of it"),
     "GET TIME VALUE": (
         "GET TIME VALUE(0, offset, 0)",
         "Time + offset; with 1 in the first place INITIAL TIME + offset",
@@ -125,10 +134,9 @@ agrees with PySD's own run to 1e-9, or a test with the value by hand where PySD 
 
 ## Expressions
 
-Numbers, names, `+ - * / ^`, parentheses; `= <> < <= > >=`, `:NOT:`, `:AND:`, `:OR:` (in
-XMILE `not`, `and`, `or`). `:AND:` binds before `:OR:`. `a^b^c` is `a^(b^c)`, `-2^2` is
-`-(2^2)`. `:NA:` is a missing value. `Time` is the time of the run; XMILE also has `DT`,
-`STARTTIME` and `STOPTIME`. Names may be quoted; case, blanks and underscores do not tell
+Numbers, names, `+ - * / ^`, parentheses; `= <> < <= > >=`, `:NOT:`, `:AND:`, `:OR:`.
+`:AND:` binds before `:OR:`. `a^b^c` is `a^(b^c)`, `-2^2` is
+`-(2^2)`. `:NA:` is a missing value. `Time` is the time of the run. Names may be quoted; case, blanks and underscores do not tell
 them apart.
 
 Tables: named (`table((0,0),(1,2))`, read as `table(x)`), inline (`WITH LOOKUP`) and XMILE's
@@ -213,6 +221,55 @@ them all, whatever the threads, chunks and policies. Vensim's own seeds and sequ
 The designs of one base run of a sensitivity study share their noise, all points of a fit one noise. A
 check of half the step draws other noise, and fails for it.
 
+## XMILE and Stella
+
+A Stella or XMILE file has XMILE's meaning (specification 1.0) and, where that is silent, Stella's. Functions
+of other names, Vensim's among them, are refused (M109) and never taken for one of these.
+
+| written | means |
+| --- | --- |
+| `^`, then `+ - NOT` as signs, `* / // MOD`, `+ -`, `< <= > >=`, `= <>`, `AND`, `OR` | from the tightest on; `^` groups to the right, all others to the left: `NOT a > b` is `(NOT a) > b`, while Vensim's `:NOT: a > b` is `:NOT: (a > b)` |
+| `IF a THEN b ELSE IF c THEN d ELSE e` | anywhere in an expression; `ELSE` reaches as far as it can |
+| `{a remark}` | nothing |
+| `ABS ARCCOS ARCSIN ARCTAN COS EXP LN LOG10 SIN SQRT TAN` | as in Vensim |
+| `INT(x)`, `x MOD m` | the next whole number below; the sign of m. Vensim's INTEGER cuts towards zero, its MODULO has the sign of x |
+| `MAX`, `MIN` | of any number of arguments, of an array, or of both |
+| `SAFEDIV(a, b, x)`, `a//b` | x (or 0) only where b is 0; Vensim's ZIDZ and XIDZ from 1e-6 on |
+| `PI INF TIME DT STARTTIME STOPTIME` | numbers without parentheses |
+| `PULSE(size, first, interval)` | size/DT for one DT, not 1 for a width. Without an interval once (specification); in a file of isee systems each DT (Stella's help) |
+| `RAMP(slope, start, end)`, `STEP(height, start)` | an end, and in RAMP a start, may be left out |
+| `DELAY DELAY1 DELAY3 SMTH1 SMTH3 (x, time, start)` | without a start the first x; `DELAY` is fixed, its time is read once |
+| `DELAYN SMTHN (x, time, n, start)` | n stands third, in Vensim last; a time that changes holds for all stages, as in DELAY3 |
+| `TREND(x, time, start)` | (x - mean)/(mean*time), the mean a smooth that starts at x/(1 + start*time); start is 0 if left out |
+| `FORCST(x, time, ahead, start)` | x*(1 + TREND(x, time, start)*ahead) |
+| `INIT(x)`, `PREVIOUS(x, start)`, `SELF` | x at the start; x one DT ago; the variable itself, in PREVIOUS |
+| `RANDOM UNIFORM (low, high)`, `NORMAL(mean, sd)`, `EXPRND(mean)` | seeds in the file are not followed |
+| `MEAN`, `SUM`, `PROD`, `SIZE` | of an array, `MEAN` of several numbers too |
+| `ROUND PERCENT SINWAVE COSWAVE` | Stella's |
+| `LOOKUP(table, x)`, `table(x)` | a graphical function: `<gf>` alone, or that of another variable |
+| `x[*]`, `x[place]`, `x[D + 1]`, `D.element` | all of a dimension; a place that is computed (0 where there is none); a place relative to the own; the number of an element |
+| `<init_eqn>` | Vensim's ACTIVE INITIAL |
+| `<non_negative/>` in a flow | the larger of it and 0 |
+| `<non_negative/>` in a stock | its outflows are held back; Vensim has no such stocks |
+
+`<behavior>` sets `<non_negative/>` for all stocks and flows, and a variable's own word holds before it. The
+outflows of a non-negative stock are held back in the order in which the stock lists them: each gives at most
+what the stock holds over DT and what flows in, less what the outflows before it give. So the stock that receives
+gets no more than there is, and whoever reads a flow reads what flowed. A flow into such a stock that runs
+backwards gives at most what the stock holds. Where stocks flow round in a circle, what comes back is there one DT
+later. Under RK4 each of the four evaluations is held to the same bound. An outflow that reads one behind it in
+the list is refused (M122).
+
+A graphical function is a straight line between its points (`continuous`, `extrapolate`) or the value of the point
+before (`discrete`); each element of an array may have its own. `dt reciprocal="true"`, `isee:save_interval` and a
+list of methods (the first that is compiled; RK2 falls back to RK4) are read. Files of STELLA 10, whose variables
+stand in `<model>`, and files of any namespace are read too. Names of sections, units, ranges, scales, formats, events
+and views change no number and are passed over; an element inside a variable that is not known is refused (M121).
+
+Refused by name (M109): modules and further models, conveyors, queues, ovens, imported data, LOGNORMAL and POISSON
+(the specification and Stella's help do not agree), STDDEV, RANK, HISTORY, LOOKUPINV and other functions; ranges of
+subscripts `x[1:3]`, `@1`, `'`, flat indices `x(3)`, names of another module.
+
 ## Time settings
 
 INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER are numbers or arithmetic on constants, and may be
@@ -220,6 +277,24 @@ changed for a run: `simulate(model, set={"FINAL TIME": 2050})`, as may those con
 is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5). A FINAL TIME
 that is no whole number of steps after INITIAL TIME ends the run at the last step before it, and a
 SAVEPER that does not divide the run leaves its end unsaved; a warning says which time is the last.
+"""
+LIMITS_HEAD = """
+## Limits
+
+A text of a few bytes can ask for more memory than there is. So every file has limits, which are looked
+at while it is read; what exceeds one stops with the code beside it, which names file, line and limit.
+They are far above what published models need.
+
+"""
+WHERE_TABLES_LIE = """
+## Where tables may lie
+
+A file that a model names lies in the model's own folder or deeper, once links are followed; another one
+is refused (M133), so that a model from elsewhere reads nothing of yours. If you trust the model, allow a
+folder by name: `read_model(path, folders=["shared"])` in Python, `tables = ["shared"]` in run.toml (from
+the folder that holds models/), `sdkit --tables shared run models/x` on the command line. Series that you
+name yourself in `read_model(path, data=files)` may lie anywhere. Devices and pipes are refused (M134), as
+are .ods and .xlsb workbooks, whose size is not known before they are unpacked.
 """
 TAIL = """
 # What only PySD runs
@@ -239,7 +314,7 @@ of ranges tells which element is meant.
 # What does not run
 
 - Functions in none of the tables above: M109 with the name of the function.
-- XMILE's modules, conveyors, queues and ovens (M109: PySD would read them as something else).
+- XMILE's modules, conveyors, queues and ovens (M109), and what stands in "XMILE and Stella" above.
 - A power of a negative number in parentheses, `(-2)^2`, which PySD reads as `-(2^2)` (M109).
 - A macro with subscripts inside it, or inside SUM (M109).
 - Other methods of integration (M115). PySD integrates by Euler whatever the file says, so a model
@@ -252,19 +327,24 @@ of ranges tells which element is meant.
 
 PySD's grammar stops at these, and at what it makes of them: comments in braces inside an equation,
 data variables without a keyword, marks of macros in small letters, outputs of macros, tables of all x
-and then all y, XMILE's `x[*]`, prefixes that an XMILE file forgets to declare. `sdkit/mend.py` rewrites
-them, line by line.
+and then all y. `sdkit/mend.py` rewrites them, line by line. An XMILE file is read without PySD; prefixes that
+it forgets to declare are declared, and its `x[*]` is rewritten for PySD's own run.
 
 # Where results differ from PySD's own run
 
 `simulate(model, engine="pysd")` runs the same file through PySD 3.14. The tests hold both
 against each other and give the value by hand where PySD is wrong or silent: a SMOOTH that
 starts at a whole number; DELAY3 shorter than three steps, and SMOOTH N, whose stages PySD drops and
-keeps; MODULO by a negative number and by one below 1e-6; a table whose x repeat; `:AND:` before `:OR:`; PULSE and PULSE TRAIN between two steps or
-with a width of 0 (as Vensim's reference defines them); XMILE's `extrapolate` and `discrete`
-inside a variable; LOG10, `DT`, `STARTTIME`, `STOPTIME`; RK4; mappings with a list; elements of one
+keeps; MODULO by a negative number and by one below 1e-6; a table whose x repeat; `:AND:` before
+`:OR:`; PULSE and PULSE TRAIN between two steps or with a width of 0 (as Vensim's reference defines
+them); RK4; mappings with a list; elements of one
 array that read each other; the stages of a delay in an array, which PySD takes from all elements where
 one is short; an element that nothing defines, to which PySD gives the value of its neighbours.
+
+Of XMILE PySD reads much as Vensim's, and a run through it says so: outflows of non-negative stocks run on, INT
+and MOD have Vensim's meaning, NOT binds after a comparison, `<init_eqn>` is passed over, all elements of an array
+have the first of their graphical functions, `extrapolate` and `discrete` inside a variable are interpolated, SAFEDIV
+has a threshold; LOG10, `DT`, `STARTTIME` and `STOPTIME` are missing.
 """
 
 
@@ -273,13 +353,20 @@ def table(names, entries) -> str:
     return "\n".join(["| written | gives |", "| --- | --- |", *rows]) + "\n"
 
 
+def limits() -> str:
+    rows = [f"| {limit.counts} | {limit.most:,} | {limit.code} |" for limit in LIMITS.values()]
+    return "\n".join(["| what | at most | code |", "| --- | --- | --- |", *rows]) + "\n"
+
+
 def page() -> str:
     stateless = table((row.name for row in FUNCTIONS.values()), STATELESS)
     left = "\n".join(f"- {name}" for name in LEFT_TO_PYSD)
     return "\n".join(
         [HEAD, "## Functions\n", stateless, "## Functions that keep a state\n",
          table(STATEFUL, STATES), "## Functions of a named table\n",
-         table(LOOKUP_FUNCTIONS, TABLES).rstrip("\n"), TAIL.format(left=left).rstrip("\n")]
+         table(LOOKUP_FUNCTIONS, TABLES).rstrip("\n"),
+         WHERE_TABLES_LIE.rstrip("\n"), LIMITS_HEAD + limits().rstrip("\n"),
+         TAIL.format(left=left).rstrip("\n")]
     )  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def test_a_table_is_no_variable(keys, project):
     broken(project, "births=\n\tpop", "curve((0,0),(1,1))\n~ Dmnl\n~ A table.\n|\nbirths=\n\tpop")
     with pytest.raises(RunError, match="'curve' is a table") as caught:
         findings(project, f'[[check]]\nname = "x"\n{keys}\n')
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R458"
 
 
 def test_a_time_setting_may_be_looked_at(project):
@@ -285,7 +285,7 @@ def test_an_enormous_value_is_bad_input(project):
     with pytest.raises(RunError) as caught:
         findings(project, '[[check]]\nname = "x"\nkind = "bound"\nvariable = "infection"\n'
                  f'min = 0\nset = {{ "infectivity" = 1{"0" * 400} }}\n')  # fmt: skip
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R442"
 
 
 @pytest.mark.parametrize(

@@ -500,3 +500,30 @@ def test_a_long_equation_is_wrapped(repository, sdkit):
     lines = sdkit("diff", "small")[1].splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(" ".join(lines).split()).count("water/delay") == 31
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_a_tree_of_git_that_climbs_out(tmp_path, monkeypatch):
+    """A repository of somebody else may hold a folder called "..": nothing is written there."""
+
+    def git(*arguments, given=b""):
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path / "own"), *arguments],
+            input=given, capture_output=True, check=True,
+        )  # fmt: skip
+        return done.stdout.decode().strip()
+
+    (tmp_path / "own" / "inside").mkdir(parents=True)
+    git("init", "-q")
+    blob = git("hash-object", "-w", "--stdin", given=text("x = 1").encode())
+    holder = git("mktree", given=f"100644 blob {blob}\tevil.mdl\n".encode())
+    entry = b"40000 ..\0" + bytes.fromhex(holder)
+    top = git("hash-object", "-t", "tree", "--literally", "-w", "--stdin", given=entry)
+    commit = git("-c", "user.name=a", "-c", "user.email=a", "commit-tree", top, "-m", "x")
+    git("update-ref", "HEAD", commit)
+    monkeypatch.chdir(tmp_path / "own" / "inside")
+    scratch = tmp_path / "scratch" / "old"
+    with pytest.raises(Error) as caught:
+        revisions.committed("HEAD", "..", scratch)
+    assert caught.value.code == "G803"
+    assert not list((tmp_path).rglob("evil.mdl"))

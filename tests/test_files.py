@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sdkit.errors import RunError
-from sdkit.files import digits, place, read_rows, read_toml, write_table, write_text
+from sdkit.files import digits, place, read_rows, read_tables, read_toml, write_table, write_text
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,30 @@ def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(RunError) as caught:
         write_text(tmp_path / "file" / "x.csv", "text")
     assert caught.value.code == "U603"
+
+
+def test_a_key_or_a_column_that_is_misspelt(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text('[[output]]\nname = "a"\nredcution = "sum"\n')
+    with pytest.raises(RunError) as caught:
+        read_tables(path, "output", {"name": str}, {"reduction": str, "unit": str})
+    told = "unknown key 'redcution' in [[output]] number 1; did you mean 'reduction'?"
+    assert caught.value.message == f"{path}, line 3: {told}"
+    with pytest.raises(RunError, match=r"unknown key 'output'; did you mean 'outputs'\?"):
+        read_tables(path, "outputs", {"name": str}, {})
+    path = tmp_path / "x.csv"
+    path.write_text("name,value,untis\na,1,x\n")
+    with pytest.raises(RunError) as caught:
+        read_rows(path, ["name", "units"])
+    told = "the column 'units' is missing; is it 'untis'?"
+    assert caught.value.message == f"{path}, line 1: {told}"
+
+
+def test_an_empty_file_only_where_there_may_be_nothing(tmp_path):
+    path = tmp_path / "x.toml"
+    for text in ("", "\ufeff", "# nothing\n"):
+        path.write_text(text)
+        assert read_tables(path, "claim", {"name": str}, {}, blank=True) == []
+        with pytest.raises(RunError) as caught:
+            read_tables(path, "claim", {"name": str}, {})
+        assert caught.value.code in ("R403", "R408")

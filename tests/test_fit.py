@@ -151,7 +151,7 @@ def test_a_posterior_goes_on_into_draws(fitted):
     assert draws["infectivity"].iloc[0] == float(rows[0].split(",")[0])
     with pytest.raises(RunError) as caught:
         posterior_draws(parameters, 128, 5)
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R448"
 
 
 def test_a_switch_that_was_held_goes_with_its_draws(fitted, tmp_path):
@@ -407,35 +407,35 @@ def test_chains_that_have_not_converged_are_refused_and_nothing_is_lost(fitted, 
 @pytest.mark.parametrize(
     ("before", "after", "code"),
     [
-        ("draws = 64", "draws = 63", "R410"),
-        ("seed = 7", "seed = -1", "R410"),
-        ("until = 2020", "until = 1990", "R410"),
+        ("draws = 64", "draws = 63", "R445"),
+        ("seed = 7", "seed = -1", "R444"),
+        ("until = 2020", "until = 1990", "R468"),
         ("until = 2020", 'until = "x"', "R409"),
-        ("until = 2020\n", "", "R410"),  # a forecast from nowhere
-        ("years = 2", "years = 0", "R410"),
-        ("until = 2020", "until = 2024", "R410"),  # no observation lies ahead: told before the fit
+        ("until = 2020\n", "", "R455"),  # a forecast from nowhere
+        ("years = 2", "years = 0", "R443"),
+        ("until = 2020", "until = 2024", "R468"),  # no observation lies ahead: told before the fit
         ('["reported cases"]', '["no cases"]', "R411"),
-        ("walkers = 24", "walkers = 23", "R410"),
-        ("r_hat = 1.1", "r_hat = 1", "R410"),
+        ("walkers = 24", "walkers = 23", "R446"),
+        ("r_hat = 1.1", "r_hat = 1", "R443"),
         ("starts = 3", "start = 3", "R407"),
         ("posterior = true", 'measurements = ["nothing"]', "R411"),
         ("posterior = true", 'also = ["nothing"]', "P305"),
-        ("posterior = true", 'also = ["usual contacts"]', "R410"),
+        ("posterior = true", 'also = ["usual contacts"]', "R458"),
         ("posterior = true", "set = { infectivity = -3 }", "P308"),
         ("years = 2", 'years = 2\nset = { "infectivty" = 1 }', "P305"),
         ("posterior = true", 'later = { "no cases" = 2022 }', "R411"),
         ("posterior = true", 'later = { "reported cases" = "x" }', "R409"),
-        ("posterior = true", 'later = { "reported cases" = 2022 }', "R410"),  # and a forecast of it
-        ("posterior = true", "since = 2015", "R410"),  # without what?
-        ("posterior = true", 'switch = "immunity wanes"', "R410"),  # and a forecast
-        ("posterior = true", "recover = 1", "R410"),
-        ("posterior = true", "recover = -1", "R410"),
+        ("posterior = true", 'later = { "reported cases" = 2022 }', "R456"),  # and a forecast of it
+        ("posterior = true", "since = 2015", "R455"),  # without what?
+        ("posterior = true", 'switch = "immunity wanes"', "R456"),  # and a forecast
+        ("posterior = true", "recover = 1", "R456"),
+        ("posterior = true", "recover = -1", "R443"),
         ("posterior = true", "recover = true", "R409"),
         ("years = 2", "years = 2\npublished = [1]", "R409"),
         ("years = 2", "years = 2\npublished = [{ name = 'x' }]", "R408"),
-        ("years = 2", PUBLISHED.replace("[2021]", "[2021, 2022]"), "R410"),
+        ("years = 2", PUBLISHED.replace("[2021]", "[2021, 2022]"), "R476"),
         ("years = 2", PUBLISHED.replace("reported", "other"), "R411"),
-        ("years = 2", PUBLISHED.replace("2021", "2021.5"), "R410"),
+        ("years = 2", PUBLISHED.replace("2021", "2021.5"), "R468"),
         ("model = ", "modl = ", "R407"),
     ],
 )
@@ -454,7 +454,7 @@ def test_a_fault_in_a_fit_is_named(before, after, code, fitted, tmp_path):
 
 def test_draws_of_a_fit_are_not_a_trial(fitted, sdkit):
     status, _, said = sdkit("run", fitted / "runs" / "fit", "--draws", "16")
-    assert (status, said[:4]) == (2, "R410")
+    assert (status, said[:4]) == (2, "R473")
 
 
 def test_effective_sizes_are_those_of_independent_draws():
@@ -528,14 +528,14 @@ def test_a_fit_under_each_setting_of_a_switch(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("added", "code"),
     [
-        ('later = { "reported cases" = 2012 }', "R410"),  # before until
+        ('later = { "reported cases" = 2012 }', "R470"),  # before until
         ('since = 2015\nwithout = { "x" = { "infectivty" = 0 } }', "P305"),
         ('since = 2015\nwithout = { "x" = 1 }', "R409"),
-        ('since = 2015\nset = { "caution" = 3 }\nwithout = { "x" = { "caution" = 4 } }', "R410"),
-        ('switch = "caution"', "R410"),
+        ('since = 2015\nset = { "caution" = 3 }\nwithout = { "x" = { "caution" = 4 } }', "R477"),
+        ('switch = "caution"', "R458"),
         ('switch = "cautoin"', "P305"),
-        ('switch = "immunity wanes"\nset = { "immunity wanes" = 0.5 }', "R410"),
-        ('switch = "immunity wanes"\nrecover = 1', "R410"),
+        ('switch = "immunity wanes"\nset = { "immunity wanes" = 0.5 }', "R477"),
+        ('switch = "immunity wanes"\nrecover = 1', "R456"),
     ],
 )
 def test_a_fault_in_several_fits_is_named(added, code, fitted, tmp_path):
@@ -606,7 +606,7 @@ def test_what_a_cause_adds_to_a_change(fitted, tmp_path):
     folder.joinpath("run.toml").write_text(text.replace("2015", "1999"), encoding="utf-8")
     with pytest.raises(RunError) as caught:
         execute_fit(prepare_fit(read_fit(folder)))
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R468"
     # A run that no longer asks for it leaves no table of it.
     folder.joinpath("run.toml").write_text(SEVERAL, encoding="utf-8")
     carry_out(folder)

@@ -41,6 +41,17 @@ def _three_stages(t, time, start):
     return np.array(out)
 
 
+def _lost(t):
+    """By Euler: what the flow `lost` of xmile_stocks.xmile, TIME - 5 from 5 on, has brought."""
+    return np.concatenate([[0], np.cumsum(0.125 * np.maximum(t - 5, 0))[:-1]])
+
+
+def _drained(t):
+    """What the stock `sink` of xmile_stocks.xmile gives: it holds 2, loses 0.55 a month and may not
+    fall below zero (each step what it holds over the step, at most)."""
+    return np.clip((2 - 0.55 * t) / 0.125, 0, 0.55)
+
+
 PYSD_IS_WRONG = {
     # PySD nests :AND: and :OR: to the right, whichever comes first.
     "logic and before or turned": lambda t: ((t > 5) & (t < 7)) | (t < 2),
@@ -60,6 +71,15 @@ PYSD_IS_WRONG = {
         2 * t - 5 < 0, 2.5 * (2 * t - 5),
         np.where(2 * t - 5 > 8, 9.5 + 0.75 * (2 * t - 13), _curve(2 * t - 5)),
     ),
+    # XMILE 3.5.1: "next integer less than or equal to the given number"; 3.3.1: MOD has the sign of
+    # the divisor, and NOT binds before a comparison, so that (NOT x) < 4 always holds.
+    "fn int": lambda t: np.floor(t - 5.3),
+    "fn mod": lambda t: t - 5.3 - 3 * np.floor((t - 5.3) / 3),
+    "fn if logic": lambda t: 1 + 0 * t,
+    # PySD stops the stock at zero and lets its outflow run on, into the jar.
+    "drain": _drained,
+    "jar": lambda t: 6 + np.minimum(0.55 * t, 2) + _lost(t),
+    "reader of the jar": lambda t: 7 + np.minimum(0.55 * t, 2) + _lost(t),
     "graph of steps": lambda t: _curve(np.clip(np.floor((2 * t - 5) / 2) * 2, 0, 8)),
 }  # fmt: skip
 
@@ -102,6 +122,7 @@ def test_every_function_of_the_table_stands_in_a_fixture():
     assert set(FUNCTIONS) - calls == {
         "log10", "vmin_xmile", "vmax_xmile", "random_0_1", "random_uniform", "random_normal",
         "random_exponential",
+        "xmile_round",  # which PySD has not: test_xmile.py
     }  # fmt: skip
     assert states == {
         "stock", "non-negative stock", "smooth", "smooth n", "delay", "delay n", "delay fixed",

@@ -341,8 +341,10 @@ def test_xml_that_one_parser_takes_and_the_other_refuses(guarded):
     path = folder / "hostile.xmile"
     whole = XMILE.format(before="", variables='<aux name="x"><eqn>1</eqn></aux>')
     path.write_text(whole.replace("http://docs", "http ://docs"))
+    read = read_model(path)  # a namespace says nothing here; PySD's parser asks for a URI
+    assert read.find("x").value == 1
     with pytest.raises(ModelError, match=r"hostile\.xmile, line 2: .*not a valid URI") as caught:
-        read_model(path)
+        simulate(read, engine="pysd")
     assert caught.value.code == "M117"
     path.write_text(whole.replace("<header/>", "<a>" * 400 + "</a>" * 400))
     with pytest.raises(ModelError) as caught:
@@ -383,6 +385,34 @@ def test_an_integration_type_that_is_none(guarded, number):
         compile_model(read_model(path))
     assert caught.value.code == "M115"
     assert len(caught.value.message) < 100
+
+
+@pytest.mark.parametrize(
+    ("before", "inner", "after", "fine"),
+    [
+        ("2^", "1", "", 80), ("-", "1", "", 80), ("NOT ", "1", "", 80), ("SMTH1(", "x", ", 2)", 4),
+        ("2^-", "1", "", 40), ("IF 1 THEN 2 ELSE ", "3", "", 80), ("(", "1", ")", 80),
+        ("MAX(1, ", "x", ")", 20), ("x + ", "1", "", 200), ("v[", "1", "]", 20),
+        ("TREND(", "x", ", 2)", 2), ("{", "", "} 1", 200), ("PREVIOUS(", "x", ", 1)", 6),
+    ],
+)  # fmt: skip
+def test_deep_nesting_in_xmile(guarded, before, inner, after, fine):
+    folder, _ = guarded
+    path = folder / "deep.xmile"
+    array = '<aux name="v"><dimensions><dim name="R"/></dimensions><eqn>1</eqn></aux>'
+    for depth in (fine, 1000, 20000):
+        equation = before * depth + inner + after * depth
+        whole = XMILE.format(before="", variables=f'{array}<aux name="x"><eqn>TIME</eqn></aux>'
+                             f'<aux name="y"><eqn>{equation}</eqn></aux>')  # fmt: skip
+        path.write_text(whole.replace(
+            "<model>", '<dimensions><dim name="R" size="3"/></dimensions><model>'))  # fmt: skip
+        flat = before in ("-", "{")  # the sign of a number and remarks: nothing is nested
+        if depth == fine or flat:
+            compile(compile_model(read_model(path)).source, "program", "exec")
+            continue
+        with pytest.raises(ModelError, match=r"deep\.xmile") as caught:
+            compile_model(read_model(path))
+        assert caught.value.code == "M110"
 
 
 def test_a_name_of_two_lines_in_a_message(project):

@@ -157,21 +157,21 @@ def test_a_measurement_as_it_is_read(sir, parameters, tmp_path):
     [
         ('"reported cases"\nvar', '"no cases"\nvar', "R411"),
         ('"Reported Cases"', '"no variable"', "S203"),
-        ('"year"', '"week"', "R410"),
-        ('"lognormal"', '"cauchy"', "R410"),
-        ('"lognormal"', '"student t"', "R410"),  # whose residuals cannot be correlated
+        ('"year"', '"week"', "R441"),
+        ('"lognormal"', '"cauchy"', "R441"),
+        ('"lognormal"', '"student t"', "R469"),  # whose residuals cannot be correlated
         ("spread = { low = 0.05, high = 0.2 }", "", "R408"),
-        ("low = 0.05", "low = 0.3", "R410"),
-        ("low = 0.05", "low = -1", "R410"),
+        ("low = 0.05", "low = 0.3", "R470"),
+        ("low = 0.05", "low = -1", "R470"),
         ("low = 0.05", 'low = "a"', "R409"),
         ("low = 0.05, ", "", "R408"),
-        ("= 0.5", "= 0", "R410"),
-        ("from = 2012", "from = 2030", "R410"),
+        ("= 0.5", "= 0", "R443"),
+        ("from = 2012", "from = 2030", "R468"),
         ("low = 0.05", 'distribution = "uniform", low = 0.05', "R407"),
-        ('"lognormal"', '"negative binomial"', "R410"),  # whose residuals cannot be correlated
-        ("from = 2012", "from = 2012\nfreedom = -1", "R410"),
+        ('"lognormal"', '"negative binomial"', "R469"),  # whose residuals cannot be correlated
+        ("from = 2012", "from = 2012\nfreedom = -1", "R443"),
         ("{ to = 2015", "{ too = 2015", "R407"),
-        ("to = 2017", "to = 2012", "R410"),
+        ("to = 2017", "to = 2012", "R470"),
         ("from = 2012", "frm = 2012", "R407"),
         ("factors = [{", "factors = [3, {", "R409"),
         ('density = "lognormal"', 'density = "lognormal"\nscale = "nothing"', "P305"),
@@ -192,4 +192,4 @@ def test_a_lognormal_density_needs_values_above_zero(sir, parameters, tmp_path):
     path.write_text(GOOD, encoding="utf-8")
     with pytest.raises(Error) as caught:
         read_measurements(path, sir, parameters, series)
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R469"

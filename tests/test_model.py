@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdkit import Error, compile_model, read_model, simulate
-from sdkit.errors import CODES, ModelError
+from sdkit.errors import CODES, ModelError, SimulationError
 from sdkit.expressions import key
 from tests.small import model, text
 
@@ -50,8 +50,8 @@ FAULTS = {
     "array.xmile": ("M120", "line 5", "'a'", "'Age'"),
     "macro.mdl": ("M114", "line 5", "'bad'", "macro 'TWICE'", "1 argument(s), not 2"),
     "no_equation.xmile": ("M104", "line 5", "'a'", "no equation"),
-    "conveyor.xmile": ("M109", "<conveyor>"),
-    "module.xmile": ("M109", "<module>"),
+    "conveyor.xmile": ("M109", "line 5", "<conveyor>"),
+    "module.xmile": ("M109", "line 5", "<module> 'm'"),
     "get_direct.mdl": ("M119", "line 2", "'bad'", "figures.xlsx"),
     "get_xls_data.mdl": ("M119", "line 2", "'bad'", "figures.xlsx"),
     "data_variable.mdl": ("M119", "line 2", "'bad'", "no file of data"),
@@ -90,6 +90,8 @@ FAULTS = {
     "method_that_is_not_compiled.mdl": ("M115", "'3'"),
     "method.xmile": ("M115", "'Gear'"),
     "not_closed.xmile": ("M117", "line 7"),
+    "multiplier.xmile": ("M121", "line 5", "'a'", "<multiplier>"),
+    "outflows_in_another_order.xmile": ("M122", "'s'", "'a'", "'b'"),
     "no_model.xmile": ("M117",),
     "document_type.xmile": ("M117",),
 }
@@ -327,3 +329,31 @@ def test_hash_follows_the_text(tmp_path):
     path = tmp_path / "crlf.mdl"
     path.write_bytes(text("x = 1").replace("\n", "\r\n").encode())
     assert read_model(path).hash == one.hash  # a checkout on Windows is the same model
+
+
+def test_a_model_is_shown_in_one_line(sir, parameters):
+    assert repr(sir) == "Model(sir.mdl: 53 variables, 4 stocks, 26 constants)"
+    assert repr(sir.find("infection")) == "Variable('infection': auxiliary, Person/Year)"
+    program = "Program(sir.mdl: 5 states, 1 outputs, 2000 to 2041 by 0.03125, rk4)"
+    assert repr(compile_model(sir, ["infection"])) == program
+    told = "Parameters(6 fixed, 3 fitted, 9 uncertain, 2 structural, 6 lever)"
+    assert repr(parameters) == told
+
+
+def test_a_path_stands_for_its_model(sir):
+    path = ROOT / "models" / "sir"
+    assert simulate(path).equals(simulate(sir))
+    assert compile_model(str(path)).source == compile_model(sir).source
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (simulate, "S213: simulate takes a Model, a Program or the path of a model, not dict"),
+        (compile_model, "S213: compile_model takes a Model or the path of one, not dict"),
+    ],
+)
+def test_what_is_no_model_is_refused(action, told):
+    with pytest.raises(SimulationError) as caught:
+        action({})
+    assert str(caught.value) == told

@@ -132,7 +132,7 @@ def test_a_horizon_inside_the_models_time(project, monkeypatch):
     assert horizon("a", "2000", "2031") == [2026, 2030]
     assert horizon("b", "2000.5", "2020.5") == [2001, 2019]  # no lever starts in it
     assert horizon("c", "2026.5", "2030") == [2027, 2029]
-    message = refused("R410", horizon, "d", "2026.25", "2027.5")
+    message = refused("R451", horizon, "d", "2026.25", "2027.5")
     assert "2026.25 to 2027.5" in message
     assert not (project / "runs" / "d").exists()
 

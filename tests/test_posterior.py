@@ -132,4 +132,4 @@ def test_observations_outside_the_run_are_refused(sir, parameters, series):
         m = Measurement("m", late, "reported cases", reduction, "lognormal", 0.1)
         with pytest.raises(RunError) as caught:
             Posterior(sir, parameters, (), [m])
-        assert caught.value.code == "R410"
+        assert caught.value.code == "R479"

@@ -9,7 +9,8 @@ import pytest
 
 from sdkit.errors import DependencyError
 from sdkit.model import read_model
-from sdkit.structure import diagrams, dimension, simlin_faults, unit_faults
+from sdkit.structure import diagrams, dimension, simlin_faults, sketched, unit_faults
+from tests import small
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,66 @@ def test_without_pysimlin_the_message_gives_the_install_line(sir, monkeypatch):
 
 def test_a_unit_of_very_many_parentheses_is_unknown():
     assert dimension("(" * 5000 + "Person" + ")" * 5000) is None
+
+
+BASE = "a = 5 ~ Person ~ |\nb = 3 ~ Person/Year ~ |\np = 1 ~ Dmnl ~ |\n"
+
+
+@pytest.mark.parametrize(
+    ("equation", "told"),
+    [
+        ("x = a + b ~ Person ~ |", "in a + b: left: Person, right: Person/Year"),
+        ("x = MAX(a, b)*p ~ Person ~ |", "in a, b: left: Person, right: Person/Year"),
+        ("x = a*b ~ Person ~ |", "left: Person, right: Person^2/Year"),
+        ("x = INTEG(b, p) ~ Person ~ |", "its initial value: left: Person, right: Dmnl"),
+        ("x = IF THEN ELSE(p > 1, a, b) ~ Person ~ |",
+         "in IF THEN ELSE: then: Person, else: Person/Year"),
+        ("x = SMOOTH(a, p) ~ Person ~ |",
+         "in SMOOTH: the units of 'x', 'p' contradict each other"),
+    ],
+)  # fmt: skip
+def test_a_unit_fault_is_one_line_with_both_sides(equation, told, tmp_path):
+    pytest.importorskip("simlin")
+    clock = "Month", "Year"
+    (tmp_path / "small.mdl").write_text(small.text(BASE + equation).replace(*clock))
+    (fault,) = simlin_faults(read_model(tmp_path / "small.mdl"))
+    assert fault in (f"small.mdl, line 5, 'x', {told}", f"small.mdl, line 5, 'x': {told}")
+
+
+def test_a_flow_without_time_is_told_with_its_stock(tmp_path):
+    pytest.importorskip("simlin")
+    text = small.text(BASE + "X = INTEG(a, 3) ~ Person ~ |").replace("Month", "Year")
+    (tmp_path / "small.mdl").write_text(text)
+    (fault,) = simlin_faults(read_model(tmp_path / "small.mdl"))
+    assert fault == "small.mdl, line 2, 'a', a flow of 'X': left: Person, right: Person/Year"
+
+
+def test_what_pysimlin_cannot_read_has_a_line(tmp_path):
+    pytest.importorskip("simlin")
+    (tmp_path / "small.mdl").write_text(small.text(BASE + "x = a ~ Person/ ~ |"))
+    read = read_model(tmp_path / "small.mdl")
+    (fault,) = simlin_faults(read)
+    assert fault.startswith("small.mdl, line 5: pysimlin cannot read it: expected unit name")
+    assert "small.mdl, line 5, 'x': the unit 'Person/' cannot be read" in unit_faults(read)
+
+
+def test_the_variables_of_a_sketch(sir, tmp_path):
+    found = sketched(sir)
+    assert {"susceptible", "infection", "vaccine_efficacy"} <= found
+    assert sketched(small.model(tmp_path, "x = 1")) is None
+    path = tmp_path / "small.mdl"
+    line = '10,1,"a, ""b""",260,300,50,25,3,3,0,0,0,0,0,0\n10,2,rate of x,1,1,1,1,1,1\n'
+    line = line.replace('""b""', '\\"b\\"')
+    path.write_text(path.read_text().replace("96,96,100,0\n", f"96,96,100,0\n{line}"))
+    assert sketched(read_model(path)) == {'a,_"b"', "rate_of_x"}
+
+
+def test_the_variables_of_a_view_of_xmile(tmp_path):
+    path = tmp_path / "small.xmile"
+    path.write_text(
+        '<xmile version="1.0" xmlns="http://docs.oasis-open.org/xmile/ns/XMILE/v1.0"><header/>'
+        "<sim_specs><start>0</start><stop>2</stop><dt>1</dt></sim_specs><model><variables>"
+        '<aux name="a &amp; b"><eqn>1</eqn></aux><aux name="c"><eqn>2</eqn></aux></variables>'
+        '<views><view><aux name="a &amp; b" x="1" y="2"/></view></views></model></xmile>'
+    )
+    assert sketched(read_model(path)) == {"a_&_b"}

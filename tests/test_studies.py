@@ -427,47 +427,47 @@ def test_the_page_of_portfolios(project):
 
 BAD = {
     "sensitivity": [
-        ('"morris"', '"sobel"', "R410", "there are sobol"),
-        ('"peak"', '"bottom"', "R410", "from 2026 to 2040"),
-        ('"2030"', '"2050"', "R410", "from 2026 to 2040"),
+        ('"morris"', '"sobel"', "R441", "did you mean 'sobol'"),
+        ('"peak"', '"bottom"', "R453", "from 2026 to 2040"),
+        ('"2030"', '"2050"', "R453", "from 2026 to 2040"),
         ("below = 5000", "beneath = 5000", "R407", "beneath"),
-        ("below = 5000", "below = 5000, above = 3", "R410", "either above or below"),
+        ("below = 5000", "below = 5000, above = 3", "R457", "either above or below"),
         ('output = "infections per year"', 'output = "nothing"', "R411", "none of outputs"),
         ("n = 256", "n = 32", "R421", "64 base runs"),
         ('"priors"', '"posterior"', "R420", "independent"),
-        ('"priors", n = 256', '"defaults"', "R410", "nothing varies"),
-        ('["reference"]', '["reference", "more travel"]', "R410", "one scenario"),
-        ("trajectories = 16", "screen = 1", "R410", "two or more"),
-        ("trajectories = 16", 'inputs = ["nothing"]', "R410", "no constant with a prior"),
-        ("trajectories = 16", 'inputs = ["turnover rate"]', "R410", "no constant with a prior"),
-        ("trajectories = 16", 'screen = 3\ninputs = ["infectivity"]', "R410", "in the place of"),
+        ('"priors", n = 256', '"defaults"', "R450", "nothing varies"),
+        ('["reference"]', '["reference", "more travel"]', "R461", "one scenario"),
+        ("trajectories = 16", "screen = 1", "R443", "two or more"),
+        ("trajectories = 16", 'inputs = ["nothing"]', "R458", "no constant with a prior"),
+        ("trajectories = 16", 'inputs = ["turnover rate"]', "R458", "no constant with a prior"),
+        ("trajectories = 16", 'screen = 3\ninputs = ["infectivity"]', "R456", "in the place of"),
         ('"effort per year"]', '"nothing"]', "R411", "unknown output"),
         ("[sensitivity]", "[sensitive]", "R407", "sensitive"),
         ("[sensitivity]", "periods = ['2030']\n[sensitivity]", "R407", "periods"),
-        ('"sobol", "morris"', '"morris"', "R410", 'is for "sobol"'),
+        ('"sobol", "morris"', '"morris"', "R480", 'is for "sobol"'),
     ],
     "discover": [
         ("above = -0.5", "over = -0.5", "R407", "over"),
-        ("above = -0.5", "above = -50", "R410", "a change is a share"),
-        ("above = -0.5", "above = -0.5, below = 2", "R410", "either above or below"),
-        ('policy = "vaccination"', 'policy = "no programme"', "R410", "does not differ"),
+        ("above = -0.5", "above = -50", "R443", "a change is a share"),
+        ("above = -0.5", "above = -0.5, below = 2", "R457", "either above or below"),
+        ('policy = "vaccination"', 'policy = "no programme"', "R472", "does not differ"),
         ('policy = "vaccination"', 'policy = "both"', "R411", "none of policies"),
-        ('"2030"', '"2050"', "R410", "no year or span"),
-        ('of = "level"', 'of = "lever"', "R410", "change"),
+        ('"2030"', '"2050"', "R453", "no year or span"),
+        ('of = "level"', 'of = "lever"', "R441", "'level'"),
         ("n = 256", "n = 64", "R421", "256"),
     ],
     "optimize": [
         ("most = 20", "most = -1", "R422", "no portfolio that was tried"),
         ('output = "effort per year"', 'output = "nothing"', "R411", "none of outputs"),
-        ("portfolios = 64", "portfolios = 60", "R410", "power of two"),
-        ("search_draws = 16", "search_draws = 512", "R410", "more than the 256 draws"),
+        ("portfolios = 64", "portfolios = 60", "R445", "power of two"),
+        ("search_draws = 16", "search_draws = 512", "R481", "fewer than the search_draws"),
         ("n = 256", "n = 32", "R421", "64 draws"),
-        ("delays = [1, 3]", "delays = [40]", "R410", "beyond its range"),
-        ("delays = [1, 3]", "delays = [0]", "R410", "above zero"),
-        (', ["contact reduction"]]', "]", "R410", "each instrument"),
+        ("delays = [1, 3]", "delays = [40]", "R467", "beyond its range"),
+        ("delays = [1, 3]", "delays = [0]", "R443", "above zero"),
+        (', ["contact reduction"]]', "]", "R463", "each instrument"),
         ('[["vaccination"],', '[["vaccine"],', "R411", "no instrument"),
-        ('"vaccination", "contact reduction"]', '"vaccination"]', "R410", "two to 10"),
-        ('"infections per year", "effort', '"effort', "R410", "no output a direction"),
+        ('"vaccination", "contact reduction"]', '"vaccination"]', "R462", "two to 10"),
+        ('"infections per year", "effort', '"effort', "R459", "no output a direction"),
     ],
 }  # fmt: skip
 CASES = [(do, *case) for do, cases in BAD.items() for case in cases]
@@ -537,7 +537,7 @@ def test_two_instruments_of_one_lever_are_refused(project):
     (folder / "run.toml").write_text(text)
     with pytest.raises(Error, match="both set") as caught:
         carry_out(folder)
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R464"
 
 
 def test_a_study_of_what_nothing_moves_says_so(project):
@@ -550,7 +550,7 @@ def test_a_study_of_what_nothing_moves_says_so(project):
     (folder / "run.toml").write_text(text)
     with pytest.raises(Error, match="no input moves effort per year") as caught:
         carry_out(folder)
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R475"
 
 
 def test_a_change_of_nothing_is_refused(project):
@@ -559,7 +559,7 @@ def test_a_change_of_nothing_is_refused(project):
     )
     with pytest.raises(Error, match="is nothing under 'no programme'") as caught:
         discovery(project, body, 256)
-    assert caught.value.code == "R410"
+    assert caught.value.code == "R474"
 
 
 def test_an_instrument_goes_from_defaults_to_its_values(project):
