@@ -234,8 +234,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            where = f"{path}, line {comments + reader.line_num}"
             if len(cells) != len(header):
-                where = f"{path}, line {comments + reader.line_num}"
                 raise RunError(
                     "R406", f"{where}: {len(cells)} cells, where the header has {len(header)}"
                 )
