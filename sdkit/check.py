@@ -27,6 +27,7 @@ from .parameters import Parameters, read_parameters
 from .probe import ROUNDING, Runs
 from .references import check_names
 from .structure import simlin_faults, unit_faults
+from .time_units import time_unit
 
 # A swing counts as undamped when it is over 2 % of the level and the last one is not
 # smaller than the first.
@@ -197,10 +198,10 @@ def _history(check: Check, runs: Runs):
         _refuse(check, "a month is missing, so there is no running mean")
     modelled, observed = running_mean(modelled, window), running_mean(seen.value, window)
     if not len(observed) or np.isnan(modelled).any():
-        _refuse(check, "the run and the series share too few years")
+        _refuse(check, "the run and the series share too few times")
     rms, worst = log_errors(modelled, observed)
     passed = rms <= row.get("rms_log_ratio", 0.35) and worst <= row.get("factor", 2.0)
-    unit = "month" if row["reduction"] == "month" else "year"
+    unit = {"month": "month", "point": "value"}.get(row["reduction"], "year")
     text = f"rms log ratio {rms:.3f}, worst {unit} off by {worst:.2f}, {len(observed)} values"
     yield passed, text
 
@@ -252,7 +253,7 @@ def _settles(check: Check, runs: Runs):
     # Turning points at the resolution of what is saved: rounding would add some at every step.
     every = runs.every
     keep = (runs.times >= row["from"] - 1e-9) & (runs.times <= last + 1e-9)
-    notes = []
+    notes, unit = [], time_unit(runs.model).word
     for name in names:
         values = runs.get(name, lane)
         swings = swings_of(values[::every][keep[::every]])
@@ -261,7 +262,7 @@ def _settles(check: Check, runs: Runs):
         before, after = np.interp([max(last - 1, row["from"]), last], runs.times, values)
         change = abs(after - before) / max(abs(before), abs(after), 1e-300)
         if change > row.get("max_change", np.inf):
-            notes.append(f"{name} still changes by {change:.2%} a year")
+            notes.append(f"{name} still changes by {change:.2%} in a {unit}")
     yield not notes, "; ".join(notes) or "no swing that lasts"
 
 

@@ -55,7 +55,7 @@ class History:
     """One observed series with the baseline's 5 %, 50 % and 95 % (3, years) at its years.
 
     `seen` is the first and the last time of it that the posterior of the draws was fitted to, if
-    it was; `fitted` says whether draws are from a posterior at all.
+    it was; `fitted` says whether draws are from a posterior whose fit is known.
     """
 
     name: str

@@ -159,6 +159,7 @@ def _histories(
             row = dict(row) | {"reduction": "year", "window": 1} | span
         if len(series.time):
             own = seen_of.get(series.name)
-            fitted = provenance is not None
+            # Nothing is known of what a posterior that no fit wrote has seen.
+            fitted = provenance is not None and provenance.run != ""
             histories.append(History(check.name, dict(row), series, years, bands, own, fitted))
     return tuple(histories)

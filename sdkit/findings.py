@@ -439,7 +439,7 @@ def scenario_sentence(comparison: Comparison, output: Output) -> str:
         for policy, one in before.items():
             two = after[policy]
             if one != two:
-                changed.append(f"{policy} ({one} becomes {two})")
+                changed.append(f"{policy} (“{one}” becomes “{two}”)")
         lines.append(
             f"In the scenario “{other}” the verdict on {output.name} "
             + (f"changes for {listed(changed)}." if changed else "stays the same for every policy.")

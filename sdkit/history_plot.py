@@ -98,11 +98,11 @@ def history_figure(comparison: Comparison, folder: Path) -> Picture:
         for h in comparison.histories
     )
     outside, later = np.sum([_missed(h) for h in comparison.histories], axis=0)
-    fitted, once = comparison.provenance is not None, comparison.once
+    fitted, once = all(h.fitted for h in comparison.histories), comparison.once
     what = "The run" if once else "The median of draws"
     title = f"{what} stays within the error bounds of the checks for {good} of {count} series"
     if later and not once:
-        unseen = "that the fit did not see" if fitted else "outside the spans of the checks"
+        unseen = "that the fit did not use" if fitted else "outside the spans of the checks"
         title += f"; of {later} values {unseen}, {outside} lie outside the band"
     line = (
         f"Line: one draw from the {comparison.source}"
@@ -112,7 +112,8 @@ def history_figure(comparison: Comparison, folder: Path) -> Picture:
     if comparison.source == "defaults":
         line = "Line: one run with the default values"
     note = f"{line}, under “{comparison.policies[0].name}”. " + (
-        "Filled: observed, and seen by the fit of the posterior. Hollow: observed, not seen by it."
+        "Filled: observed, and used by the fit of the posterior. Hollow: observed, not used by it, "
+        "though another series that it used may hold the same."
         if fitted
         else "Filled: observed, in the span that the check compares. Hollow: observed, outside it."
     )

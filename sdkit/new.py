@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from .compare import LATEST
 from .compile import compile_model
 from .errors import RunError, UsageError
 from .experiment import Setting, read_settings
@@ -23,6 +24,7 @@ from .parameters import Parameters, read_parameters
 from .placing import workshop
 from .references import check_names
 from .run import prepare, read_run
+from .time_units import time_unit
 
 TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
@@ -150,15 +152,16 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _horizon(model: Model, parameters: Parameters, policies: Iterable[Setting]) -> tuple[int, int]:
-    """From the first year in which a lever starts, or the model's first, to its last whole year."""
+    """From the first unit of time in which a lever starts, or the model's first, to its last."""
     program = compile_model(model, ())
     first, last = math.ceil(program.initial_time), math.floor(program.final_time + 1e-9) - 1
     steps = [(first - program.initial_time) / program.time_step, 1 / program.time_step]
-    if not 0 <= first <= last <= 9999 or any(abs(n - round(n)) > 1e-6 for n in steps):
+    if not 0 <= first <= last <= LATEST or any(abs(n - round(n)) > 1e-6 for n in steps):
         raise RunError(
             "R451",
             f"{model.path.name} goes from {program.initial_time:g} to {program.final_time:g} in "
-            f"steps of {program.time_step:g}; a comparison needs whole years on steps",
+            f"steps of {program.time_step:g}; a comparison needs whole {time_unit(model).many} on "
+            "steps",
         )
     levers = {p.name: p.default for p in parameters.of_role("lever")}
     values = [levers, *(policy.values for policy in policies)]

@@ -232,7 +232,13 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
     partial = len(others) < rows * columns
     gap = height + 0.07 + (0.3 if partial else 0.0)
     framed(
-        figure, title, note, (rows, columns), (0.78, 0.15, height + 0.05, 0.42), (apart, gap), 1.0
+        figure,
+        title,
+        note,
+        (rows, columns),
+        (0.78, apart / 2 + 0.02, height + 0.05, 0.42),
+        (apart, gap),
+        1.0,
     )
     save(figure, folder, stem)
     words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))

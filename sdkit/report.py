@@ -135,6 +135,7 @@ def _sources(comparison: Comparison) -> dict[str, object]:
     found: dict[str, object] = {
         "sampled": len(sampled),
         "held": len(held),
+        "run": "",
         "seen": "",
         "unseen": "",
     }

@@ -61,7 +61,7 @@ class Shift:
 
     @property
     def turned(self) -> bool:
-        """Whether the sign hangs on the switch: both medians are more than nothing."""
+        """Whether the sign depends on the switch: both medians are more than nothing."""
         ends = self.low.change_median, self.high.change_median
         sure = self.low.median_high < 0 < self.high.median_low
         return self.moved and sure and ends[0] <= -EQUAL and ends[1] >= EQUAL
@@ -190,7 +190,7 @@ class Rivals:
             verb = "lower or raise" if len(found) > 1 else "lowers or raises"
             lines.append(
                 f"Whether {quoted([shift.policy for shift in found])} {verb} {self.output.name} "
-                f"hangs on the switch “{name}”: {under(found)}."
+                f"depends on the switch “{name}”: {under(found)}."
             )
         return lines
 
@@ -279,7 +279,7 @@ class Rivals:
             switches = list(dict.fromkeys(shift.switch.name for shift in turned))
             count = len({shift.policy for shift in turned})
             text = (
-                f"{name}: the sign of {count} polic{'ies' if count > 1 else 'y'} hangs on "
+                f"{name}: the sign of {count} polic{'ies' if count > 1 else 'y'} depends on "
                 f"{quoted(switches)}"
             )
         elif moved:

@@ -40,6 +40,7 @@ from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .provenance import posterior_provenance
 from .references import check_names
+from .time_units import time_unit
 
 _REQUIRED = {
     "do": str,
@@ -366,10 +367,12 @@ def yearly_experiment(
     program = compile_model(model, tuple(n for n in model.owners if n in wanted))
     start, end = program.initial_time, run.horizon[1] + 1.0
     if start > run.horizon[0] or end > program.final_time + 1e-9:
+        clock = time_unit(model)
         raise RunError(
             "R451",
-            f"{place(run.file, 'horizon')}: horizon needs a run from {run.horizon[0]} to the end "
-            f"of {run.horizon[1]}, {model.path.name} goes from {start:g} to {program.final_time:g}",
+            f"{place(run.file, 'horizon')}: horizon needs a run from {clock.at(run.horizon[0])} to "
+            f"the end of {clock.at(run.horizon[1])}, {model.path.name} goes from {start:g} to "
+            f"{program.final_time:g}",
         )
     experiment = Experiment(
         scenarios=prepared.scenarios,

@@ -8,6 +8,7 @@ import dataclasses
 import html
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,8 @@ from sdkit.errors import RunError
 from sdkit.outputs import read_outputs
 from sdkit.provenance import sealed
 from sdkit.run import prepare, read_run
+from sdkit.time_units import YEAR, without_rate
+from tests.small import text as model_text
 
 OUTBREAK = Path(__file__).parent / "cases" / "outbreak-in-days"
 RECORD = {"sdkit": "0", "seed": 1, "draws": {"from": "priors", "n": 8}}
@@ -160,8 +163,8 @@ def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_
     )
     assert "Held out of the fit reported cases, 2022–2024 (3)" in text
     assert WARNING in text
-    assert text.index(WARNING) < text.index("The answer in words")
-    assert "Filled points were seen by the fit of the posterior; hollow points were not." in text
+    assert text.index("has 1 warning .") < text.index("The answer in words")
+    assert "Filled points were used by the fit of the posterior; hollow points were not" in text
     for false in (
         "not been narrowed",
         "not used in setting values",
@@ -174,7 +177,7 @@ def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_
     # The fit has not seen the monthly series: no point of it is filled.
     assert not monthly.filled.any()
     figure = history_plot.history_figure(fitted, tmp_path)
-    assert "values that the fit did not see" in figure.title
+    assert "values that the fit did not use" in figure.title
     assert "8 draws from the posterior" in figure.note
 
 
@@ -230,7 +233,9 @@ def test_labels_do_not_overlap(outbreak, tmp_path, monkeypatch, first, last):
                 if t.get_visible() and t.get_text() and low <= t.get_position()[0] <= high
             ]  # fmt: skip
             boxes += [t.get_window_extent() for t in labels]
-            boxes += [t.get_window_extent() for t in (axes.title, axes.xaxis.label) if t.get_text()]
+            boxes += [
+                t.get_window_extent() for t in (axes._left_title, axes.xaxis.label) if t.get_text()
+            ]
         boxes += [text.get_window_extent() for text in figure.texts]
         for i, one in enumerate(boxes):
             assert not [other for other in boxes[i + 1 :] if one.overlaps(other)], (stem, one)
@@ -263,7 +268,9 @@ def test_an_output_that_contradicts_its_variable_is_refused(epidemic, old, new, 
     path = epidemic / "models" / "outbreak" / "outputs.toml"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     run = epidemic / "runs" / "outbreak"
-    with pytest.raises(RunError, match="infection") as caught:
+    asked = run / "run.toml"
+    asked.write_text(asked.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(RunError) as caught:
         prepare(read_run(run, n=1))
     assert caught.value.code == "R432"
     assert text in caught.value.message
@@ -328,3 +335,88 @@ def test_a_year_s_words_are_the_calendar_s(fitted, fitted_page):
     rows = pd.Series(fitted.series.unit.values, fitted.series.output.values)
     assert rows["infections per year"].iloc[0] == "people per year"
     assert rows["people infected"].iloc[0] == "people"
+
+
+@pytest.mark.parametrize(
+    ("unit", "axis", "at", "span", "count", "rate"),
+    [
+        ("Year", "Year", "2030", "2026–2040", "14 years", "deaths per year"),
+        ("days", "Day", "day 2030", "days 2026–2040", "14 days", "deaths per day"),
+        ("Week", "Week", "week 2030", "weeks 2026–2040", "14 weeks", "deaths per week"),
+        ("Month", "Month", "month 2030", "months 2026–2040", "14 months", "deaths per month"),
+        ("Quarter", "Quarter", "quarter 2030", "quarters 2026–2040", "14 quarters",
+         "deaths per quarter"),
+        ("Generation", "Generation", "generation 2030", "generations 2026–2040",
+         "14 generations", "deaths per generation"),
+        ("", "Time", "time 2030", "time 2026–2040", "14 units of time",
+         "deaths per unit of time"),
+    ],
+)  # fmt: skip
+def test_each_unit_of_time_in_words(tmp_path, unit, axis, at, span, count, rate):
+    from sdkit import read_model
+    from sdkit.time_units import time_unit
+
+    path = tmp_path / "small.mdl"
+    path.write_text(model_text("x = INTEG(1, 0)").replace("Month", unit), encoding="utf-8")
+    clock = time_unit(read_model(path))
+    assert (clock.axis, clock.at(2030), clock.span(2026, 2040)) == (axis, at, span)
+    assert (clock.count(14), clock.rate("deaths")) == (count, rate)
+    assert clock.period("2026-2040") == span
+    assert clock.period("2030") == at
+
+
+def test_years_that_are_no_dates_are_counted():
+    assert YEAR.span(0, 40) == "years 0–40"
+    assert YEAR.at(5) == "year 5"
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [
+        ("overdose deaths per year", "overdose deaths"), ("deaths a month", "deaths"),
+        ("daily infections", "infections"), ("cases/day", "cases"),
+        ("annual cost per person", "cost per person"), ("fentanyl sold", "fentanyl sold"),
+    ],
+)  # fmt: skip
+def test_a_sum_counts_amounts_and_no_rates(name, amount):
+    assert without_rate(name) == amount
+
+
+def test_the_picture_of_one_run_counts_in_days(monkeypatch, tmp_path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from sdkit import compile_model, read_model, run_plot, simulate
+
+    model, made = read_model(OUTBREAK / "models" / "outbreak"), []
+    monkeypatch.setattr(
+        run_plot, "new_figure", lambda *size: made.append(plot.new_figure(*size)) or made[0]
+    )
+    result = simulate(compile_model(model))
+    run_plot.stocks(result, ["Infected", "Infections", "contacts"], model, tmp_path / "s.png")
+    (figure,) = made
+    FigureCanvasAgg(figure).draw()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["Day"] * 3
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "Infected (Person)", "Infections (Person)", "contacts (1/Day)",
+    ]  # fmt: skip
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [t for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+        boxes = [t.get_window_extent() for t in ticks]
+        assert len(boxes) > 1
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_a_posterior_that_no_fit_wrote_has_seen_nothing_known(fitted, tmp_path):
+    """The same draws, for which nothing vouches: nothing is said of what a fit has used."""
+    provenance = dataclasses.replace(
+        fitted.provenance, run="", question="", until=None, series=(), held_out=(),
+        warnings=("posterior.csv was not written by a fit.",),
+    )  # fmt: skip
+    histories = tuple(dataclasses.replace(h, seen=None, fitted=False) for h in fitted.histories)
+    changed = dataclasses.replace(fitted, provenance=provenance, histories=histories)
+    text = page(changed, tmp_path)
+    assert "3 come from posterior.csv, which no fit of sdkit wrote" in text
+    assert "What the posterior has seen of these series is not known" in text
+    assert "Draws come from a posterior.csv for which no fit vouches." in text
+    assert not re.search(r"used by the fit|fit did not use|seen by the fit", text, re.I)

@@ -126,13 +126,13 @@ def test_meanings_come_from_the_note():
 def test_a_sign_that_turns_is_said_with_the_words_of_the_note(turning):
     (line,) = Rivals(turning, DEATHS).signs
     assert line.replace("\u00a0", " ") == (
-        "Whether “p1” lowers or raises deaths hangs on the switch “s”: "
+        "Whether “p1” lowers or raises deaths depends on the switch “s”: "
         "under “it helps” −10 %; under “it hurts” +6.0 %."
     )
     (entry,) = rivals.main_rivals(turning)
     assert entry.signs == [line]
     assert entry.lead[0] == line
-    assert "the sign of 1 policy hangs on “s”" in Rivals(turning, DEATHS).finding
+    assert "the sign of 1 policy depends on “s”" in Rivals(turning, DEATHS).finding
 
 
 def test_a_policy_that_overtakes_the_best_is_said(turning):
