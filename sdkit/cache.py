@@ -12,6 +12,7 @@ import platform
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import metadata
