@@ -15,7 +15,7 @@ from .experiment import read_settings
 from .files import checked, place, read_toml, tables, typed
 from .model import Model
 from .observations import REDUCTIONS
-from .parameters import Parameters
+from .parameters import Parameters, refuse_twice
 
 # How the expression of a stock begins.
 STOCKS = (("state", "stock"), ("state", "non-negative stock"))
@@ -140,6 +140,7 @@ def _settings(path: Path, data: Mapping, parameters: Parameters) -> dict[str, di
     settings: dict[str, dict] = {}
     for row in tables(path, "setting", data, {"name": str, "set": dict}, {"description": str}):
         where = f"{place(path, row['name'])}, setting {row['name']!r}"
+        refuse_twice(row["set"], where)
         for name, value in row["set"].items():
             parameters.check_value(name, typed(path, name, value, float), where)
         settings[row["name"]] = row["set"]
@@ -172,6 +173,8 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
         if not model.has(name) or model.find(name).kind != "constant":
             raise ParameterError("P305", f"{where}: {name!r} is no constant of the model")
 
+    for word in ("set", "against", "start"):
+        refuse_twice(row.get(word, {}), f"{where}, {word}")
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
             parameters.check_value(name, typed(path, name, value, float), where)

@@ -251,6 +251,11 @@ CODES: dict[str, Code] = {
         "Carry out the run that fits the model again (its name stands in the first line of the "
         "file), or let draws come from the priors.",
     ),
+    "P311": Code(
+        "Two values are given for one constant: names are compared without regard to case, blanks, "
+        "underscores and quotes, and an array by its name stands for all of its elements.",
+        "Keep one of the two.",
+    ),
     # -- R: run folders, settings and data files ----------------------------------------
     "R401": Code(
         "There is no run folder at this path: it does not exist or holds no run.toml.",

@@ -13,7 +13,7 @@ from .errors import ParameterError, RunError, SimulationError
 from .expressions import label_key
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
-from .parameters import Parameter, Parameters
+from .parameters import Parameter, Parameters, refuse_twice
 from .streams import MOST, Points
 
 
@@ -24,6 +24,10 @@ class Setting:
     name: str
     values: Mapping[str, float] = field(default_factory=dict)
     description: str = ""
+
+    def __post_init__(self):
+        """Refuse two values of one constant (P311)."""
+        refuse_twice(self.values, f"the setting {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Experiment:
     measures: tuple[Measure, ...] = ()
 
     def __post_init__(self):
-        """Refuse what cannot be an experiment (S209)."""
+        """Refuse what cannot be an experiment (S209, P311)."""
 
         def wrong(text: str):
             raise SimulationError("S209", f"an experiment's {text}")
@@ -74,6 +78,7 @@ class Experiment:
             wrong("draws have to be a table with a row a draw, or Draws")
         if not self.draws.columns.is_unique:
             wrong("draws have two columns of one name")
+        refuse_twice(self.draws.columns, "the columns of draws")
         for name, kind in self.draws.dtypes.items():
             if kind.kind not in "fiub":
                 wrong(f"draws of {name!r} are no numbers")
@@ -178,7 +183,7 @@ def posterior_draws(parameters: Parameters, n: int, seed: int) -> pd.DataFrame:
 def read_posterior(parameters: Parameters) -> pd.DataFrame:
     """The posterior.csv beside a model: one row a draw, one column a constant that it holds.
 
-    Raises R402 where there is no such file, P310 where it does not fit the model.
+    Raises R402 where there is no such file, P310 and P311 where it does not fit the model.
     """
     if parameters.path is None:
         raise RunError("R402", "a model without parameters.csv has no posterior")
@@ -187,6 +192,7 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
     if not rows:
         raise RunError("R403", f"{path} holds no draw")
     columns = {}
+    refuse_twice(rows[0][1], str(path))
     for name in rows[0][1]:
         try:
             item = parameters.find(name)

@@ -23,7 +23,7 @@ from .forecast import Published
 from .measurement import Measurement, read_measurements
 from .model import Model, read_model
 from .observations import read_series
-from .parameters import Parameter, Parameters, read_parameters
+from .parameters import Parameter, Parameters, read_parameters, refuse_twice
 from .run import find_model, task_of
 from .switches import meaning, settings
 
@@ -141,7 +141,7 @@ def read_fit(folder: Path) -> FitRun:
         if not forecast["years"] > 0:
             impossible("years", "has to be above zero")
         forecast = Forecast(
-            forecast["years"], _numbers(path, forecast.get("set", {})),
+            forecast["years"], _values(path, forecast.get("set", {})),
             tuple(typed(path, "measurements", m, str) for m in forecast["measurements"]),
             tuple(typed(path, "known", text, str) for text in forecast.get("known", [])),
             tuple(_published(path, entry) for entry in forecast.get("published", [])),
@@ -165,11 +165,11 @@ def read_fit(folder: Path) -> FitRun:
         later=_numbers(path, data.get("later", {})),
         measurements=tuple(data["measurements"]) if "measurements" in data else None,
         also=tuple(data.get("also", ())),
-        set=_numbers(path, data.get("set", {})),
+        set=_values(path, data.get("set", {})),
         switch=data.get("switch"),
         since=data.get("since"),
         without={
-            cause: _numbers(path, typed(path, cause, values, dict))
+            cause: _values(path, typed(path, cause, values, dict))
             for cause, values in data.get("without", {}).items()
         },
         effort=Effort(**effort),
@@ -181,6 +181,12 @@ def read_fit(folder: Path) -> FitRun:
 
 def _numbers(path: Path, table: Mapping[str, Any]) -> dict[str, float]:
     return {name: typed(path, name, value, float) for name, value in table.items()}
+
+
+def _values(path: Path, table: Mapping[str, Any]) -> dict[str, float]:
+    """Values of constants. Raises P311 where one is named twice."""
+    refuse_twice(table, str(path))
+    return _numbers(path, table)
 
 
 def _published(path: Path, entry: Any) -> Published:
@@ -212,6 +218,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
                 f"{', '.join(measurements)}",
             )
     values = {}
+    refuse_twice(changed or {}, "--set")
     for where, table in ((run.file, run.set), ("--set", changed or {})):
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)

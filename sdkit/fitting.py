@@ -137,7 +137,8 @@ def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame)
     m = first.measurements[0]
 
     def change(values: Mapping[str, float]) -> np.ndarray:
-        (own,) = first.simulate_values(draws.assign(**values))
+        taken = {posterior.parameters.find(name).name: value for name, value in values.items()}
+        (own,) = first.simulate_values(draws.assign(**taken))
         return own[:, -1] / own[:, since]
 
     usual = change({})
@@ -206,7 +207,8 @@ def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
         raise RunError(
             "R410", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
         )
-    fixed = {**prepared.set, **run.forecast.set}
+    own = {prepared.parameters.find(name).name: v for name, v in run.forecast.set.items()}
+    fixed = {**prepared.set, **own}
     return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
 
 

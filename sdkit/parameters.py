@@ -94,6 +94,15 @@ class Parameters:
         return item
 
 
+def refuse_twice(names: Iterable[str], where: str) -> None:
+    """Refuse two spellings of one name (P311): either value could be meant."""
+    found: dict[str, str] = {}
+    for name in map(str, names):
+        other = found.setdefault(label_key(name), name)
+        if other is not name:
+            raise ParameterError("P311", f"{where}: {other!r} and {name!r} are one constant")
+
+
 def _no_constant(name: str, names: Iterable[str]) -> str:
     element = next((n for n in names if label_key(n).startswith(f"{key(name)}[")), None)
     if element is None:
@@ -128,9 +137,11 @@ def read_parameters(model: Model, path: Path | None = None) -> Parameters:
     arrays: dict[str, tuple[str, Mapping[str, str]]] = {}
     for line, row in read_rows(path, COLUMNS):
         where = f"{path}, line {line}, {row['name']}"
-        if label_key(row["name"]) in found or row["name"] in arrays:
+        if label_key(row["name"]) in found:
             raise ParameterError("P304", f"{where}: the constant stands here twice")
         known = model.has(row["name"]) and model.find(row["name"])
+        if known and known.name in arrays:
+            raise ParameterError("P304", f"{where}: the constant stands here twice")
         if not known or known.kind != "constant":
             what = f"a {known.kind} of the model" if known else "not in the model"
             raise ParameterError("P302", f"{where}: {what}, so no constant")
@@ -225,14 +236,16 @@ def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenar
     """The values of each draw's lane: an array (draws, constants) in the order of `names`.
 
     The policy wins over the scenario, the scenario over the draw, the draw over the default.
-    Names are compared as the model compares them (P305). `scenario` and `policy` are
+    Names are compared as the model compares them (P305, P311). `scenario` and `policy` are
     Settings, or mappings from names to values.
     """
     place = {label_key(name): index for index, name in enumerate(names)}
     values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)
     columns = {name: draws[name].to_numpy(float) for name in draws.columns}
-    for layer in (columns, scenario, policy):
-        for name, value in (layer if isinstance(layer, Mapping) else layer.values).items():
+    for what, layer in (("draws", columns), ("a scenario", scenario), ("a policy", policy)):
+        layer = layer if isinstance(layer, Mapping) else layer.values
+        refuse_twice(layer, what)
+        for name, value in layer.items():
             if label_key(name) not in place:
                 raise ParameterError("P305", _no_constant(name, names))
             values[:, place[label_key(name)]] = value

@@ -34,7 +34,7 @@ from .files import checked, fingerprint, place, read_text, read_toml, typed
 from .model import Model, read_model
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
-from .parameters import Parameters, read_parameters
+from .parameters import Parameters, read_parameters, refuse_twice
 
 _REQUIRED = {
     "do": str,
@@ -256,6 +256,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     own = made is None or run.task in ("sensitivity", "discover", "optimize")
     draws = no_draws() if own else made(parameters, run.n, run.seed)
     values = {}
+    refuse_twice(changed or {}, "--set")
     for name, value in (changed or {}).items():
         item = parameters.check_value(name, value, "--set")
         values[item.name] = draws[item.name] = float(value)
