@@ -49,7 +49,7 @@ _REQUIRED = {
 }
 # What a run can ask for; all but a fit say which policies, outputs and years.
 TASKS = ("compare", "fit", "sensitivity", "discover", "optimize")
-# As many Sobol points as scipy has.
+# As many draws as `streams.MOST`.
 _MOST = 2**30
 # The files beside a model that decide the numbers of a run.
 _FILES = (
