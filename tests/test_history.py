@@ -48,6 +48,7 @@ l11 = 1
 s11 = INTEG(1, l11)
 l12 = 0
 told = STEP(l12, late)*u
+signed = l3*MAX(0, Time - late)
 l13 = 0
 s13 = INTEG(1/(2 - MAX(0, l13*u - 0.95)*40), 0)
 l14 = 0
@@ -58,7 +59,16 @@ s15 = INTEG(noise*STEP(l2, late), 0)
 POLICIES = {"none": {}} | {
     f"l{i}": {f"l{i}": 1.0} for i in range(1, 15) if i not in (10, 11)
 } | {"l10": {"l10[b]": 1.0}, "l11": {"l11": 2.0}, "minus": {"l2": -1.0, "l3": -2.0}}  # fmt: skip
-OUTPUTS = (*(f"s{i}" for i in range(1, 12)), "s13", "s14", "s15", "all", "told", "step of l3")
+OUTPUTS = (
+    *(f"s{i}" for i in range(1, 12)),
+    "s13",
+    "s14",
+    "s15",
+    "all",
+    "told",
+    "signed",
+    "step of l3",
+)
 
 
 @pytest.fixture(scope="module")
