@@ -16,7 +16,7 @@ from .files import checked, place, read_toml, tables, typed
 from .model import Model
 from .names import meant
 from .observations import REDUCTIONS
-from .parameters import Parameters
+from .parameters import Parameters, refuse_twice
 from .time_units import refuse_calendar
 
 # How the expression of a stock begins.
@@ -143,6 +143,7 @@ def _settings(path: Path, data: Mapping, parameters: Parameters) -> dict[str, di
     settings: dict[str, dict] = {}
     for row in tables(path, "setting", data, {"name": str, "set": dict}, {"description": str}):
         where = f"{place(path, row['name'])}, setting {row['name']!r}"
+        refuse_twice(row["set"], where)
         for name, value in row["set"].items():
             parameters.check_value(name, typed(path, name, value, float), where)
         settings[row["name"]] = row["set"]
@@ -176,6 +177,8 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
             near = meant(name, model.constants, listed=False)
             raise ParameterError("P305", f"{where}: {name!r} is no constant of the model{near}")
 
+    for word in ("set", "against", "start"):
+        refuse_twice(row.get(word, {}), f"{where}, {word}")
     for word in ("set", "against"):
         for name, value in row.get(word, {}).items():
             parameters.check_value(name, typed(path, name, value, float), where)

@@ -99,11 +99,11 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError("U601", f"--out {out} is a file, not a folder")
     from . import results
-    from .expressions import key
+    from .expressions import label_key
 
     changed = {}
     for name, value in assigned:
-        if any(key(name) == key(other) for other in changed):
+        if any(label_key(name) == label_key(other) for other in changed):
             raise UsageError("U601", f"--set gives {name!r} twice")
         changed[name] = value
     path = _found(path.parent if path.name == "run.toml" else path)

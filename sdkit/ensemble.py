@@ -224,6 +224,7 @@ class Ensemble:
                     self._complete(lanes)
                     lost = np.flatnonzero(lanes.steps() != -2)
                     lanes.values[:, lost] = np.nan
+                    lanes.values += 0.0  # a zero bears no sign, whoever shared its past
                     for lane in lost:
                         self._fail(draws, scenario, policies[j], lanes, int(lane))
                     yield number, i, j, lanes.values
@@ -406,8 +407,7 @@ class Ensemble:
     def _frontier(self) -> tuple[Ensemble, np.ndarray, np.ndarray] | None:
         """What decides whether policies share their past, as an ensemble of its own; for each of
         its constants the place of ours, and whether it is that of the first policy."""
-        made = frontier_of(self.program, self.experiment)
-        if made is None:
+        if (made := frontier_of(self.program, self.experiment)) is None:
             return None
         frontier, places, copied = made
         alone, branch = (Setting("alone"),), self.program.initial_time + self.branch * self.dt

@@ -313,6 +313,11 @@ CODES: dict[str, Code] = {
         "Carry out the run that fits the model again (its name stands in the first line of the "
         "file), or let draws come from the priors.",
     ),
+    "P311": Code(
+        "Two values are given for one constant: names are compared without regard to case, blanks, "
+        "underscores and quotes, and an array by its name stands for all of its elements.",
+        "Keep one of the two.",
+    ),
     "P314": Code(
         "posterior.csv does not say where it comes from, so nothing tells whether it was changed.",
         "Carry out the fit again (sdkit run runs/NAME, with posterior = true). Where it was made "

@@ -14,7 +14,7 @@ from .expressions import label_key
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
 from .names import meant
-from .parameters import Parameter, Parameters
+from .parameters import Parameter, Parameters, refuse_twice
 from .provenance import verified
 from .streams import MOST, Points
 
@@ -26,6 +26,10 @@ class Setting:
     name: str
     values: Mapping[str, float] = field(default_factory=dict)
     description: str = ""
+
+    def __post_init__(self):
+        """Refuse two values of one constant (P311)."""
+        refuse_twice(self.values, f"the setting {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Experiment:
         return f"Experiment({', '.join(counts)})"
 
     def __post_init__(self):
-        """Refuse what cannot be an experiment (S209)."""
+        """Refuse what cannot be an experiment (S209, P311)."""
 
         def wrong(text: str):
             raise SimulationError("S209", f"an experiment's {text}")
@@ -85,6 +89,7 @@ class Experiment:
             wrong("draws have to be a table with a row a draw, or Draws")
         if not self.draws.columns.is_unique:
             wrong("draws have two columns of one name")
+        refuse_twice(self.draws.columns, "the columns of draws")
         for name, kind in self.draws.dtypes.items():
             if kind.kind not in "fiub":
                 wrong(f"draws of {name!r} are no numbers")
@@ -193,7 +198,7 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
     """The posterior.csv beside a model: one row a draw, one column a constant that it holds.
 
     Raises R402 where there is no such file, P314 and P315 where nothing says that it is as a fit
-    wrote it, P310 where it does not fit the model, P316 where all its draws are the same.
+    wrote it, P310 and P311 where it does not fit the model, P316 where all its draws are the same.
     """
     if parameters.path is None:
         raise RunError("R402", "a model without parameters.csv has no posterior")
@@ -203,6 +208,7 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
     if not rows:
         raise RunError("R403", f"{path} holds no draw")
     columns = {}
+    refuse_twice(rows[0][1], str(path))
     for name in rows[0][1]:
         try:
             item = parameters.find(name)

@@ -22,7 +22,7 @@ from .measurement import Measurement, read_measurements
 from .model import Model, read_model
 from .names import meant
 from .observations import read_series
-from .parameters import Parameter, Parameters, read_parameters
+from .parameters import Parameter, Parameters, read_parameters, refuse_twice
 from .references import check_names
 from .run import find_model, hashes_of, name_of_work, table_folders, task_of
 from .switches import meaning, settings
@@ -147,7 +147,7 @@ def read_fit(folder: Path) -> FitRun:
         if not forecast["years"] > 0:
             impossible("R443", "years", "has to be above zero")
         forecast = Forecast(
-            forecast["years"], _numbers(path, forecast.get("set", {})),
+            forecast["years"], _values(path, forecast.get("set", {})),
             tuple(typed(path, "measurements", m, str) for m in forecast["measurements"]),
             tuple(typed(path, "known", text, str) for text in forecast.get("known", [])),
             tuple(_published(path, entry) for entry in forecast.get("published", [])),
@@ -173,11 +173,11 @@ def read_fit(folder: Path) -> FitRun:
         later=_numbers(path, data.get("later", {})),
         measurements=tuple(data["measurements"]) if "measurements" in data else None,
         also=tuple(data.get("also", ())),
-        set=_numbers(path, data.get("set", {})),
+        set=_values(path, data.get("set", {})),
         switch=data.get("switch"),
         since=data.get("since"),
         without={
-            cause: _numbers(path, typed(path, cause, values, dict))
+            cause: _values(path, typed(path, cause, values, dict))
             for cause, values in data.get("without", {}).items()
         },
         effort=Effort(**effort),
@@ -190,6 +190,12 @@ def read_fit(folder: Path) -> FitRun:
 
 def _numbers(path: Path, table: Mapping[str, Any]) -> dict[str, float]:
     return {name: typed(path, name, value, float) for name, value in table.items()}
+
+
+def _values(path: Path, table: Mapping[str, Any]) -> dict[str, float]:
+    """Values of constants. Raises P311 where one is named twice."""
+    refuse_twice(table, str(path))
+    return _numbers(path, table)
 
 
 def _published(path: Path, entry: Any) -> Published:
@@ -219,6 +225,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
             where, near = place(run.file, name), meant(name, measurements)
             raise RunError("R411", f"{where}: unknown measurement {name!r}{near}")
     values, once = {}, set()
+    refuse_twice(changed or {}, "--set")
     for where, table in ((run.file, run.set), ("--set", changed or {})):
         for name, value in table.items():
             at = where if isinstance(where, str) else place(where, name)

@@ -166,7 +166,8 @@ def _without(run: FitRun, since: int, posterior: Posterior, draws: pd.DataFrame)
     m = first.measurements[0]
 
     def ends(values: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        (own,) = first.simulate_values(draws.assign(**values))
+        taken = {posterior.parameters.find(name).name: value for name, value in values.items()}
+        (own,) = first.simulate_values(draws.assign(**taken))
         return own[:, -1] / own[:, since], own[:, -1]
 
     usual, level = ends({})
@@ -238,7 +239,8 @@ def _ahead(prepared: Prepared, threads: int | None) -> Posterior | None:
         raise RunError(
             "R468", f"{place(run.file, 'forecast')}: no observation lies in the years forecast"
         )
-    fixed = {**prepared.set, **run.forecast.set}
+    own = {prepared.parameters.find(name).name: v for name, v in run.forecast.set.items()}
+    fixed = {**prepared.set, **own}
     return Posterior(prepared.model, prepared.parameters, (), ahead, fixed, threads)
 
 

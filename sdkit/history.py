@@ -23,6 +23,8 @@ from .states import READS
 from .subscripts import index_of, loops_of
 from .variables import Variable
 
+# An expression, and by name the sizes of the loops that it stands in.
+Located = tuple[tuple, dict[str, int]]
 Inner = Callable[[tuple], tuple[tuple, ...]]
 # Of the copy of a variable: under the constants of the first policy.
 FIRST = " (first policy)"
@@ -52,7 +54,20 @@ def frontier_of(
 class _Frontier:
     def __init__(self, model: Model, changed: set[str]):
         self.model, self.changed = model, changed
-        self.by_key = {key(n): v for n, v in model.variables.items()} | model.hidden
+        # Equations of macros, which are hidden under callers that may be absent here, in the open.
+        open_to = {k: key(f"{k} (of a macro)") for k in model.hidden}
+        named = {key(n): v for n, v in model.variables.items()}
+        named |= {open_to[k]: replace(v, name=open_to[k]) for k, v in model.hidden.items()}
+
+        def shown(node: tuple) -> tuple:
+            node = rebuilt(node, shown)
+            if node[0] in ("name", "item", "lookup") and node[1] in open_to:
+                return (node[0], open_to[node[1]], *node[2:])
+            return node
+
+        if open_to:
+            named = {k: replace(v, expression=shown(v.expression)) for k, v in named.items()}
+        self.by_key = named
         self.reads = {k: _names(v.expression) for k, v in self.by_key.items()}
         equations = {k for k, v in self.by_key.items() if v.kind in ("auxiliary", "stock")}
         moving = {k for k in equations if any(map(_moves, walk(self.by_key[k].expression)))}
@@ -67,73 +82,82 @@ class _Frontier:
                 readers.setdefault(name, []).append(k)
         return _closure(keys, lambda k: readers.get(k, ()))
 
-    def _parts(self, roots: list[tuple[tuple, bool]], inner: Inner) -> Iterator[tuple]:
-        """The frontier below some expressions, each with whether it is an array's: expressions, and
-        ("name", key) for the whole of an array."""
+    def _equations(self, k: str) -> list[Located]:
+        """The equations of a variable."""
+        node = self.by_key[k].expression
+        if node[0] == "parts":
+            return [(own, dict(loops_of(box))) for _, box, own in node[1:]]
+        return [(node, {})]
+
+    def _parts(self, roots: list[Located], inner: Inner) -> Iterator[Located]:
+        """The frontier below some expressions and all that they read; `inner` says what is in an
+        expression."""
         read = set().union(*(_names(node, inner) for node, _ in roots))
         needed = _closure(
             read,
             lambda k: _names(self.by_key[k].expression, inner) if k in self.moving else (),
         )
         for k in sorted(needed & self.moving):
-            roots = [*roots, (self.by_key[k].expression, bool(self.by_key[k].axes))]
-        for node, inside in roots:
-            yield from self._below(node, inside, inner)
+            roots = [*roots, *self._equations(k)]
+        for node, loops in roots:
+            yield from self._below(node, loops, inner)
 
-    def _below(self, node: tuple, inside: bool, inner: Inner) -> Iterator[tuple]:
-        names = _names(node, inner)
-        if inside:  # an index has a meaning here that it has nowhere else
-            yield from (("name", k) for k in sorted(names & self.influenced))
-        elif not names & self.moving and not any(map(_moves, walk(node))):
-            if names & self.influenced:
-                yield node
-        else:
+    def _below(self, node: tuple, loops: dict[str, int], inner: Inner) -> Iterator[Located]:
+        names = _names(node)
+        if names & self.moving or any(map(_moves, walk(node))):
+            loops = loops | dict(node[2]) if node[0] == "reduce" else loops
             for part in inner(node):
-                yield from self._below(part, node[0] == "reduce", inner)
+                yield from self._below(part, loops, inner)
+        elif names & self.influenced:
+            yield node, {name: loops[name] for name in sorted(_open(node))}
+
+    def _states(self, node: tuple, loops: dict[str, int]) -> Iterator[Located]:
+        """The states in an expression."""
+        if node[0] == "state":
+            yield node, loops
+        loops = loops | dict(node[2]) if node[0] == "reduce" else loops
+        for part in children(node):
+            yield from self._states(part, loops)
 
     def program(
         self, program: Program, measured: set[str]
     ) -> tuple[Program, dict[str, str]] | None:
         states = [
-            (node, bool(self.by_key[k].axes))
-            for k in self.moving for node in walk(self.by_key[k].expression) if node[0] == "state"
+            found for k in sorted(self.moving) for node, loops in self._equations(k)
+            for found in self._states(node, loops)
         ]  # fmt: skip
-        outputs = [
-            (("name", k), bool(self.by_key[k].axes)) for k in sorted(measured) if k in self.by_key
-        ]
-        at_once = list(dict.fromkeys(self._parts(outputs, _now)))
-        every = list(dict.fromkeys(self._parts([*states, *outputs], children)))
+        outputs: list[Located] = []
+        for k in sorted(measured):
+            variable = self.by_key[k]
+            if len(variable.defined) < len(variable.labels) and k in self.influenced:
+                return None  # an element that no equation gives cannot be compared
+            box = tuple(tuple(range(len(elements))) for _, elements in variable.axes)
+            whole = ("item", k, index_of(box)) if box else ("name", k)
+            outputs.append((whole, dict(loops_of(box))))
+        at_once = _distinct(self._parts(outputs, _now))
+        every = _distinct(self._parts([*states, *outputs], children))
         found = {
             k: v for k, v in self.by_key.items() if v.kind in ("constant", "control", "lookup")
         }
-        wanted = self.influenced.union(*map(_names, every), *(self.reads[k] for k in found))
+        wanted = self.influenced.union(
+            *(_names(node) for node, _ in every), *(self.reads[k] for k in found)
+        )
         for k in sorted(_closure(wanted, lambda k: self.reads.get(k, ()))):
             if k in self.by_key:
                 found[k] = self.by_key[k]
-        if any(
-            found[k].kind != "lookup"
-            and found[k].axes
-            and len(found[k].defined) < len(found[k].labels)
-            for k in self.influenced
-        ):
-            return None  # an element without an equation cannot be compared
         labels: dict[str, str] = {}
-        variables = {v.name: v for k, v in found.items() if k not in self.model.hidden}
-        hidden = {k: v for k, v in found.items() if k in self.model.hidden}
+        variables = {v.name: v for v in found.values()}
         for k in sorted(self.influenced):
             own = found[k]
             copy = replace(own, name=k + FIRST, expression=self._copied(own.expression))
-            if k in hidden:
-                hidden[self._copy(k)] = copy
-            else:
-                variables[copy.name] = copy
+            variables[copy.name] = copy
             if own.kind == "constant":
                 labels |= dict(zip(copy.labels, own.labels, strict=True))
         for name, parts in ((DIFFERS, every), (AT_ONCE, at_once)):
             terms = []
             for part in parts:
                 term = f"{name} {len(terms) + 1}"
-                variables[term] = _auxiliary(term, self._compared(part))
+                variables[term] = _auxiliary(term, self._compared(*part))
                 terms.append(("name", key(term)))
             total = _sum(terms)
             if name == DIFFERS:
@@ -143,7 +167,7 @@ class _Frontier:
         if len({key(name) for name in variables}) < len(variables):
             return None  # the model has a variable of such a name
         copy = replace(
-            self.model, variables=variables, hidden=hidden,
+            self.model, variables=variables, hidden={},
             hash=f"{self.model.hash} {sorted(self.changed)} {sorted(measured)}",
         )  # fmt: skip
         made = compile_model(copy, (DIFFERS, AT_ONCE))
@@ -162,20 +186,37 @@ class _Frontier:
             return (node[0], self._copy(node[1]), *node[2:])
         return node
 
-    def _compared(self, part: tuple) -> tuple:
-        """1 where a part of the frontier differs, 0 where not; of an array the sum of that."""
-        loops = ()
-        axes = self.by_key[part[1]].axes if part[0] == "name" else ()
-        if axes:
-            box = tuple(tuple(range(len(elements))) for _, elements in axes)
-            part, loops = ("item", part[1], index_of(box)), loops_of(box)
+    def _compared(self, part: tuple, loops: dict[str, int]) -> tuple:
+        """1 where a part of the frontier differs, 0 where not; with loops the sum of that."""
         other = self._copied(part)
         same = ("compare", "=", part, other)
         if self.model.missing_values:  # a missing value equals nothing, itself included
             absent = [("not", ("compare", "=", one, one)) for one in (part, other)]
             same = ("or", same, ("and", *absent))
         found = ("call", "if_then_else", (same, ("number", 0.0), ("number", 1.0)))
-        return ("reduce", "sum", loops, (found,)) if loops else found
+        return ("reduce", "sum", tuple(loops.items()), (found,)) if loops else found
+
+
+def _distinct(parts: Iterable[Located]) -> list[Located]:
+    found: list[Located] = []
+    seen = set()
+    for node, loops in parts:
+        if (node, *loops.items()) not in seen:
+            seen.add((node, *loops.items()))
+            found.append((node, loops))
+    return found
+
+
+def _open(node: tuple) -> set[str]:
+    """The loops that an expression's indices follow and that are not its own."""
+    used, todo = set(), [node]
+    while todo:
+        one = todo.pop()
+        if one[:1] == ("over",):
+            used.add(one[1])
+        else:
+            todo += [part for part in one if isinstance(part, tuple)]
+    return used - {loop for n in walk(node) if n[0] == "reduce" for loop, _ in n[2]}
 
 
 def _now(node: tuple) -> tuple[tuple, ...]:
@@ -196,9 +237,9 @@ def _names(node: tuple, inner: Inner = children) -> set[str]:
 
 
 def _moves(node: tuple) -> bool:
-    """Whether more than constants and time decides an expression."""
+    """Whether more than constants, the step and time decide an expression."""
     if node[0] == "call":
-        return node[1] == "active_initial" or FUNCTIONS[node[1]].held or FUNCTIONS[node[1]].noisy
+        return node[1] == "active_initial" or FUNCTIONS[node[1]].noisy
     return node[0] in ("state", "held")
 
 

@@ -99,7 +99,16 @@ class Parameters:
         return item
 
 
-def no_constant(name: str, names: Sequence[str]) -> str:
+def refuse_twice(names: Iterable[str], where: str) -> None:
+    """Refuse two spellings of one name (P311): either value could be meant."""
+    found: dict[str, str] = {}
+    for name in map(str, names):
+        other = found.setdefault(label_key(name), name)
+        if other is not name:
+            raise ParameterError("P311", f"{where}: {other!r} and {name!r} are one constant")
+
+
+def no_constant(name: str, names: Iterable[str]) -> str:
     element = next((n for n in names if label_key(n).startswith(f"{key(name)}[")), None)
     if element is None:
         return f"{name!r} is no constant of the model{meant(name, names, listed=False)}"
@@ -135,9 +144,11 @@ def read_parameters(model: Model | str | Path, path: Path | None = None) -> Para
     arrays: dict[str, tuple[str, Mapping[str, str]]] = {}
     for line, row in read_rows(path, COLUMNS):
         where = f"{path}, line {line}, {row['name']}"
-        if label_key(row["name"]) in found or row["name"] in arrays:
+        if label_key(row["name"]) in found:
             raise ParameterError("P304", f"{where}: the constant stands here twice")
         known = model.has(row["name"]) and model.find(row["name"])
+        if known and known.name in arrays:
+            raise ParameterError("P304", f"{where}: the constant stands here twice")
         if not known or known.kind != "constant":
             what = f"a {known.kind} of the model" if known else "not in the model"
             # An array stands in the file by its own name or by those of its elements.
@@ -235,14 +246,16 @@ def pack(names: Sequence[str], defaults: np.ndarray, draws: pd.DataFrame, scenar
     """The values of each draw's lane: an array (draws, constants) in the order of `names`.
 
     The policy wins over the scenario, the scenario over the draw, the draw over the default.
-    Names are compared as the model compares them (P305). `scenario` and `policy` are
+    Names are compared as the model compares them (P305, P311). `scenario` and `policy` are
     Settings, or mappings from names to values.
     """
     place = {label_key(name): index for index, name in enumerate(names)}
     values = np.repeat(np.asarray(defaults, dtype=float)[None, :], len(draws), axis=0)
     columns = {name: draws[name].to_numpy(float) for name in draws.columns}
-    for layer in (columns, scenario, policy):
-        for name, value in (layer if isinstance(layer, Mapping) else layer.values).items():
+    for what, layer in (("draws", columns), ("a scenario", scenario), ("a policy", policy)):
+        layer = layer if isinstance(layer, Mapping) else layer.values
+        refuse_twice(layer, what)
+        for name, value in layer.items():
             if label_key(name) not in place:
                 raise ParameterError("P305", no_constant(name, names))
             values[:, place[label_key(name)]] = value

@@ -37,7 +37,7 @@ from .model import Model, holds_model, read_model
 from .names import meant, meant_path
 from .observations import Series, read_series
 from .outputs import Output, read_outputs
-from .parameters import Parameters, read_parameters
+from .parameters import Parameters, read_parameters, refuse_twice
 from .provenance import posterior_provenance
 from .references import check_names
 from .time_units import time_unit
@@ -55,7 +55,7 @@ _REQUIRED = {
 }
 # What a run can ask for; all but a fit say which policies, outputs and years.
 TASKS = ("compare", "fit", "sensitivity", "discover", "optimize")
-# As many Sobol points as scipy has.
+# As many draws as `streams.MOST`.
 _MOST = 2**30
 # The files beside a model that decide the numbers of a run.
 _FILES = (
@@ -302,6 +302,7 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
     own = made is None or run.task in ("sensitivity", "discover", "optimize")
     draws = no_draws() if own else made(parameters, run.n, run.seed)
     values = {}
+    refuse_twice(changed or {}, "--set")
     for name, value in (changed or {}).items():
         item = parameters.check_value(name, value, "--set")
         values[item.name] = draws[item.name] = float(value)

@@ -73,7 +73,7 @@ def simulate(
     one window has no time, one with several a dimension "NAME window" (their ends). Outputs bear
     the model's own spelling. Raises SimulationError: S201 a value became NaN or infinite in a
     single run, S202 lanes of an ensemble failed (`failures` lists them), S203 to S209 bad names,
-    times, methods, engines or experiments; ParameterError P305, P308 and P309 for values that
+    times, methods, engines or experiments; ParameterError P305, P308, P309 and P311 for values that
     cannot be set; RunError R414 to R418 and U603 where a store cannot be written or holds
     something else.
     """
@@ -131,6 +131,7 @@ def _by_label(
 ) -> dict[str, float]:
     """Values by the labels of constants and time settings, arrays element by element."""
     found: dict[str, float] = {}
+    given: dict[str, str] = {}
     for name, value in values.items():
         if not model.has(name):
             near = meant(name, model.constants, listed=False)
@@ -140,6 +141,9 @@ def _by_label(
             raise ParameterError("P305", f"{variable.name!r} is no constant ({variable.kind})")
         numbers = _numbers(variable, value)
         for label, number in zip(variable.labels, numbers.tolist(), strict=True):
+            other = given.setdefault(label, name)
+            if other is not name:
+                raise ParameterError("P311", f"set: {other!r} and {name!r} both give {label}")
             _check_value(model, frozen, variable, label, number)
             found[label] = number
     return found

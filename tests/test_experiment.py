@@ -58,6 +58,22 @@ def test_tails_are_cut_at_the_hard_bounds_not_heaped_on_them():
     assert wide.max() < 1.5
 
 
+def test_a_lognormal_prior_is_cut_at_both_hard_bounds():
+    """Above 0.15 and below 8, outside which 2.6 and 1.7 % of it lie: quantiles of what is left."""
+    item = prior("lognormal", 0.2, 5, limits=(0.15, 8))
+    spread = np.log(5) / stats.norm.ppf(0.95)
+    cut = np.log([0.15, 8]) / spread
+    oracle = np.exp(stats.truncnorm(*cut, scale=spread).ppf(P))
+    assert quantile(item, P) == pytest.approx(oracle, rel=1e-9)
+    one_sided = quantile(prior("lognormal", 0.2, 5, limits=(0.15, None)), P)
+    assert one_sided == pytest.approx(
+        np.exp(stats.truncnorm(cut[0], np.inf, scale=spread).ppf(P)), rel=1e-9
+    )
+    # A bound of nought cuts nothing off.
+    free = quantile(prior("lognormal", 0.2, 5, limits=(0, None)), P)
+    assert free == pytest.approx(np.exp(spread * stats.norm.ppf(P)), rel=1e-9)
+
+
 def test_a_choice_takes_each_setting_as_often_as_its_weight_says():
     item = prior("choice", 0, 2, default=1, weights=(0.2, 0.5, 0.3))
     drawn = quantile(item, (np.arange(1000) + 0.5) / 1000)
