@@ -6,7 +6,7 @@ and the cure. `sdkit explain CODE` prints an entry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .rules import RULES, Code
 
@@ -19,17 +19,19 @@ class Error(Exception):
     end the message too; `failures`, only where lanes of an ensemble failed.
     """
 
-    def __init__(self, code: str, message: str, entries: Sequence[str] = ()):
+    def __init__(self, code: str, message: str):
         if code not in CODES:
             raise KeyError(f"no error code {code}")
-        self.entries = tuple(" ".join(entry.splitlines()) for entry in entries)
-        self.headline = " ".join(message.splitlines())  # a name in a file may hold line ends
-        message = self.headline
-        if self.entries:
-            message += ": " + "; ".join(self.entries)
+        message = " ".join(message.splitlines())  # a name in a file may hold line ends
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.headline = self.message = message
+        self.entries: tuple[str, ...] = ()
+
+    def tell(self, entries: Iterable[str]) -> None:
+        """Add single faults, one sentence each, to what the message says."""
+        self.entries = tuple(" ".join(entry.splitlines()) for entry in entries)
+        self.message = f"{self.headline}: {'; '.join(self.entries)}"
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
