@@ -31,15 +31,20 @@ def check_names(model: Model, run: Path | None = None) -> None:
 
     One such name has its own code: S203 a variable, P302 a row of parameters.csv, P305 another
     constant, P310 a column of posterior.csv, R411 a scenario, policy, output, setting, series or
-    measurement. Several are one RunError R440 with an entry each. What is wrong with a
-    file otherwise is left to its reader, unless it is no TOML or CSV (R402 to R406).
+    measurement. Several are one error with an entry each, of their own code where they share
+    one, else a RunError R440. What else is wrong with a file is left to its reader, unless it is
+    no TOML or CSV (R402 to R406).
     """
     found = list(_References(model).faults(run))
     if len(found) > 1:
         places = len({where for where, _, _ in found})
         files = "one file names" if places == 1 else f"{places} files name"
         text = f"{files} {len(found)} things that are not there"
-        raise RunError("R440", text, [message for _, _, message in found])
+        kinds = {kind for _, kind, _ in found}
+        kind, code = kinds.pop() if len(kinds) == 1 else (RunError, "R440")
+        error = kind(code, text)
+        error.tell(message for _, _, message in found)
+        raise error
     for _, (kind, code), message in found:
         raise kind(code, message)
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Code:
-    """One row of the table of codes: what went wrong in general, and what to do."""
-
-    cause: str
-    cure: str
-
+from .codes import Code
 
 RULES: dict[str, Code] = {
     "R440": Code(

@@ -220,7 +220,7 @@ def quantiles(dataset: xr.Dataset, q: Sequence[float], dim: str = "draw") -> xr.
                 values = array.isel(block).transpose(*others, dim).to_numpy()
             except ValueError:  # zarr on a checksum
                 where = dataset.encoding.get("source", "the ensemble")
-                raise RunError("R416", f"{where}: {name} is damaged") from None
+                raise RunError("R416", f"{where}: a chunk of {name} fails its checksum") from None
             for index in np.ndindex(values.shape[:-1]):
                 place = tuple(c + i for c, i in zip(corner, index, strict=True))
                 # Sorting first (NaN goes last) halves the time and changes no number.
