@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -28,6 +28,7 @@ from .kernel import blocks, load_kernel, unblock, zeros
 from .measures import Measure, Plan
 from .noise import beginnings, numbered
 from .parameters import pack
+from .workers import finished
 
 _SLICE = 64  # lanes a task of a thread
 _CHUNK_BYTES = 2**26
@@ -344,18 +345,10 @@ class Ensemble:
         many = len(lanes.p)
         share = max(_SLICE // width, 1)
         bounds = [(low, min(low + share, many)) for low in range(0, many, share)]
-        pool = ThreadPoolExecutor(max_workers=min(self.threads, len(bounds)) or 1)
-        try:
-            pending = {pool.submit(work, *pair) for pair in bounds}
-            while pending:
-                # The time-out lets Ctrl-C reach the main thread.
-                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done = future.result()
-                    if report:
-                        report(done * (last - first))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        with closing(finished(work, bounds, self.threads)) as results:
+            for done in results:
+                if report:
+                    report(done * (last - first))
 
     def _policy(self, lanes: _Lanes, history: _Lanes | None, report) -> None:
         # A lane that failed at the branch may have failed of what the first policy does there.

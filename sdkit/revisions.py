@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from .errors import DependencyError, Error, ModelError, RunError
 from .files import near
+from .limits import bounded
 from .model import holds_model, is_model_file, model_path, models_around
 from .names import meant, meant_path
 
@@ -82,12 +83,12 @@ def committed(revision: str, name: str, folder: Path) -> Version:
     wanted = "" if revision.startswith("-") else f"{revision}^{{commit}}"
     what = f"{revision!r} is no revision of the repository around {here}"
     commit = _git(here, "G802", what, "rev-parse", "--verify", "--quiet", wanted).decode().strip()
-    listed = _git(here, "G802", what, "ls-tree", "-r", "-z", "--full-tree", commit)
+    listed = _git(here, "G802", what, "ls-tree", "-r", "-l", "-z", "--full-tree", commit)
     blobs = {}
     for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
         kind, _, path = entry.partition("\t")
         if kind.startswith("100"):  # a file, neither a link nor a repository inside
-            blobs[PurePosixPath(path)] = kind.split()[2]
+            blobs[PurePosixPath(path)] = kind.split()[2:4]
     here_it_is = PurePosixPath(prefix) / whole.relative_to(here).as_posix()
     named = [parent / "models" / name for parent in here_it_is.parents]
     for path in (here_it_is, PurePosixPath(name), *named):
@@ -95,7 +96,8 @@ def committed(revision: str, name: str, folder: Path) -> Version:
         files = {p: blob for p, blob in blobs.items() if _needed(p, holder)}
         if not any(is_model_file(p) for p in files):
             continue
-        for file, blob in files.items():
+        for file, (blob, size) in files.items():
+            bounded("model", int(size), f"{revision}:{file}")
             target = folder / holder.name / file.relative_to(holder)
             raw = _git(here, "G803", f"{file}", "cat-file", "blob", blob)
             try:

@@ -12,13 +12,13 @@ import shutil
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import Error, ModelError, SimulationError
-from .limits import bounded
+from .limits import bounded, table_file
 from .literals import literal
 from .scratch import scratch
 
@@ -342,3 +342,35 @@ def _strings(node) -> Iterator[str]:
     elif type(node).__module__.endswith("abstract_expressions"):
         for part in vars(node).values():
             yield from _strings(part)
+
+
+# -- what a text asks for, before anything is made of it ----------------------------------
+
+
+def look_at(path: Path, sections: Sequence[Section], folders: Sequence[Path]) -> None:
+    """Refuse names that are too long (M132), and files that may not be read (M133, M134), also
+    where no equation of the model needs them: PySD's own run reads them."""
+    for section in sections:
+        for row in section.ranges:
+            where = f"{path.name}, line {row.line}, a subscript range"
+            longest = max(map(len, [row.name, *row.members]), default=0)
+            bounded("name", longest, where)
+        for element in section.elements:
+            for definition in element.definitions:
+                where = f"{path.name}, line {definition.line}"
+                bounded("name", len(element.name), where)
+                bounded("subscripts", len(definition.subscripts), where)
+                for name in _named_files(definition.abstract):
+                    table_file(name, path.parent, folders, f"{where}, {element.name!r}")
+
+
+def _named_files(node) -> Iterator[str]:
+    """The files that an expression of PySD names, wherever in it."""
+    if isinstance(node, list | tuple):
+        for part in node:
+            yield from _named_files(part)
+    elif type(node).__module__.endswith("abstract_expressions"):
+        if isinstance(getattr(node, "file", None), str):
+            yield node.file
+        for part in vars(node).values():
+            yield from _named_files(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -14,13 +14,13 @@ import numpy as np
 from .errors import ModelError, raise_all
 from .expressions import CONTROLS, DEEPEST, Translator, key, nesting, rebuilt, walk
 from .functions import FUNCTIONS, REDUCING
-from .limits import bounded, table_file
+from .limits import bounded
 from .names import meant
 from .ranges import Axis, Box, Ranges, axes_of, boxes, cut_out
 from .subscripts import COUNTS, Resolver, index_of, left_of, positions
 from .syntax import parted
 from .tables import read_table
-from .translate import Definition, Element, Section
+from .translate import Definition, Element, Section, look_at
 
 # What stops one equation, not the reading: PySD may run it, and `compile_model` says so.
 _DEFERRED = ("M109", "M119", "M120")
@@ -103,7 +103,7 @@ class Reader:
     ):
         self.path, self.loose, self.data, self.folders = path, loose, data, folders
         main, *macros = sections
-        self._look_at(sections)
+        look_at(path, sections, folders)
         self.macros = {key(m.name): m for m in macros}
         self.ranges = Ranges(main.ranges, path.name)
         self.elements = {key(e.name): e for e in main.elements}
@@ -126,23 +126,6 @@ class Reader:
                 "M107",
                 f"{path.name}: {self.elements[k].name!r} is a variable and a subscript range",
             )
-
-    def _look_at(self, sections: Sequence[Section]) -> None:
-        """Refuse names that are too long, and files that may not be read, also where no equation
-        of the model needs them: PySD's own run reads them."""
-        for section in sections:
-            for row in section.ranges:
-                where = f"{self.path.name}, line {row.line}, a subscript range"
-                longest = max(map(len, [row.name, *row.members]), default=0)
-                bounded("name", longest, where)
-            for element in section.elements:
-                for definition in element.definitions:
-                    where = f"{self.path.name}, line {definition.line}"
-                    bounded("name", len(element.name), where)
-                    bounded("subscripts", len(definition.subscripts), where)
-                    for name in _named_files(definition.abstract):
-                        where = self._place(element.name, definition)
-                        table_file(name, self.path.parent, self.folders, where)
 
     def variables(self) -> dict[str, Variable]:
         found, faults = {}, []
@@ -439,18 +422,6 @@ class _Caller:
     box: Box
     depth: int = 0
     place: str = ""
-
-
-def _named_files(node) -> Iterator[str]:
-    """The files that an expression of PySD names, wherever in it."""
-    if isinstance(node, list | tuple):
-        for part in node:
-            yield from _named_files(part)
-    elif type(node).__module__.endswith("abstract_expressions"):
-        if isinstance(getattr(node, "file", None), str):
-            yield node.file
-        for part in vars(node).values():
-            yield from _named_files(part)
 
 
 def _lookups(section: Section) -> set[str]:

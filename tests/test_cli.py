@@ -161,10 +161,10 @@ def test_an_interruption_ends_with_status_130(sdkit, monkeypatch, project):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 def test_ctrl_c_in_the_middle_of_an_ensemble(project):
     path = project / "runs" / "sir" / "run.toml"
-    path.write_text(path.read_text().replace("n = 64", "n = 65536"))
+    path.write_text(path.read_text().replace("n = 64", "n = 131072"))
     before = sorted(p.name for p in path.parent.iterdir())
     process = subprocess.Popen(
-        [sys.executable, "-m", "sdkit", "run", str(path.parent)],
+        [sys.executable, "-m", "sdkit", "run", str(path.parent), "--threads", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
