@@ -8,6 +8,7 @@ fitted.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from .errors import RunError
 from .experiment import coordinate, quantile, read_posterior
 from .names import meant
 from .parameters import Parameter, Parameters
-from .streams import SECOND, Points
+from .streams import Points
 
 FITTED = "all fitted values, together"
 
@@ -118,11 +119,17 @@ class Inputs:
         return Points(seed, names, names if shuffled else self._shuffled).rows(0, n)
 
     def two_samples(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two such samples that are independent of each other, as `crossed` needs them."""
-        second = [name + SECOND for name in self.coordinates]
-        apart = self._shuffled | {name + SECOND for name in self._shuffled}
-        both = Points(seed, [*self.coordinates, *second], apart).rows(0, n)
-        return both[:, : len(self)], both[:, len(self) :]
+        """Two samples that are independent of each other, as `crossed` needs them: Sobol points.
+
+        Coordinates have their dimensions in the order of their names, those of a posterior first:
+        the order of rows changes nothing, but an input more makes another design, since columns
+        that know nothing of each other cannot fill the cube as well (docs/decisions/0012).
+        """
+        names = self.coordinates
+        order = sorted(range(len(names)), key=lambda i: (i >= self._own, names[i]))
+        points = np.empty((2, n, len(names)))
+        points[..., order] = sobol_points(2 * len(names), n, seed).reshape(n, 2, -1).swapaxes(0, 1)
+        return points[0], points[1]
 
     @property
     def _shuffled(self) -> set[str]:
@@ -155,6 +162,16 @@ class Inputs:
 
 
 # -- where a model is run ----------------------------------------------------------------
+
+
+def sobol_points(size: int, n: int, seed: int) -> np.ndarray:
+    """`n` scrambled Sobol points (n, size), in (0, 1); the first of them are those of fewer."""
+    from scipy.stats import qmc
+
+    with warnings.catch_warnings():
+        # Balance is a matter of all points, which are a power of two.
+        warnings.filterwarnings("ignore", "The balance properties", UserWarning)
+        return qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed)).random(n)
 
 
 def crossed(a: np.ndarray, b: np.ndarray, inputs: Sequence[Input], second: bool) -> np.ndarray:

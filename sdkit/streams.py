@@ -114,23 +114,13 @@ def _upper(random: np.ndarray) -> np.ndarray:
 
 
 def _net(seed: int, name: str) -> _Column:
-    """The column of a name. A name that ends in SECOND is a second column of the name before it:
-    the two form a (0, 2)-sequence, Sobol's first two dimensions with their points reordered."""
-    matrix = _upper(words(seed, name.removesuffix(SECOND), "matrix", _INDEX_BITS))
-    if name.endswith(SECOND):
-        i = np.arange(_INDEX_BITS)
-        pascal = (i[:, None] & i) == i[:, None]  # odd binomial coefficients
-        matrix = (pascal.astype(int) @ matrix) % 2 == 1
+    matrix = _upper(words(seed, name, "matrix", _INDEX_BITS))
     random = words(seed, name, "net", _INDEX_BITS + 1)
     directions = _product(_triangular(random[:-1]), matrix)
     table = random[-1:] >> np.uint64(64 - _BITS)
     for direction in directions[:_LOW_BITS]:
         table = np.concatenate([table, table ^ direction])
     return _Column(table, directions[_LOW_BITS:])
-
-
-# What makes the name of a second coordinate of the same thing.
-SECOND = "\0second"
 
 
 def _shuffled(seed: int, name: str) -> _Column:
