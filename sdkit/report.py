@@ -13,7 +13,7 @@ from .files import read_text, write_text
 from .findings import ranked, spell
 from .heatmap import write_heatmaps
 from .history_plot import history_errors, history_figure
-from .origins import NOISE
+from .origins import NOISE, series_said
 from .outputs import Output
 from .plot import Picture, write_figures
 
@@ -144,9 +144,7 @@ def _sources(comparison: Comparison) -> dict[str, object]:
         return found
     found["run"] = what.run
     for key, rows in (("seen", what.series), ("unseen", what.held_out)):
-        found[key] = "; ".join(
-            f"{s.name}, {comparison.time.span(int(s.first), int(s.last))} ({s.count})" for s in rows
-        )
+        found[key] = series_said(rows, comparison.time)
     return found
 
 

@@ -29,7 +29,7 @@ RULES: dict[str, Code] = {
     ),
     "R445": Code(
         "The number of draws, runs or portfolios is no power of two within its limits.",
-        "Use a power of two, such as 64 or 1024: Sobol points are balanced for these only.",
+        "Use a power of two, such as 64 or 1024: points are balanced for these only.",
     ),
     "R446": Code(
         "The number of walkers is odd.",

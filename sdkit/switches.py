@@ -54,7 +54,7 @@ def median_interval(values: np.ndarray) -> np.ndarray:
     """(2, ...): the ends of a 99 % interval of the median over the last axis.
 
     Between order statistics, by the normal approximation of their ranks: it supposes nothing
-    about the distribution. Sobol points spread more evenly than independent draws, so it is
+    about the distribution. Points of a net spread more evenly than independent draws, so it is
     wide rather than narrow.
     """
     n = values.shape[-1]
