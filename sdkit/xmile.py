@@ -116,8 +116,10 @@ class Xmile(Tree):
     def _range(self, node: Node) -> Range:
         name = node.get("name", "")
         members = [elem.get("name", "") for elem in node.iterfind("elem")]
-        if not members and re.fullmatch(r"[0-9]{1,6}", node.get("size", "")):
-            members = [str(i) for i in range(1, int(node.get("size", "0")) + 1)]
+        size = node.get("size", "")
+        if not members and re.fullmatch(r"[0-9]{1,4000}", size):
+            bounded("range", int(size), self.where(node, name[:60]))
+            members = [str(i) for i in range(1, int(size) + 1)]
         if not name or not members:
             raise ModelError("M120", f"{self.where(node)}: a <dim> without a name or elements")
         return Range(name, members, [], self.lines[node])
