@@ -368,9 +368,10 @@ def test_draws_that_a_posterior_does_not_have(project, sdkit, monkeypatch):
     monkeypatch.chdir(project)
     path = project / "runs" / "sir" / "run.toml"
     path.write_text(path.read_text().replace('"priors", n = 64', '"posterior", n = 1'))
-    table = "infectivity,infectious duration,immunity wanes\n0.1,0.05,1\n0.11,0.05,1\n"
+    table = "infectivity,infectious duration,immunity wanes,reporting fraction\n"
     file = project / "models" / "sir" / "posterior.csv"
-    file.write_text(f"# unverified: by a test\n{table}")
+    rows = "0.1,0.05,1,0.5\n0.11,0.05,1,0.5\n"
+    file.write_text(f"# unverified: by a test\n{table}{rows}")
     status, _, error = sdkit("run", "runs/sir", "--draws", "8")
     assert status == 2
     assert "R448: --draws = 8 is more than the 2 draws of " in " ".join(error.split())
