@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .errors import ModelError
 from .expressions import DEEPEST, key, walk
+from .files import decimal
 from .xmile_functions import (
     BUILTINS,
     OTHERS,
@@ -27,7 +28,7 @@ from .xmile_functions import (
 
 _NAME = r'(?:"(?:[^"\\]|\\.)*"|[^\W\d][\w$]*)'
 _TOKEN = re.compile(
-    rf"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>\.?{_NAME}(?:\.{_NAME})*(?:\.\*)?)"
+    rf"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>\.?{_NAME}(?:\.{_NAME})*(?:\.\*)?)"
     r"|(?P<mark><>|<=|>=|//|[-+*/^=<>(),\[\]:;@'!]))"
 )
 _WORDS = {"if", "then", "else", "and", "or", "not", "mod"}
@@ -36,7 +37,7 @@ _LEVELS = {
     "*": 6, "/": 6, "//": 6, "mod": 6,
 }  # fmt: skip
 _NAMESPACES = ("std", "isee", "user")
-_LIST = re.compile(r"[\s\d.eE+\-,;]*[,;][\s\d.eE+\-,;]*")
+_LIST = re.compile(r"[\s0-9.eE+\-,;]*[,;][\s0-9.eE+\-,;]*")
 
 
 @dataclass
@@ -89,7 +90,7 @@ def parse(text: str, scope: Scope, where: str, own: str = "", axes: Sequence[str
 def _numbers(text: str) -> tuple:
     """A list of numbers, one for each element: rows end with a semicolon."""
     try:
-        rows = [[float(n) for n in row.split(",")] for row in text.strip().strip(";").split(";")]
+        rows = [[decimal(n) for n in row.split(",")] for row in text.strip().strip(";").split(";")]
     except ValueError:
         raise ModelError("M104", f"{text.strip()[:40]!r} is no list of numbers") from None
     shape = (len(rows[0]),) if len(rows) == 1 else (len(rows), len(rows[0]))
@@ -407,7 +408,7 @@ class _Parser:
 
 def _counts(word: str, elements: Sequence[str]) -> bool:
     """Whether a number is the place of an element, from 1."""
-    return word.isdecimal() and len(word) < 8 and 0 < int(word) <= len(elements)
+    return word.isascii() and word.isdecimal() and len(word) < 8 and 0 < int(word) <= len(elements)
 
 
 def _operation(word: str, a: tuple, b: tuple) -> tuple:

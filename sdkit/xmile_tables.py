@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import math
 from itertools import pairwise
 from xml.etree.ElementTree import Element as Node
 
 from .errors import ModelError
+from .files import decimal
 
 _MODES = {"continuous": "interpolate", "extrapolate": "extrapolate", "discrete": "hold_backward"}
 
@@ -40,9 +41,11 @@ def _numbers(curve: Node, tag: str, where: str) -> list[float]:
 
 
 def _number(text: str, tag: str, where: str) -> float:
-    number = re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", text)
-    value = float(text) if number else None
-    if value is None or value in (float("inf"), -float("inf")):
+    try:
+        value = decimal(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         raise ModelError("M111", f"{where}: <{tag}> holds {text.strip()[:60]!r}")
     return value
 

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element as Node
 
 from .errors import ModelError
 from .expressions import CONTROLS, key
+from .files import decimal
 from .literals import limits
 from .translate import Definition, Element
 from .xmile_expressions import Scope, parse, without_comments
@@ -128,7 +129,7 @@ class Variables:
         if found is None:
             return (None, None)
         try:
-            ends = [float(found.get(end)) if found.get(end) else None for end in ("min", "max")]
+            ends = [decimal(found.get(end)) if found.get(end) else None for end in ("min", "max")]
         except ValueError:
             where = self.file.where(found, name)
             raise ModelError("M111", f"{where}: <{found.tag}> holds {found.attrib}") from None
@@ -169,7 +170,8 @@ class Variables:
     def _label(self, subscript: str, dimension: str) -> str:
         """A label as the dimension spells it; numbers count its elements."""
         elements = self.dimensions.get(key(dimension), [])
-        number = int(subscript) if subscript.isdecimal() and len(subscript) < 7 else 0
+        counts = subscript.isascii() and subscript.isdecimal() and len(subscript) < 7
+        number = int(subscript) if counts else 0
         if key(subscript) not in elements and 0 < number <= len(elements):
             return elements[number - 1]
         return subscript

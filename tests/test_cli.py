@@ -185,7 +185,8 @@ def test_ctrl_c_in_the_middle_of_an_ensemble(project):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 @pytest.mark.parametrize(
-    "module", ["sdkit.errors", "typer.core", "typer", "numpy", "pandas._libs", "llvmlite.binding.ffi"]
+    "module",
+    ["sdkit.errors", "typer.core", "typer", "numpy", "pandas._libs", "llvmlite.binding.ffi"],
 )
 def test_ctrl_c_while_a_module_is_loaded(module, project):
     """Python tells each module that it has loaded, which says when to stop it."""

@@ -97,7 +97,7 @@ def test_calls_of_macros_inside_macros(tmp_path, monkeypatch):
     path.write_text(text("z = 1").replace("z = 1", macros(4, 3) + "\nz = 1"))
     assert simulate(read_model(path))["x"].to_numpy().ravel()[0] == 2 * 3**3
     path.write_text(text("z = 1").replace("z = 1", macros(7, 10) + "\nz = 1"))
-    with pytest.raises(Error, match=r"macros\.mdl, line \d+, 'x': 1,001 equations") as caught:
+    with pytest.raises(Error, match=r"macros\.mdl, line \d+, .*: 1,001 equations") as caught:
         read_model(path)
     assert caught.value.code == "M132"
 
@@ -107,12 +107,16 @@ def test_a_dimension_of_a_size_and_tags_in_xmile(tmp_path):
     path = tmp_path / "huge.xmile"
     sized = '<dimensions><dim name="d" size="{}"/></dimensions><model>'
     path.write_text(whole.replace("<model>", sized.format(of("range")), 1))
-    with pytest.raises(Error, match=r"huge\.xmile, 'd': 10,001 elements in one .*range") as caught:
+    with pytest.raises(
+        Error, match=r"huge\.xmile, line \d+, 'd': 10,001 elements in one .*range"
+    ) as caught:
         read_model(path)
     assert caught.value.code == "M132"
     long = f'<aux name="x"><eqn>1{" + 1" * 50_000}</eqn></aux></variables>'
     path.write_text(whole.replace("</variables>", long, 1))
-    with pytest.raises(Error, match=r"huge\.xmile, 'x': 200,001 characters in one equ") as caught:
+    with pytest.raises(
+        Error, match=r"huge\.xmile, line \d+, 'x': 200,001 characters in one equ"
+    ) as caught:
         read_model(path)
     assert caught.value.code == "M132"
     path.write_text(whole.replace("</xmile>", "<a/>" * of("tags") + "</xmile>"))
@@ -122,7 +126,7 @@ def test_a_dimension_of_a_size_and_tags_in_xmile(tmp_path):
 
 
 def test_runs_that_are_too_long_or_save_too_much(tmp_path):
-    with pytest.raises(Error, match="10,000,001 steps in a run; the limit is") as caught:
+    with pytest.raises(Error, match=r"more than a run may have \(10,000,000\)") as caught:
         compile_model(model(tmp_path, "x = Time", end=of("steps"), step=1, saveper=1))
     assert caught.value.code == "M113"
     many = "\n".join(f"x{i} = Time" for i in range(60))

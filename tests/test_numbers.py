@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdkit import simulate
+from sdkit import compile_model, simulate
 from sdkit.compare import period_years
 from sdkit.errors import Error
 from sdkit.files import decimal, integer
@@ -90,19 +90,30 @@ def test_years_of_a_period(text):
 def test_numbers_in_a_models_text(equation, text, tmp_path):
     with pytest.raises(Error) as caught:
         small.model(tmp_path, equation.format(text))
-    assert caught.value.code in ("M104", "M111")
+    assert caught.value.code in ("M104", "M111", "M112")
 
 
-@pytest.mark.parametrize("text", ["1_0 20", "\uff11 20"])
-def test_points_of_a_graphical_function(text, root, tmp_path):
-    from xml.etree import ElementTree
-
-    from sdkit.literals import check_table
-
-    table = ElementTree.fromstring(f"<gf><xscale min='0' max='1'/><ypts sep=' '>{text}</ypts></gf>")
+@pytest.mark.parametrize("number", ["1_0", "\uff11"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "<gf><xscale min='0' max='1'/><ypts sep=' '>{} 20</ypts></gf><eqn>TIME</eqn>",
+        "<gf><xscale min='{}' max='20'/><ypts>1,20</ypts></gf><eqn>TIME</eqn>",
+        "<range min='{}' max='20'/><eqn>20</eqn>",
+        "<dimensions><dim name='d'/></dimensions><eqn>{}, 20</eqn>",
+        "<eqn>20 + {}</eqn>",
+    ],
+)
+def test_numbers_of_xmile(number, variable, tmp_path):
+    path = tmp_path / "m.xmile"
+    path.write_text(
+        "<xmile><sim_specs><start>0</start><stop>1</stop></sim_specs><dimensions><dim name='d' "
+        "size='2'/></dimensions><model><variables><aux name='x'>" + variable.format(number)
+        + "</aux></variables></model></xmile>", encoding="utf-8"
+    )  # fmt: skip
     with pytest.raises(Error) as caught:
-        check_table(table, "here")
-    assert caught.value.code == "M111"
+        compile_model(read_model(path))
+    assert caught.value.code in ("M104", "M105", "M111")
 
 
 def test_a_number_too_large_in_a_file(tmp_path):

@@ -158,10 +158,8 @@ def test_a_page_from_priors_says_so(comparison, tmp_path):
 def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_path):
     text = fitted_page
     assert "Of the constants that vary, 3 come from the posterior of the fit runs/sir-fit" in text
-    assert (
-        "Fitted to (in brackets the number of observations) reported cases, 2010–2021 (12)" in text
-    )
-    assert "Held out of the fit reported cases, 2022–2024 (3)" in text
+    assert "Fitted to reported cases (2010–2021, 12 observations)" in text
+    assert "Held out of the fit reported cases (2022–2024, 3 observations)" in text
     assert WARNING in text
     assert text.index("has 1 warning .") < text.index("The answer in words")
     assert "Filled points were used by the fit of the posterior; hollow points were not" in text
