@@ -236,8 +236,8 @@ def test_a_search_in_days(flare):
     for word in ("year", "effort", "price", "Whose part"):
         assert word not in page, word
     # Money a day, summed over days, is money.
-    assert "spending, summed over days 0–39 (USD): mean of the draws" in page
-    assert "Limit: spending, summed over days 0–39, at most 60k USD by the mean" in page
+    assert "spending, sum over days 0–39 (USD): mean of the draws" in page
+    assert "Limit: spending, sum over days 0–39, at most 60k USD by the mean" in page
 
 
 def test_words_and_figure_order_instruments_alike(flare):
