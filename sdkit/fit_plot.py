@@ -112,7 +112,8 @@ def _series(findings: Findings, folder: Path) -> Picture:
 def _difference(findings: Findings) -> str:
     """What the forecasts draw that the band of the observations used does not."""
     prepared = findings.prepared
-    known = {p.name for p in prepared.fitted} | {*prepared.set}
+    held = (prepared.parameters.find(name).name for name in prepared.run.forecast.set)
+    known = {p.name for p in prepared.fitted} | {*prepared.set, *held}
     drawn = [p for p in prepared.parameters.sampled if p.name not in known]
     text = ""
     if drawn:

@@ -42,7 +42,7 @@ def in_short(findings: Findings) -> list[str]:
     mine = table[table["of"] == "model"]
     lines = [
         f"{counted(len(mine), 'parameter')} of the model and {len(table) - len(mine)} of its "
-        f"measurements {'was' if len(table) == 1 else 'were'} fitted to "
+        f"measurements were fitted to "
         f"{counted(int(seen.observations.sum()), 'observation')} of {len(seen)} series."
     ]
     if "rank" in table:

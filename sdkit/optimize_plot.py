@@ -213,11 +213,12 @@ def _front(found: Portfolios, folder: Path) -> Picture:
 
 def _aims(found: Portfolios) -> str:
     """By what portfolios on the front are compared, in a sentence."""
-    each = [f"{'less' if o.better == 'lower' else 'more'} {o.noun}" for o in found.outputs]
-    text = f"Aims: {listed(each)}, each by its mean and by its worst tenth of draws"
+    each = [f"{o.noun} ({o.better})" for o in found.outputs]
+    own = "each by its" if len(each) > 1 else "by its"
+    text = f"Aims: {listed(each)}, {own} mean and its worst tenth of draws"
     if found.wanted.limit:
         limited = next(o for o in found.prepared.outputs if o.name == found.wanted.limit[0])
-        text += f"; and less of what is limited, the mean of {limited.noun}"
+        text += f"; and a lower mean of {limited.noun}, which is limited"
     return f"{text}."
 
 
