@@ -21,7 +21,7 @@ from .parameters import Parameter
 from .run import Prepared, Run, held, yearly_experiment
 from .simulation import simulate
 from .switches import meaning
-from .time_units import YEAR, TimeUnit
+from .time_units import YEAR, TimeUnit, parsed
 from .tree import Leaf, Split, grow, judge
 
 _CASE = {"policy": str, "output": str}
@@ -325,7 +325,7 @@ def limit_text(name: str, limit: Limit, found: Discovery) -> str:
 
 def _digits(value: float, unit: str) -> str:
     """Three digits; a date keeps its year."""
-    if unit.lower() in ("year", "years") and abs(value) >= 1000:
+    if parsed(unit) == {YEAR.one: 1.0} and YEAR.dated(value):
         return f"{value:.1f}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .findings import share as shown
+from .fit_words import counted
 from .fitting import Findings
 from .identifiability import AT, EXCLUDED, excluded
 from .plot import (
@@ -24,6 +25,7 @@ from .plot import (
     styled,
     tick,
 )  # fmt: skip
+from .time_units import plain, time_unit
 
 _PROFILES = 24  # parameters shown
 _DEEP = 8.0  # fall of a log density at which a profile is cut off
@@ -42,6 +44,7 @@ def write_fit_figures(findings: Findings, folder: Path) -> dict[str, Picture]:
 @styled
 def _series(findings: Findings, folder: Path) -> Picture:
     fit, ahead = findings.fit, findings.forecasts
+    clock = time_unit(findings.prepared.model)
     measurements = [
         m
         for m in findings.prepared.measurements.values()
@@ -49,7 +52,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
     ]
     columns = min(3, len(measurements))
     rows = -(-len(measurements) // columns)
-    figure = new_figure(max(3.2 * columns, 5.5), 2.2 * rows + 0.8)
+    figure = new_figure(max(3.2 * columns, 5.5), 2.35 * rows + 0.8)
     axes = figure.subplots(rows, columns, squeeze=False)
     used = {m.name: m.series for m in fit.posterior.measurements}
     table = findings.measurements.set_index("measurement")
@@ -62,7 +65,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
             panel.plot(seen.time, seen.value, "o", color=DARK, markersize=size)
             row = table.loc[m.name]
             error = row.median_error
-            known = f"median error {shown(error)}, " if error == error else ""
+            known = f"median absolute error {shown(error)}, " if error == error else ""
             note.append(f"{known}in band {shown(row.coverage)}")
             lows += [seen.value.min(), np.quantile(band[0], 0.1)]
             tops += [seen.value.max(), np.quantile(band[2], 0.9)]
@@ -85,6 +88,7 @@ def _series(findings: Findings, folder: Path) -> Picture:
         panel.text(0, 1.01, "; ".join(note), transform=panel.transAxes, va="bottom", fontsize=7.2,
                    color="#444444")  # fmt: skip
         panel.set_ylabel(m.series.unit, fontsize=7.5)
+        panel.set_xlabel(clock.axis, fontsize=7.5)
     for panel in list(axes.flat)[len(measurements) :]:
         panel.set_visible(False)
     share = (table.coverage * table.observations).sum() / table.observations.sum()
@@ -98,11 +102,28 @@ def _series(findings: Findings, folder: Path) -> Picture:
     if len(ahead):
         note += (
             " Orange: the same for later observations, which the fit did not use; hollow: those "
-            "observations."
+            f"observations.{_difference(findings)}"
         )
-    framed(figure, title, note, (rows, columns), (0.65, 0.15, 0.35, 0.3), (0.65, 0.75))
+    framed(figure, title, note, (rows, columns), (0.65, 0.15, 0.35, 0.45), (0.65, 0.9))
     save(figure, folder, "series")
     return Picture("series", title, note)
+
+
+def _difference(findings: Findings) -> str:
+    """What the forecasts draw that the band of the observations used does not."""
+    prepared = findings.prepared
+    held = (prepared.parameters.find(name).name for name in prepared.run.forecast.set)
+    known = {p.name for p in prepared.fitted} | {*prepared.set, *held}
+    drawn = [p for p in prepared.parameters.sampled if p.name not in known]
+    text = ""
+    if drawn:
+        text = (
+            " Orange draws what is outside the fit (constants, switches) from its priors; blue has "
+            "it at the model's own values."
+        )
+    if any(m.correlation_time is not None for m in findings.fit.posterior.measurements):
+        text += " Orange goes on from the last residual where residuals are correlated."
+    return text
 
 
 def _band(panel, time: np.ndarray, band: np.ndarray, colour: str) -> None:
@@ -140,7 +161,9 @@ def _parameters(findings: Findings, folder: Path) -> Picture:
     panel.tick_params(axis="y", length=0)
     panel.set_xlabel("standard deviations of the prior from its middle", fontsize=7.5)
     weak = int(sum("prior-dominated" in table.remark[i] for i in order))
-    title = f"The series narrow {len(order) - weak} of {len(order)} parameters of the model"
+    title = (
+        f"The series narrow {len(order) - weak} of {counted(len(order), 'parameter')} of the model"
+    )
     note = (
         "Bars: 5–95 % of the posterior, dots its median; the shade is 5–95 % of the prior. Grey, "
         "hollow: over 90 % of the prior's standard deviation is left. Sorted by what is left."
@@ -158,7 +181,7 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
     order = mine[np.argsort(table.narrowing[mine].to_numpy(), kind="stable")][:_PROFILES]
     columns = min(4, len(order))
     rows = -(-len(order) // columns)
-    figure = new_figure(max(2.1 * columns, 5.5), 1.75 * rows + 0.8)
+    figure = new_figure(max(2.1 * columns, 5.5), 1.9 * rows + 0.8)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     values = posterior.values(np.repeat(AT[:, None], len(posterior), axis=1))
     for panel, i in zip(axes.flat, order, strict=False):
@@ -175,6 +198,7 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
         panel.xaxis.set_major_locator(locator(3))
         if np.abs(at).max() >= 1e4:  # a year stays a year
             panel.xaxis.set_major_formatter(tick)
+        panel.set_xlabel(plain(table.unit[i]), fontsize=7)
         panel.tick_params(labelsize=7)
     for panel in list(axes.flat)[len(order) :]:
         panel.set_visible(False)
@@ -183,8 +207,8 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
     both = sum(all(excluded(findings.profiles[i])) for i in mine)
     one = sum(any(excluded(findings.profiles[i])) for i in mine) - both
     title = (
-        f"The series bound {both} of {len(mine)} parameters of the model on both sides, {one} on "
-        "one side"
+        f"The series bound {both} of {counted(len(mine), 'parameter')} of the model on both sides, "
+        f"{one} on one side"
     )
     note = (
         f"The {f'{len(order)} parameters' if len(order) > 1 else 'parameter'} that the series "
@@ -192,6 +216,6 @@ def _profiles(findings: Findings, folder: Path) -> Picture:
         "left out. Shade: 5–95 % of the prior. Below "
         "the orange line (1.92) a value is excluded at 95 %."
     )
-    framed(figure, title, note, (rows, columns), (0.5, 0.15, 0.45, 0.3), (0.25, 0.75))
+    framed(figure, title, note, (rows, columns), (0.5, 0.15, 0.45, 0.45), (0.25, 0.9))
     save(figure, folder, "profiles")
     return Picture("profiles", title, note)

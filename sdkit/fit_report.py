@@ -108,6 +108,7 @@ def _write_one(findings: Findings, out: Path) -> None:
         short=in_short(findings),
         pictures=pictures,
         measurements=list(findings.measurements.itertuples(index=False)),
+        correlated=sum(m.correlation_time is not None for m in findings.fit.posterior.measurements),
         scores=list(pooled(findings.forecasts).itertuples(index=False)),
         forecasts=list(findings.forecasts.itertuples(index=False)),
         parameters=[r._asdict() for r in _plain(findings.parameters).itertuples(index=False)],

@@ -41,22 +41,23 @@ def in_short(findings: Findings) -> list[str]:
     run, clock = prepared.run, time_unit(prepared.model)
     mine = table[table["of"] == "model"]
     lines = [
-        f"{_count(len(mine), 'parameter')} of the model and {len(table) - len(mine)} of its "
-        f"measurements were fitted to {_count(int(seen.observations.sum()), 'observation')} of "
-        f"{len(seen)} series."
+        f"{counted(len(mine), 'parameter')} of the model and {len(table) - len(mine)} of its "
+        f"measurements were fitted to "
+        f"{counted(int(seen.observations.sum()), 'observation')} of {len(seen)} series."
     ]
     if "rank" in table:
         held = int(table["rank"].between(0.05, 0.95).sum())
         lines.append(
             "The series were made by the model itself with values drawn from the priors; "
-            f"{held} of {len(table)} lie in the middle 90 % of the posterior."
+            f"{held} of {len(table)} {'lies' if held == 1 else 'lie'} in the middle 90 % of the "
+            "posterior."
         )
     share = (seen.coverage * seen.observations).sum() / seen.observations.sum()
     text = f"The 90 % bands hold {shown(share)} of the observations used"
     if seen.median_error.notna().any():
         worst = seen.loc[seen.median_error.idxmax()]
         text += (
-            f"; the largest median error of a series is {shown(worst.median_error)} "
+            f"; the largest median absolute error of a series is {shown(worst.median_error)} "
             f"({worst.measurement})"
         )
     lines.append(f"{text}.")
@@ -67,7 +68,7 @@ def in_short(findings: Findings) -> list[str]:
     one = [r.parameter for r in mine.itertuples() if "one-sided" in r.remark]
     if one:
         lines.append(
-            f"For {_count(len(one), 'parameter')} the series exclude one end of the prior and not "
+            f"For {counted(len(one), 'parameter')} the series exclude one end of the prior and not "
             "the other (one-sided in the table): held at that end, the density falls by more than "
             "1.92."
         )
@@ -80,7 +81,7 @@ def in_short(findings: Findings) -> list[str]:
     best = max(c.log_density for c in fit.climbs)
     same = sum(c.log_density > best - 0.1 for c in fit.climbs)
     lines.append(
-        f"{same} of {_count(len(fit.climbs), 'search', 'searches')} ended at the most probable "
+        f"{same} of {counted(len(fit.climbs), 'search', 'searches')} ended at the most probable "
         "point."
     )
     ensembles = (
@@ -101,7 +102,7 @@ def in_short(findings: Findings) -> list[str]:
     return lines + _doubts(findings)
 
 
-def _count(number: int, word: str, many: str = "") -> str:
+def counted(number: int, word: str, many: str = "") -> str:
     """ "1 parameter", "3 parameters"."""
     return f"{number:,} {word if number == 1 else many or word + 's'}"
 
@@ -118,11 +119,11 @@ def _forecast_said(row) -> str:
     lost = [n for n, score in scores.items() if row.crps >= score]
     words = [f"better than {', '.join(beaten)}"] if beaten else []
     words += [f"no better than {', '.join(lost)}"] if lost else []
-    error = f", median error {percent(row.error)}" if np.isfinite(row.error) else ""
+    error = f", median error (signed) {percent(row.error)}" if np.isfinite(row.error) else ""
     compared = f"; {'; '.join(words)}" if words else ""
     return (
         f"Forecasts of {row.measurement}: {shown(row.coverage)} of "
-        f"{_count(row.observations, 'observation')} in the 90 % band{error}{compared}."
+        f"{counted(row.observations, 'observation')} in the 90 % band{error}{compared}."
     )
 
 
@@ -147,7 +148,7 @@ def _doubts(findings: Findings) -> list[str]:
     out = [r.parameter for r in mine.itertuples() if "pulls out" in r.remark]
     if out:
         lines.append(
-            f"The series pull {_count(len(out), 'parameter')} beyond 5 or 95 % of the prior, a "
+            f"The series pull {counted(len(out), 'parameter')} beyond 5 or 95 % of the prior, a "
             f"sign of a wrong prior or of missing structure: {', '.join(out)}."
         )
     strong = findings.influence
@@ -155,26 +156,31 @@ def _doubts(findings: Findings) -> list[str]:
     switched = strong[strong.parameter.str.contains(" = ", regex=False)] if len(strong) else strong
     strong = strong.drop(switched.index)
     if len(switched):
+        them, their = ("it", "its weight") if len(switched) == 1 else ("them", "their weights")
         names = "; ".join(f"{r.parameter} ({r.influence:.1f})" for r in switched.itertuples())
         lines.append(
-            f"{_count(len(switched), 'setting')} of switches, other than those of this fit, would "
+            f"{counted(len(switched), 'setting')} of switches, other than those of this fit, would "
             f"move what was measured by {_STRONG:g} standard deviations of the residuals or more: "
-            f"{names}. Draws take them by their weights, with values that were fitted without "
-            "them. To fit under a setting, name it in set or switch of the fit's run.toml."
+            f"{names}. Draws take {them} by {their}, with values that were "
+            f"fitted without {them}. To fit under a setting, name it in set or switch of "
+            "the fit's run.toml."
         )
     if len(strong):
+        one = len(strong) == 1
+        drawn, they, it = ("its prior", "it moves", "it") if one else (
+            "their priors", "they move", "them")  # fmt: skip
         names = ", ".join(f"{r.parameter} ({r.influence:.1f})" for r in strong.itertuples())
         lines.append(
-            f"{_count(len(strong), 'uncertain value')} outside the fit would move what was "
+            f"{counted(len(strong), 'uncertain value')} outside the fit would move what was "
             f"measured by {_STRONG:g} standard deviations of the residuals or more: {names}. Drawn "
-            "from their priors, they move the model off its series; it is better to fit them too."
+            f"from {drawn}, {they} the model off its series; it is better to fit {it} too."
         )
     tally = fit.tally
     if tally.failed:
         lines.append(
             f"{tally.failed:,} of {tally.points:,} points ({tally.failed / tally.points:.2%}) "
-            "could not be simulated and count as impossible; impossible.csv of the fit holds the "
-            "first."
+            f"could not be simulated and {'counts' if tally.failed == 1 else 'count'} as "
+            "impossible; impossible.csv of the fit holds the first."
         )
     if draws_numbers(prepared.model):
         lines.append(NOISE["fit"])

@@ -208,9 +208,8 @@ def trajectories(
     for j, item in enumerate(inputs):
         columns = list(item.columns)
         input_of[columns] = j
-        alone = len(columns) == 1
-        own.append(f"turn of {coordinates[columns[0]]}" if alone else f"turn of group {j}")
-        if alone:
+        own.append("turn of " + ", ".join(sorted(coordinates[c] for c in columns)))
+        if len(columns) == 1:
             size[j] = up[:, columns[0]]
     turns = np.argsort(Points(seed, own, own).rows(0, n), axis=1)
     before = np.argsort(turns, axis=1)[:, input_of] < np.arange(len(inputs) + 1)[:, None, None]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .findings import capital
-from .optimize_run import label, over
+from .findings import capital, listed
+from .optimize_run import label
 from .optimize_study import Portfolios
 from .outputs import Output
 from .plot import (
@@ -103,7 +103,7 @@ def _leading(output: Output, best: str, part: pd.Series, total: pd.Series) -> st
 
 def _scale(found: Portfolios, output: Output) -> str:
     """The label of an axis: the unit of an output, and how it is reduced over the horizon."""
-    how = over(output, found.prepared.run.horizon, found.clock)
+    how = output.over(found.clock, found.prepared.run.horizon)
     return ", ".join(filter(None, (plain(output.unit), how)))
 
 
@@ -195,19 +195,31 @@ def _front(found: Portfolios, folder: Path) -> Picture:
     )
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(tick)
+    within = " within the limit" if found.wanted.limit else ""
     title = (
-        f"{len(front)} of {len(search):,} portfolios are on the front: no other is as good in all "
-        "aims and better in one"
+        f"{len(front)} of {len(search):,} portfolios are on the front{within}: no other{within} is "
+        "as good in all aims and better in one"
     )
     note = (
         f"Grey: means of {found.wanted.search_draws} draws. Blue: the front, of {len(judged)} "
         "portfolios judged with all draws; aims that are not drawn count too. Hollow: portfolios "
-        "of the table. "
+        f"of the table. {_aims(found)} "
         + ("Right of the orange line: above the limit." if found.wanted.limit else "")
     )
     framed(figure, title, note, (1, 1), (0.95, 0.3, 0.2, 0.5))
     save(figure, folder, "front")
     return Picture("front", title, note)
+
+
+def _aims(found: Portfolios) -> str:
+    """By what portfolios on the front are compared, in a sentence."""
+    each = [f"{o.noun} ({o.better})" for o in found.outputs]
+    own = "each by its" if len(each) > 1 else "by its"
+    text = f"Aims: {listed(each)}, {own} mean and its worst tenth of draws"
+    if found.wanted.limit:
+        limited = next(o for o in found.prepared.outputs if o.name == found.wanted.limit[0])
+        text += f"; and a lower mean of {limited.noun}, which is limited"
+    return f"{text}."
 
 
 def _beside(found: Portfolios) -> str:

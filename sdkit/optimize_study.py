@@ -348,18 +348,19 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 
 
 def _parts(whole: np.ndarray, instruments: Instruments, outputs) -> pd.DataFrame:
-    """Each instrument's part of the full package, in the unit of the output and as a share."""
+    """Each instrument's part of the full package, in the unit of the output and as a share; of a
+    total whose 95 % interval holds zero there are no shares."""
     rows = []
     for i, output in enumerate(outputs):
         found = shapley(whole[i])
-        total = (whole[i, -1] - whole[i, 0]).mean()
+        every = _summary(whole[i, -1] - whole[i, 0])
+        total = every["mean"] if every["mean_low"] > 0 or every["mean_high"] < 0 else np.nan
         for name, own in zip(instruments.names, found, strict=True):
             share = np.sign(total) * _share(own.mean(), total, whole[i])
             rows.append({"output": output.name, "unit": output.unit, "instrument": name,
                          **_summary(own), "share": share})  # fmt: skip
         rows.append({"output": output.name, "unit": output.unit, "instrument": "all together",
-                     **_summary(whole[i, -1] - whole[i, 0]),
-                     "share": abs(_share(total, total, whole[i]))})  # fmt: skip
+                     **every, "share": abs(_share(total, total, whole[i]))})  # fmt: skip
     return pd.DataFrame(rows)
 
 

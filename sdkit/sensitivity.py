@@ -29,6 +29,7 @@ TOLD = 0.02  # of the largest index: smaller ones are not told
 SETTLED = 0.05  # of an index: change by doubling the sample, and half width of its interval
 CHANCE = "(an input that means nothing)"
 FLOOR = 1e-9  # of an output's range: a level or an effect below it is none
+OUTSIDE = "Indices are estimates, which can lie outside 0 to 1."
 _RANGES = 5  # of years, told in a sentence
 _BINS = 16  # of an input's range, for the mean of an output along it
 
@@ -60,8 +61,14 @@ class Quantity:
 
     @property
     def title(self) -> str:
-        what = f"the effect of “{self.policy}” on {self.output}" if self.policy else self.output
-        return f"{what}, {self.at}"
+        """ "the effect of “masks” on the time of the peak of deaths", "deaths, 2026–2040"."""
+        what = {"peak": f"the peak of {self.output}"}.get(self.at, f"{self.output}, {self.at}")
+        what = f"the time of the peak of {self.output}" if self.of_peak_time else what
+        return f"the effect of “{self.policy}” on {what}" if self.policy else what
+
+    @property
+    def of_peak_time(self) -> bool:
+        return self.at == "time of peak"
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from .plot import (
     tick,
     wrapped,
 )  # fmt: skip
-from .sensitivity import CHANCE, RANKED, Quantity, ranking
+from .sensitivity import CHANCE, OUTSIDE, RANKED, Quantity, ranking
 from .sensitivity_study import Sensitivity
+from .time_units import TimeUnit, plain
 
 _BARS, _LINES, _LINE = 10, 6, 0.2  # inputs a panel, lines a panel, inches a row
 _SCALE = {
@@ -62,10 +63,8 @@ def _outputs(found: Sensitivity) -> list[str]:
 
 
 def label(quantity: Quantity) -> str:
-    """A panel's heading: level or effect, and of what."""
-    if quantity.policy:
-        return f"effect of “{quantity.policy}” on {quantity.output}"
-    return f"{quantity.output}, level"
+    """A panel's heading: its quantity, of which a title needs the article and it does not."""
+    return quantity.title.removeprefix("the ")
 
 
 def _first(found: Sensitivity, method: str, quantity: Quantity) -> str:
@@ -88,6 +87,7 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     deep = max(sum(1 + 0.55 * name.count("\n") for name in own) for own in names)
     figure = new_figure(columns * (left + 2.6) + 0.2, lines * (_LINE * deep + 0.75) + 0.7)
     axes = figure.subplots(lines, columns, squeeze=False)
+    dots: list[pd.Series] = []
     for panel, quantity, part, own in zip(axes.flat, found.main, parts, names, strict=False):
         at = np.arange(len(part))
         colours = [GREY if "together" in name or name == CHANCE else BLUE for name in part.input]
@@ -102,7 +102,9 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
             panel.plot(
                 alone[part.input], at, "o", color="white", markeredgecolor=DARK, markersize=4
             )
-            panel.set_xlim(0, max(1.0, float((part.value + width).max()) * 1.02))
+            dots.append(alone[part.input])
+            ends = pd.concat([part.value + width, dots[-1]])
+            panel.set_xlim(min(0.0, ends.min() * 1.02), max(1.0, ends.max() * 1.02))
         panel.axvline(0, color=GREY, linewidth=0.6)
         panel.set_yticks(at, own, fontsize=7.4)
         panel.tick_params(axis="y", length=0)
@@ -114,13 +116,17 @@ def _ranked(found: Sensitivity, method: str, folder: Path) -> Picture:
     for panel in list(axes.flat)[len(parts) :]:
         panel.set_visible(False)
     lead = _lead(found)
-    title = capital(f"{_first(found, method, lead)} matters most for {_plain(lead)}")
+    title = capital(f"{_first(found, method, lead)} matters most for {lead.title}")
     if not found.settled[method].stable:
         title += "; the ranking has not settled"
+    drawn = max(int((part.input != CHANCE).sum()) for part in parts)
     note = (
-        f"{capital(_NAMED[method])}, {found.main[0].at}, the first {_BARS} inputs; lines are 95 % "
+        f"{capital(_NAMED[method])}, {found.main[0].at}, {_inputs(drawn)}; lines are 95 % "
         "intervals by resampling."
     )
+    shares = [part.value for part in parts] + dots
+    if method in ("sobol", "rbd-fast") and not pd.concat(shares).between(0, 1).all():
+        note += f" {OUTSIDE}"
     every = {name for part in parts for name in part.input}
     grey = [text for text, there in (
         ("several inputs that vary together", any("together" in name for name in every)),
@@ -139,10 +145,8 @@ def _lead(found: Sensitivity) -> Quantity:
     return [q for q in found.main if q.output == found.main[0].output][-1]
 
 
-def _plain(quantity: Quantity) -> str:
-    if not quantity.policy:
-        return quantity.output
-    return f"the effect of “{quantity.policy}” on {quantity.output}"
+def _inputs(count: int) -> str:
+    return f"the first {count} inputs" if count > 1 else "the first input"
 
 
 @styled
@@ -175,7 +179,7 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
     left = room(labels, 7.4) + 0.1
     wide = min(max(2.2, 0.17 * len(found.years)), 5.0)
     deep = sum(1 + 0.55 * name.count("\n") for name in labels)
-    figure = new_figure(left + (wide + 0.25) * len(policies) + 0.4, _LINE * 1.1 * deep + 1.6)
+    figure = new_figure(left + (wide + 0.25) * len(policies) + 0.4, _LINE * 1.1 * deep + 1.75)
     axes = figure.subplots(1, len(policies), squeeze=False, sharey=True)
     signed = method in ("prcc", "srrc")
     for panel, policy in zip(axes.flat, policies, strict=True):
@@ -189,6 +193,7 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
         panel.set_yticks(range(len(names)), labels, fontsize=7.4)
         panel.tick_params(length=0)
         panel.xaxis.set_major_locator(locator(4, whole=True))
+        panel.set_xlabel(found.clock.axis, fontsize=7.5)
         heading = f"effect of “{policy}”" if policy else "level"
         panel.set_title(wrapped(heading, 26), fontsize=8.5)
     told = grids[policies[-1]].dropna(axis=1, how="all").abs()
@@ -208,7 +213,7 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
         note += " Shares of the largest mean effect of each panel."
     if any(grid.isna().to_numpy().any() for grid in grids.values()):
         note += " Grey: left out, since the effect has no percentage there."
-    framed(figure, title, note, (1, len(policies)), (left, 0.85, 0.45, 0.3), (0.25, 0))
+    framed(figure, title, note, (1, len(policies)), (left, 0.85, 0.45, 0.45), (0.25, 0))
     width, _ = figure.get_size_inches()
     beside = axes[0, -1].get_position()
     where = (1 - 0.7 / width, beside.y0, 0.14 / width, beside.height)
@@ -224,7 +229,7 @@ def _time(found: Sensitivity, output: str, folder: Path) -> Picture | None:
 @styled
 def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
     """Indices by sample size: do they still move?"""
-    looks = found.looks[found.looks.method == method]
+    looks, drawn = found.looks[found.looks.method == method], 0
     columns = min(3, len(found.main))
     lines = -(-len(found.main) // columns)
     figure = new_figure(3.6 * columns + 0.5, 2.1 * lines + 0.9)
@@ -237,6 +242,7 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
         own = own[own.unit == own.unit.iloc[-1]] if len(own) else own  # one unit in a line
         names = list(ranking(found.table, quantity, method).input[:_LINES])
         ends: list[tuple[float, str, str, int]] = []
+        drawn = max(drawn, len({*names} & {*own.input} - {CHANCE}))
         for number, name in enumerate(names):
             line = own[own.input == name]
             if not len(line):  # it did not vary yet
@@ -267,8 +273,8 @@ def _looks(found: Sensitivity, method: str, folder: Path) -> Picture:
     else:
         title = f"One look at {settled.n:,} base runs: whether the ranking is stable is not known"
     note = (
-        f"{capital(_NAMED[method])} of the first {_LINES} inputs by number of base runs, with 95 % "
-        "intervals of the first two"
+        f"{capital(_NAMED[method])} of {_inputs(drawn)} by number of base runs, with 95 % "
+        f"intervals{' of the first two' if drawn > 2 else ''}"
     )
     if np.isfinite(settled.width):
         note += f"; the widest interval of all is ±{settled.width:.2f}"
@@ -315,13 +321,16 @@ def _along(found: Sensitivity, quantity: Quantity, folder: Path) -> Picture | No
         panel.set_title(wrapped(along.input, 28), fontsize=8)
         unit = "" if along.unit in ("", "Dmnl") else f"{along.unit}"
         panel.set_xlabel(unit, fontsize=7.5)
-        panel.yaxis.set_major_formatter(tick)
+        panel.yaxis.set_major_formatter(_plain_tick if quantity.of_peak_time else tick)
         panel.tick_params(labelsize=7)
-    axes[0, 0].set_ylabel(quantity.unit, fontsize=7.5)
+    unit = plain(quantity.unit)
+    if quantity.of_peak_time:
+        unit = found.clock.many if quantity.policy else f"{found.clock.word} of the peak"
+    axes[0, 0].set_ylabel(unit, fontsize=7.5)
     first = own[0].rows
     title = (
-        f"{capital(quantity.title)}: from {_short(first['mean'].iloc[0], quantity)} to "
-        f"{_short(first['mean'].iloc[-1], quantity)} along {own[0].input}"
+        f"{capital(quantity.title)}: from {_short(first['mean'].iloc[0], quantity, found.clock)} "
+        f"to {_short(first['mean'].iloc[-1], quantity, found.clock)} along {own[0].input}"
     )
     free = found.prepared.run.source == "priors" or found.method in ("sobol", "morris")
     note = "Mean (line) and 5 to 95 % of the runs (shade) along one input, all others varying. " + (
@@ -348,6 +357,10 @@ def _settings(panel, rows: pd.DataFrame, names: Sequence[str]) -> None:
     panel.set_xticks(at, [wrapped(name, 36 // len(names)) for name in names], fontsize=size)
 
 
-def _short(value: float, quantity: Quantity) -> str:
-    text = amount(value)
-    return f"{text} %" if quantity.unit == "%" else text
+def _short(value: float, quantity: Quantity, clock: TimeUnit) -> str:
+    """A value with its unit: a date, a length of time, or an amount."""
+    if not quantity.of_peak_time:
+        return f"{amount(value)} {plain(quantity.unit)}".strip()
+    if quantity.policy:
+        return f"{amount(value)} {clock.many}"
+    return clock.at(round(value, 1))

@@ -12,7 +12,7 @@ from .files import write_frame, write_json, write_text
 from .findings import capital, listed
 from .origins import origin_of
 from .report import page, weaknesses_of
-from .sensitivity import CHANCE, RANKED, TOLD, Quantity, ranking
+from .sensitivity import CHANCE, OUTSIDE, RANKED, TOLD, Quantity, ranking
 from .sensitivity_plot import write_sensitivity_figures
 from .sensitivity_study import Sensitivity
 
@@ -122,12 +122,18 @@ def in_short(found: Sensitivity) -> list[str]:
     return lines
 
 
+def _subject(quantity: Quantity) -> str:
+    """A quantity's title as the subject of a sentence: an apposition ends with a comma."""
+    title = capital(quantity.title)
+    return f"{title}," if title.endswith(f", {quantity.at}") else title
+
+
 def in_words(table: pd.DataFrame, quantity: Quantity, method: str, settled: bool) -> str:
     """One quantity's answer as a sentence or two, made from its indices."""
     rows = ranking(table, quantity, method)
     rows = rows[(rows.input != "") & (rows.input != CHANCE)]
     if not (rows.value != 0).any():
-        return f"{capital(quantity.title)}, does not vary."
+        return f"{_subject(quantity)} does not vary."
     top = rows[rows.value.abs() >= 0.1 * rows.value.abs().max()].head(5)
 
     def told(row) -> str:
@@ -143,8 +149,10 @@ def in_words(table: pd.DataFrame, quantity: Quantity, method: str, settled: bool
         "prcc": "partial rank correlation", "srrc": "standardised rank coefficient",
         "pawn": "PAWN index", "rbd-fast": "first-order index", "delta": "delta",
     }[method]  # fmt: skip
-    text = f"{capital(quantity.title)}, depends most on {'; '.join(map(told, top.itertuples()))} "
+    text = f"{_subject(quantity)} depends most on {'; '.join(map(told, top.itertuples()))} "
     text += f"({words}; 95 % intervals)." if method != "morris" else f"({words})."
+    if method in ("sobol", "rbd-fast") and not top.value.between(0, 1).all():
+        text += f" {OUTSIDE}"
     if method == "sobol":
         first = table[
             (table["index"] == "first") & (table.output == quantity.output)

@@ -55,20 +55,20 @@ class TimeUnit:
         """The label of a time axis."""
         return self.one.capitalize() or "Time"
 
-    def _dated(self, first: float) -> bool:
+    def dated(self, first: float) -> bool:
         """Whether bare numbers read as years of the calendar."""
         return self.one == "year" and first >= 1000
 
     def at(self, when: float) -> str:
         """ "2030", "day 30", "time 30"."""
-        return f"{when:g}" if self._dated(when) else f"{self.one or 'time'} {when:g}"
+        return f"{when:g}" if self.dated(when) else f"{self.one or 'time'} {when:g}"
 
     def span(self, first: float, last: float) -> str:
         """ "2026–2040", "days 30–60", "time 30–60"; one unit as `at` has it."""
         if first == last:
             return self.at(first)
         text = f"{first:g}–{last:g}"
-        return text if self._dated(first) else f"{self.many if self.one else 'time'} {text}"
+        return text if self.dated(first) else f"{self.many if self.one else 'time'} {text}"
 
     def period(self, label: str) -> str:
         """A label of a period, "2030" or "2026-2040", in words."""

@@ -296,19 +296,22 @@ def test_a_posterior_says_what_it_was_fitted_to(fitted, tmp_path):
     assert not posterior_provenance(folder, read_model(folder)).of_this_text
 
 
-def test_what_a_fit_warns_of():
+def test_what_a_fit_warns_of(monkeypatch):
     """Chains that agree less than is usual, a search without end, points that fail, a coarse step;
     of several fits each by its name."""
 
     class Fake:
         def __init__(
-            self, label, r_hat=1.001, effective=5000.0, converged=True, failed=0, shift=0.1
-        ):
+            self, label, r_hat=1.001, effective=5000.0, converged=True, failed=0, shift=0.1,
+            strong=(),
+        ):  # fmt: skip
             row = {"of": "model", "remark": "", "parameter": "x"}
             self.parameters = pd.DataFrame([row])
-            self.influence = pd.DataFrame({"parameter": ["y"], "influence": [0.1]})
+            self.influence = pd.DataFrame(
+                {"parameter": ["y", *strong], "influence": [0.1, *(0.5 for _ in strong)]}
+            )
             self.halved = (shift, 0.0)
-            self.prepared = SimpleNamespace(label=label)
+            self.prepared = SimpleNamespace(label=label, set={}, model=None)
             climbs = [SimpleNamespace(log_density=-3.0, converged=converged)]
             tally = SimpleNamespace(failed=failed, points=1000)
             self.fit = SimpleNamespace(
@@ -316,12 +319,25 @@ def test_what_a_fit_warns_of():
                 climbs=climbs, tally=tally,
             )  # fmt: skip
 
+    monkeypatch.setattr("sdkit.fit_words.draws_numbers", lambda model: False)
     assert warnings_of([Fake(""), Fake("mild")]) == []
     for change, words in (
-        ({"r_hat": 1.02}, "R-hat is 1.020 at most (usual: 1.01)"),
-        ({"effective": 300.0}, "300 effective draws (usual: 1000)"),
+        ({"r_hat": 1.02}, "R-hat between them is 1.020 at most (usual: 1.01 or less)"),
+        ({"effective": 300.0}, "300 effective draws (usual: 1,000 or more)"),
         ({"converged": False}, "No search for the most probable point converged"),
-        ({"failed": 10}, "10 of 1,000 points (1.00%)"),
+        ({"failed": 10}, "10 of 1,000 points (1.00%) could not be simulated and count as"),
+        ({"failed": 1}, "1 of 1,000 points (0.10%) could not be simulated and counts as"),
+        (
+            {"strong": ["z"]},
+            "from its prior, it moves the model off its series; it is better to fit it ",
+        ),
+        (
+            {"strong": ["z", "v"]},
+            "from their priors, they move the model off its series; it is better to fit them ",
+        ),
+        ({"strong": ["s = 1"]}, "1 setting of switches"),
+        ({"strong": ["s = 1"]}, "take it by its weight, with values that were fitted without it."),
+        ({"strong": ["s = 1", "s = 2"]}, "take them by their weights"),
         ({"shift": -0.7}, "by −0.70"),
         ({"shift": math.nan}, "The time step is coarse"),
     ):

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 
 from sdkit.discover import inside
-from sdkit.discover_run import execute_discovery, read_cases
+from sdkit.discover_run import _digits, execute_discovery, read_cases
 from sdkit.errors import Error
-from sdkit.inputs import FITTED, Inputs
+from sdkit.inputs import FITTED, Input, Inputs, trajectories
 from sdkit.optimize_run import Instruments, read_wanted
 from sdkit.optimize_study import execute_search
 from sdkit.outputs import Output
 from sdkit.results import carry_out
 from sdkit.run import prepare, read_run
 from sdkit.sensitivity import CHANCE, Crossing, Settled, dependence, quantities, ranking, settle
+from sdkit.sensitivity_plot import write_sensitivity_figures
 from sdkit.sensitivity_run import prepare_inputs, read_asked
 from sdkit.sensitivity_study import execute_sensitivity
 
@@ -248,7 +249,12 @@ def test_a_study_gives_every_index_of_every_quantity(of_sir):
         "first year below 5000",
     }  # fmt: skip
     assert set(own.policy) == {"", "vaccination", "contact reduction"}
-    assert own.value.between(-0.05, 1.3).all()
+    # Jansen's estimator is a mean of squares over a variance. Where few of the 256 runs make that
+    # variance (a switch that rarely matters) it can lie far above one, and its interval says so:
+    # each interval reaches down to 1, and a value whose interval is narrow is near 0 to 1.
+    assert (own.value >= 0).all()
+    assert (own.low <= 1.0).all()
+    assert own.value[own.high - own.low <= 0.6].max() <= 1.3
 
 
 def test_methods_agree_on_what_matters(of_sir):
@@ -329,6 +335,43 @@ def test_the_page_and_tables_of_a_study(project, sdkit):
     assert json.loads((folder / "record.json").read_text())["draws"]["n"] == 64
     assert not list((folder / "out").glob("unfinished-*"))
     assert re.search(r"report\.html", out)
+
+
+def test_a_figure_names_its_quantity_and_unit(project):
+    """A date has its year, a difference of dates is in years; neither is a level."""
+    body = '[sensitivity]\nmethods = ["sobol"]\ninputs = ["infectivity"]\nat = ["time of peak"]\n'
+    found = sensitivity(write(project, "sensitivity", body, n=64))
+    made = write_sensitivity_figures(found, project / "figures")
+    (ranked,), (level, effect, _) = made["ranked"], made["along"]
+    peak = "he time of the peak of infections per year"
+    assert f"matters most for the effect of “contact reduction” on t{peak}" in ranked.title
+    assert "time of peak, the first 2 inputs;" in ranked.alt
+    number = r"−?\d+(\.\d+)?"
+    years = r"20[2-4]\d(\.\d)?"
+    assert re.fullmatch(f"T{peak}: from {years} to {years} along infectivity", level.title)
+    assert re.fullmatch(
+        f"The effect of “vaccination” on t{peak}: from {number} years to {number} years along "
+        "infectivity", effect.title,
+    )  # fmt: skip
+    drawn = (project / "figures" / f"{ranked.stem}.svg").read_text(encoding="utf-8")
+    assert "level" not in drawn
+    drawn = (project / "figures" / f"{level.stem}.svg").read_text(encoding="utf-8")
+    assert ">year of the peak</text>" in drawn
+
+
+def test_a_group_takes_its_turn_by_names():
+    """Whatever stands before it, and in whatever order its columns are."""
+    group, one = Input("others", (0, 1)), Input("c", (2,))
+    _, order, _ = trajectories(["a", "b", "c"], [group, one], 64, 1)
+    _, other, _ = trajectories(["b", "a", "c"], [one, group], 64, 1)
+    assert (order == 1 - other).all()
+    assert 0 < (order[0] == 0).sum() < 64
+
+
+def test_a_date_in_a_limit_keeps_its_year():
+    assert _digits(2030.26, "Years") == _digits(2030.26, "yr") == "2030.3"
+    assert _digits(2030.26, "people") == "2,030"
+    assert _digits(30.26, "Year") == "30.3"
 
 
 # -- discovery ---------------------------------------------------------------------------

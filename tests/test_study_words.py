@@ -9,16 +9,20 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sdkit.discover import chance_of
+from sdkit.optimize_report import _attribution
+from sdkit.optimize_study import _parts
 from sdkit.outputs import Output
 from sdkit.provenance import sealed
 from sdkit.results import carry_out
-from sdkit.sensitivity import left_out, quantities, settle
+from sdkit.sensitivity import TABLE, Quantity, left_out, quantities, settle
+from sdkit.sensitivity_report import in_words
 from sdkit.time_units import TimeUnit
 from sdkit.tree import grow, judge
 
@@ -124,6 +128,36 @@ def test_a_study_in_days(flare):
     assert "No fit has narrowed them" in page
     assert "A run that never crosses counts as crossing one day after the horizon." in page
     assert "depends most on" in page
+    # Six inputs vary, and a panel has room for ten.
+    assert "Total index, days 0–39, the first 6 inputs; lines are" in page
+    assert "first 10 inputs" not in page
+    assert "Total index of the first 6 inputs by number of base runs" in page
+    assert re.search(
+        r"Ill people, days 0–39: from [\d.]+ people to [\d.]+ people along decline", page
+    )
+    figures = folder / "out" / "figures"
+    assert ">Day</text>" in (figures / "time-1-ill-people.svg").read_text(encoding="utf-8")
+
+
+def test_quantities_have_names_for_sentences():
+    def title(policy, at):
+        return Quantity("deaths", "people", policy, at, False).title
+
+    assert title("", "time of peak") == "the time of the peak of deaths"
+    assert title("masks", "peak") == "the effect of “masks” on the peak of deaths"
+    assert title("masks", "in 2030") == "the effect of “masks” on deaths, in 2030"
+
+
+def test_an_estimate_outside_0_to_1_is_said_to_be_one():
+    quantity = Quantity("deaths", "people", "", "peak", False)
+    rows = [("sobol", index, "spread", "deaths", "people", "", "peak", value, value, value, 64)
+            for index, value in (("total", 1.03), ("first", 0.9))]  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(TABLE))
+    said = "Indices are estimates, which can lie outside 0 to 1."
+    text = in_words(table, quantity, "sobol", True)
+    assert text.startswith("The peak of deaths depends most on spread (1.03, 1.03 to 1.03) (")
+    assert said in text
+    assert said not in in_words(table.assign(value=0.9), quantity, "sobol", True)
 
 
 # -- discovery ---------------------------------------------------------------------------
@@ -236,8 +270,15 @@ def test_a_search_in_days(flare):
     for word in ("year", "effort", "price", "Whose part"):
         assert word not in page, word
     # Money a day, summed over days, is money.
-    assert "spending, summed over days 0–39 (USD): mean of the draws" in page
-    assert "Limit: spending, summed over days 0–39, at most 60k USD by the mean" in page
+    assert "spending, sum over days 0–39 (USD): mean of the draws" in page
+    assert (
+        "portfolios are on the front within the limit: no other within the limit is as good in all"
+    ) in page
+    assert (
+        "Aims: ill people (lower), by its mean and its worst tenth of draws; and a lower mean of "
+        "spending, which is limited."
+    ) in page
+    assert "Limit: spending, sum over days 0–39, at most 60k USD by the mean" in page
 
 
 def test_words_and_figure_order_instruments_alike(flare):
@@ -248,6 +289,33 @@ def test_words_and_figure_order_instruments_alike(flare):
     assert int(order[2]) > int(order[4])
     assert leader[1].lower() == order[1]
     assert leader[2] == order[2]
+
+
+def test_a_total_that_is_not_told_from_zero_has_no_shares():
+    """Two instruments whose parts, by hand, are the changes alone: there is no interaction."""
+    rng = np.random.default_rng(1)
+    one = np.full(64, 30.0)
+    for other, shares in (
+        (np.full(64, 10.0), [0.75, 0.25, 1.0]),
+        # Mean -30.3, standard error 5: the total's interval, about -0.3 +- 10, holds zero.
+        (-30.3 + 40 * _standard(rng), [np.nan] * 3),
+    ):
+        whole = 1000 + np.array([[0 * one, one, other, one + other]])
+        output = Output("deaths", "deaths", "sum", "people", "lower", True)
+        parts = _parts(whole, SimpleNamespace(names=("a", "b")), [output])
+        np.testing.assert_allclose(parts["share"], shares)  # NaN is equal to NaN here
+        assert parts["mean"].tolist() == pytest.approx([30, other.mean(), 30 + other.mean()])
+        found = SimpleNamespace(first=output, parts=parts)
+        text = _attribution(found, lambda value: f"{value:.0f} people")
+        said = "Shares are left out: the draws do not tell the total from zero."
+        assert (said in text) == np.isnan(shares[0])
+        assert ("%" in text) == (not np.isnan(shares[0]))
+
+
+def _standard(rng) -> np.ndarray:
+    """64 numbers of mean 0 and standard deviation 1."""
+    x = rng.standard_normal(64)
+    return (x - x.mean()) / x.std()
 
 
 def test_what_is_lost_has_no_share_of_nothing():
@@ -367,6 +435,18 @@ def test_a_fit_in_days_and_what_it_warns_of(flare):
     assert ahead.days_ahead.tolist() == list(range(1, 11))
     # Nobody was ill on days 29 and 30: no error relative to that.
     assert ahead.error.isna().tolist() == [False] * 8 + [True] * 2
+    assert "1 of 1 parameter of the model" in page
+    # Two errors of two kinds; no correlation of residuals was fitted.
+    assert "median absolute error largest absolute error" in page
+    assert "median error (signed)" in page
+    assert "Left over: correlation of neighbouring residuals. Theil's" in page
+    assert (
+        "Orange draws what is outside the fit (constants, switches) from its priors; blue has it "
+        "at the model's own values."
+    ) in page
+    figures = folder / "out" / "figures"
+    assert ">Day</text>" in (figures / "series.svg").read_text(encoding="utf-8")
+    assert ">Person/Day</text>" in (figures / "profiles.svg").read_text(encoding="utf-8")
     # Logarithms of the past exist: it is above zero to day 20.
     assert ahead["crps of last trend"].notna().all()
     # The bounds of this fit are loose, and its page does not say that ensembles agree.
