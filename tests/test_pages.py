@@ -17,6 +17,7 @@ import pytest
 from sdkit import history_plot, plot, report
 from sdkit.comparing import execute
 from sdkit.errors import RunError
+from sdkit.origins import seen_lines
 from sdkit.outputs import read_outputs
 from sdkit.provenance import sealed
 from sdkit.run import prepare, read_run
@@ -177,6 +178,31 @@ def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_
     figure = history_plot.history_figure(fitted, tmp_path)
     assert "values that the fit did not use" in figure.title
     assert "8 draws from the posterior" in figure.note
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "told"),
+    [
+        (None, "The tables show the priors in parameters.csv.", False),
+        ((), "The tables show the priors, from which the fit of the posterior began.", False),
+        (
+            ("parameters.csv", "data/reported_cases.csv"),
+            "The tables show parameters.csv as it is now; the fit may have begun from other priors.",
+            True,
+        ),
+    ],
+)
+def test_priors_are_a_fit_s_own_only_where_no_file_has_changed(
+    changed, said, told, fitted, tmp_path
+):
+    assert fitted.provenance.changed is None  # its head names no files
+    provenance = dataclasses.replace(fitted.provenance, changed=changed)
+    text = page(dataclasses.replace(fitted, provenance=provenance), tmp_path)
+    assert said in text
+    assert text.count("The tables show") == 1
+    line = "Since the fit these files have changed: parameters.csv, data/reported_cases.csv."
+    assert text.count(line) == 2 * told
+    assert (line in " ".join(seen_lines(provenance, YEAR))) is told
 
 
 def test_a_page_of_one_run_speaks_of_no_draws(once_page):
