@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from .compare import Claim, Comparison
+from .switches import ENOUGH
 
 # Shares of draws from which on an answer is sure, or likely.
 SURE, LIKELY = 0.95, 0.80
@@ -15,7 +17,11 @@ SURE, LIKELY = 0.95, 0.80
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """One claim with what the draws say about it."""
+    """One claim with what the draws say about it.
+
+    `scenarios` are shares by scenario; `switches` by switch and setting, of the settings with
+    enough draws to speak of.
+    """
 
     claim: Claim
     share: float
@@ -64,9 +70,9 @@ def claim_results(comparison: Comparison) -> list[ClaimResult]:
         scenarios = rows[rows.group == "scenario"].set_index("setting").share.to_dict()
         switches: dict[str, dict[str, float]] = {}
         counts: dict[str, list[float]] = {}
-        for row in rows[~rows.group.isin(["all", "scenario"])].itertuples():
+        for row in by_setting(rows).itertuples():
             switches.setdefault(row.group, {})[row.setting] = row.share
-            counts.setdefault(row.group, []).append(row.draws / max(len(scenarios), 1))
+            counts.setdefault(row.group, []).append(row.draws / len(scenarios))
         # 99 % of the differences between two shares that chance alone makes.
         noise = 2.58 * np.sqrt(max(whole.share * (1 - whole.share), 0.0))
         chance = {n: noise * np.sqrt(1 / min(c) + 1 / max(c)) for n, c in counts.items()}
@@ -74,6 +80,14 @@ def claim_results(comparison: Comparison) -> list[ClaimResult]:
             ClaimResult(by_id[name], whole.share, scenarios, switches, whole.ratio_median, chance)
         )
     return results
+
+
+def by_setting(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `judge` for the settings of switches that have enough draws to speak of."""
+    # `draws` counts a draw once a scenario.
+    scenarios = table[table.group == "scenario"].setting.nunique()
+    enough = table.draws >= ENOUGH * scenarios
+    return table[~table.group.isin(["all", "scenario"]) & enough]
 
 
 def untested(comparison: Comparison) -> list[Claim]:

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .claims import by_setting
 from .compare import Comparison
 from .files import write_text
 from .findings import effects, headline, ordered, percent, ranked, short, spell, verdict
 from .findings import share as share_text
 from .outputs import Output
 from .progress import tell
+from .switches import ENOUGH
 from .time_units import plain
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
@@ -398,7 +400,7 @@ def _tornado_title(output: Output, rows, once: bool) -> str:
 @styled
 def _claims(comparison: Comparison, folder: Path) -> Picture:
     table = comparison.claims_table
-    overall = table[table.group == "all"]
+    overall, settings = table[table.group == "all"], by_setting(table)
     texts = {claim.id: claim.claim for claim in comparison.claims}
     labels = [textwrap.wrap(texts[name], 66) for name in overall.id]
     heights = [0.16 * len(label) + 0.1 for label in labels]
@@ -406,7 +408,7 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     axes = figure.subplots()
     y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
     for place, row in zip(y, overall.itertuples(), strict=True):
-        mine = table[(table.id == row.id) & ~table.group.isin(["all", "scenario"])]
+        mine = settings[settings.id == row.id]
         if len(mine):
             axes.hlines(place, mine.share.min(), mine.share.max(), color=GREY, linewidth=3)
         colour, fill = (BLUE, BLUE) if row.share >= 0.5 else (VERMILION, "white")
@@ -431,8 +433,11 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     hold = "holds" if held == 1 else "hold"
     title = f"{held} of {len(overall)} claims {hold} in at least half of the {of}"
     note = f"Filled: holds in half of the {of} or more; hollow: in fewer."
-    if (~table.group.isin(["all", "scenario"])).any():
-        note += " Grey: range over the settings of the switches between rival explanations."
+    if len(settings):
+        note += (
+            " Grey: range over the settings of the switches between rival explanations, each with "
+            f"{ENOUGH} draws or more."
+        )
     margins = (room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
     framed(figure, title, note, margins=margins)
     save(figure, folder, "claims")
