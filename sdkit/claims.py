@@ -90,7 +90,19 @@ def by_setting(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table.group.isin(["all", "scenario"]) & enough]
 
 
-def untested(comparison: Comparison) -> list[Claim]:
-    """Claims about policies, outputs or years that this run leaves out."""
+def untested(comparison: Comparison) -> list[tuple[Claim, str]]:
+    """Claims about policies, outputs or years that this run leaves out, each with the reason."""
     tested = set(comparison.claims_table.id)
-    return [claim for claim in comparison.claims if claim.id not in tested]
+    return [(c, _why(c, comparison)) for c in comparison.claims if c.id not in tested]
+
+
+def _why(claim: Claim, comparison: Comparison) -> str:
+    """Why a run has not tested a claim."""
+    policies = {policy.name for policy in comparison.policies}
+    for name in (claim.policy, claim.comparator):
+        if name not in policies:
+            return f"the run leaves out the policy “{name}”"
+    if claim.output not in {output.name for output in comparison.outputs}:
+        return f"the run leaves out the output “{claim.output}”"
+    period = comparison.time.period(claim.period)
+    return f"its period {period} lies outside {comparison.period}"

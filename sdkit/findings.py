@@ -11,10 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from .claims import LIKELY, SURE, claim_results
+from .claims import LIKELY, SURE, claim_results, untested
 from .compare import Comparison, reduced, whole, yearly
 from .experiment import Setting
 from .outputs import Output
+from .time_units import plain
 
 # Below this share of the baseline's median a policy is said to hardly move an output.
 HARDLY = 0.01
@@ -47,6 +48,25 @@ def percent(value: float) -> str:
     return (
         "0\u00a0%" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", "\u00a0%")
     )
+
+
+def signed(value: float, unit: str = "") -> str:
+    """A change in its own unit, with its sign."""
+    text = f"{'+' * (value > 0)}{short(value)}".replace("-", "−")
+    return f"{text} {plain(unit)}".strip()
+
+
+def changed_by(row, output: Output) -> str:
+    """The median change in a row of `effects`: in per cent, or in the output's unit where the
+    baseline is nothing, of which there are no per cents."""
+    return percent(row.change) if np.isfinite(row.change) else signed(row.diff_median, output.unit)
+
+
+def better_in(row) -> str:
+    """The share of draws in which a policy is better; "" for one that moves nothing, or of which
+    no direction is better."""
+    still = not (row.low or row.high or row.diff_p5 or row.diff_p95)
+    return "" if still or not np.isfinite(row.share_better) else share(row.share_better)
 
 
 def share(value: float) -> str:
@@ -206,13 +226,11 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
     for output in comparison.outputs:
         for row in effects(comparison, output, scenario).itertuples():
             cell = {
-                "change": percent(row.change),
+                "change": changed_by(row, output),
                 "range": "" if comparison.once else f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
                 "share": (
-                    f"better in {share(row.share_better)}"
-                    if (row.low or row.high) and not comparison.once
-                    else ""
+                    f"better in {better_in(row)}" if better_in(row) and not comparison.once else ""
                 ),
                 "verdict": verdict(row) if output.better != "none" else "",
             }
@@ -261,7 +279,8 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     else:
         sureness = "" if once else " in at least 95 % of draws"
         lines.append(f"No policy {verb}s {output.name} by 1 %{sureness}.")
-    median = "" if once else " at the median"
+    # Those whose draws disagree are open, however small their median.
+    median = "" if once else " at the median, and whose draws do not disagree"
     for word, text in (
         ("hardly", f"Policies that move {output.name} by less than 1 %{median}"),
         (
@@ -276,25 +295,54 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
-    results = claim_results(comparison)
-    if results and once:
-        shares = [r.share for r in results]
-        counts = [f"{shares.count(1.0)} hold", f"{shares.count(0.0)} fail"]
-        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
-            counts.append(f"{some} hold in some scenarios only")
-        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
-    elif results:
-        counts = [
-            f"{sum(r.verdict == word for r in results)} {text}"
-            for word, text in (
-                ("holds", "hold in at least 95 % of draws"),
-                ("mostly holds", "in 80 to 95 %"),
-                ("open", "in 20 to 80 %"),
-                ("mostly fails", "in 5 to 20 %"),
-                ("fails", "in at most 5 %"),
-            )
+    return [*lines, *claims_in_short(comparison)]
+
+
+def claims_in_short(comparison: Comparison) -> list[str]:
+    """How many of the model's claims hold, in how many draws of all scenarios, and which were not
+    tested and why."""
+    results, left = claim_results(comparison), untested(comparison)
+    lines = []
+    if left:
+        count, reasons = len(results) + len(left), [why for _, why in left]
+        told = [
+            f"{reasons.count(why)} {'was' if reasons.count(why) == 1 else 'were'} not, since {why}"
+            for why in dict.fromkeys(reasons)
         ]
-        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
+        if len(told) > 3:
+            told = [f"{len(left)} were not, each for the reason under Claims"]
+        lines.append(
+            f"{len(results)} of {count} claim{'s' * (count != 1)} of the model "
+            f"{'was' if len(results) == 1 else 'were'} tested; {'; '.join(told)}."
+        )
+    if not results:
+        return lines
+    if comparison.once:
+        shares = [r.share for r in results]
+        counts = [(shares.count(1.0), "hold", ""), (shares.count(0.0), "fail", "")]
+        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
+            counts.append((some, "hold", " in some scenarios only"))
+        told = [f"{n} {verb}{'s' * (n == 1)}{rest}" for n, verb, rest in counts]
+        one = next(f"{verb}s{rest}" for n, verb, rest in counts if n)
+    else:
+        words = {
+            "holds": "at least 95 %", "mostly holds": "80 to 95 %", "open": "20 to 80 %",
+            "mostly fails": "5 to 20 %", "fails": "at most 5 %",
+        }  # fmt: skip
+        found = [r.verdict for r in results]
+        first = found.count("holds")
+        told = [f"{found.count(word)} in {text}" for word, text in words.items()]
+        told[0] = f"{first} hold{'s' * (first == 1)} in at least 95 % of draws"
+        one = f"holds in {words[found[0]]} of draws"
+    pooled = ", over all scenarios" if len(comparison.scenarios) > 1 and not comparison.once else ""
+    if len(results) == 1:
+        which = "claim that was tested" if left else "one claim of the model"
+        lines.append(f"The {which} {one}{pooled}.")
+    else:
+        lines.append(
+            f"Of {len(results)} claims {'tested' if left else 'of the model'}{pooled}, "
+            f"{listed(told)}."
+        )
     return lines
 
 
