@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from .claims import LIKELY, SURE, claim_results, untested
+from .claims import LIKELY, SURE, claims_in_short
 from .compare import Comparison, reduced, whole, yearly
 from .experiment import Setting
 from .outputs import Output
@@ -296,54 +296,6 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
     return [*lines, *claims_in_short(comparison)]
-
-
-def claims_in_short(comparison: Comparison) -> list[str]:
-    """How many of the model's claims hold, in how many draws of all scenarios, and which were not
-    tested and why."""
-    results, left = claim_results(comparison), untested(comparison)
-    lines = []
-    if left:
-        count, reasons = len(results) + len(left), [why for _, why in left]
-        told = [
-            f"{reasons.count(why)} {'was' if reasons.count(why) == 1 else 'were'} not, since {why}"
-            for why in dict.fromkeys(reasons)
-        ]
-        if len(told) > 3:
-            told = [f"{len(left)} were not, each for the reason under Claims"]
-        lines.append(
-            f"{len(results)} of {count} claim{'s' * (count != 1)} of the model "
-            f"{'was' if len(results) == 1 else 'were'} tested; {'; '.join(told)}."
-        )
-    if not results:
-        return lines
-    if comparison.once:
-        shares = [r.share for r in results]
-        counts = [(shares.count(1.0), "hold", ""), (shares.count(0.0), "fail", "")]
-        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
-            counts.append((some, "hold", " in some scenarios only"))
-        told = [f"{n} {verb}{'s' * (n == 1)}{rest}" for n, verb, rest in counts]
-        one = next(f"{verb}s{rest}" for n, verb, rest in counts if n)
-    else:
-        words = {
-            "holds": "at least 95 %", "mostly holds": "80 to 95 %", "open": "20 to 80 %",
-            "mostly fails": "5 to 20 %", "fails": "at most 5 %",
-        }  # fmt: skip
-        found = [r.verdict for r in results]
-        first = found.count("holds")
-        told = [f"{found.count(word)} in {text}" for word, text in words.items()]
-        told[0] = f"{first} hold{'s' * (first == 1)} in at least 95 % of draws"
-        one = f"holds in {words[found[0]]} of draws"
-    pooled = ", over all scenarios" if len(comparison.scenarios) > 1 and not comparison.once else ""
-    if len(results) == 1:
-        which = "claim that was tested" if left else "one claim of the model"
-        lines.append(f"The {which} {one}{pooled}.")
-    else:
-        lines.append(
-            f"Of {len(results)} claims {'tested' if left else 'of the model'}{pooled}, "
-            f"{listed(told)}."
-        )
-    return lines
 
 
 def baseline_sentence(comparison: Comparison, output: Output) -> str:

@@ -381,12 +381,8 @@ def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) ->
     save(figure, folder, stem)
     words = "; ".join(
         f"{r.policy} {percent(r.change)}"
-        + (
-            ""
-            if once
-            else f" ({percent(r.low)} to {percent(r.high)})"
-            + (f", better in {better_in(r)}" if better_in(r) else "")
-        )
+        + ("" if once else f" ({percent(r.low)} to {percent(r.high)})")
+        + (f", better in {better_in(r)}" if better_in(r) and not once else "")
         for r in rows[::-1].itertuples()
     )
     return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
@@ -445,10 +441,7 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     title = f"{held} of {len(overall)} claims {hold} in at least half of the {of}{pooled}"
     note = f"Filled: holds in half of the {of} or more; hollow: in fewer."
     if len(settings):
-        note += (
-            " Grey: range over the settings of the switches between rival explanations, each with "
-            f"{ENOUGH} draws or more."
-        )
+        note += f" Grey: range over the settings of switches with {ENOUGH} draws or more."
     margins = (room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
     framed(figure, title, note, margins=margins)
     save(figure, folder, "claims")

@@ -58,9 +58,7 @@ def render(
         main=main,
         outputs=outputs,
         others=[o for o in comparison.outputs if o not in outputs],
-        short=(
-            findings.in_short(comparison, main) if main else findings.claims_in_short(comparison)
-        ),
+        short=(findings.in_short(comparison, main) if main else claims.claims_in_short(comparison)),
         chunks=_chunks(outputs, 6),
         answers=[_answer(comparison, output) for output in outputs],
         alone=_alone(comparison, outputs),
@@ -135,7 +133,7 @@ def _sources(comparison: Comparison) -> dict[str, object]:
     every = set.intersection(*({*s.values} for s in comparison.scenarios))
     sampled = [name for name in sampled if name not in {*comparison.changed, *every}]
     settled = [
-        f"{sum(name in s.values for name in sampled)} of them set by the scenario “{s.name}”"
+        f"the scenario “{s.name}” sets {sum(name in s.values for name in sampled)} of them"
         for s in comparison.scenarios
         if any(name in s.values for name in sampled)
     ]

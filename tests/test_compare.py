@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sdkit import findings, plot
-from sdkit.claims import untested
+from sdkit import findings, plot, read_model
+from sdkit.check import _read_files
+from sdkit.claims import claims_in_short, untested
 from sdkit.compare import (
     Claim,
     holds,
@@ -24,7 +25,9 @@ from sdkit.compare import (
     summarise,
     yearly,
 )
+from sdkit.errors import RunError
 from sdkit.outputs import Output
+from sdkit.parameters import read_parameters
 from sdkit.report import write_report
 
 HORIZON = (2026, 2029)
@@ -250,9 +253,9 @@ def test_claims_are_counted_with_those_that_were_not_tested(comparison):
         )  # fmt: skip
 
     holds, never, later = one(), one(direction="higher", margin=0.5), one(period="2050")
-    (line,) = findings.claims_in_short(judged(comparison, holds))
+    (line,) = claims_in_short(judged(comparison, holds))
     assert line == "The one claim of the model holds in at least 95 % of draws, over all scenarios."
-    said, line = findings.claims_in_short(judged(comparison, holds, never, later))
+    said, line = claims_in_short(judged(comparison, holds, never, later))
     assert said == (
         "2 of 3 claims of the model were tested; 1 was not, since its period 2050 lies outside "
         "2026–2040."
@@ -262,7 +265,7 @@ def test_claims_are_counted_with_those_that_were_not_tested(comparison):
         "95 %, 0 in 20 to 80 %, 0 in 5 to 20 % and 1 in at most 5 %."
     )
     only = judged(comparison, later)
-    assert findings.claims_in_short(only) == [
+    assert claims_in_short(only) == [
         "0 of 1 claim of the model were tested; 1 was not, since its period 2050 lies outside "
         "2026–2040."
     ]
@@ -282,4 +285,25 @@ def test_a_page_says_over_what_its_shares_are_and_what_a_scenario_sets(compariso
     assert "% of draws over all scenarios; median" in text
     figure = (tmp_path / "figures" / "claims.svg").read_text("utf-8")
     assert "Share of draws in which the claim holds, over all scenarios" in figure
-    assert f"{count} constants that vary (1 of them set by the scenario “{first.name}”)" in text
+    assert f"{count} constants that vary (the scenario “{first.name}” sets 1 of them; " in text
+
+
+@pytest.mark.parametrize(
+    ("period", "refused"),
+    [("2040", False), ("2041", True), ("1999-2030", True), ("2030-2050", True), ("horizon", False)],
+)
+def test_a_check_refuses_a_claim_outside_the_model_s_time(period, refused, project):
+    """The teaching model runs from 2000 to 2041, the end of 2040."""
+    path = project / "models" / "sir" / "claims.toml"
+    text = re.sub('period = "[^"]*"', f'period = "{period}"', path.read_text("utf-8"), count=1)
+    path.write_text(text, "utf-8")
+    model = read_model(path.parent)
+    if not refused:
+        assert list(_read_files(model, read_parameters(model)))
+        return
+    with pytest.raises(RunError) as caught:
+        _read_files(model, read_parameters(model))
+    assert caught.value.code == "R453"
+    assert f"period '{period}' lies outside the model's time, which goes from" in (
+        caught.value.message
+    )

@@ -286,6 +286,9 @@ def epidemic(tmp_path):
         ('variable = "infection"', 'variable = "Infected"', "is a sum over days in 'people', and"),
         ('"infections per day"', '"infections per year"', "rate per year"),
         ('"infections per day"', '"annual infections"', "rate per year"),
+        ('"infections per day"', '"infections (per month)"', "rate per month"),
+        ('"infections per day"', '"infections (monthly)"', "rate per month"),
+        ('"infections per day"', '"infections [1/year]"', "rate per year"),
     ],
 )  # fmt: skip
 def test_an_output_that_contradicts_its_variable_is_refused(epidemic, old, new, text):
@@ -400,6 +403,11 @@ def test_years_that_are_no_dates_are_counted():
         ("overdose deaths per year", "overdose deaths"), ("deaths a month", "deaths"),
         ("daily infections", "infections"), ("cases/day", "cases"),
         ("annual cost per person", "cost per person"), ("fentanyl sold", "fentanyl sold"),
+        ("new infections (per day)", "new infections"), ("deaths [1/year]", "deaths"),
+        ("new infections (people per day)", "new infections (people)"),
+        ("cases (/day)", "cases"), ("cases (daily)", "cases"), ("cases, daily", "cases"),
+        ("deaths (per year) among the old", "deaths among the old"), ("cost (1)", "cost (1)"),
+        ("stage 2 (early) cases", "stage 2 (early) cases"),
     ],
 )  # fmt: skip
 def test_a_sum_counts_amounts_and_no_rates(name, amount):
