@@ -308,8 +308,9 @@ def baseline_sentence(comparison: Comparison, output: Output) -> str:
     ].set_index("period")
     row = rows.loc[whole(comparison.horizon)]
     how = output.over(comparison.time, comparison.horizon)
+    how = how.removeprefix("summed ").removeprefix("averaged ")
     value = "the value" if output.reduction == "last" else f"the {output.reduction}"
-    what = f"{value} of {output.noun} {how.removeprefix(output.reduction).strip()}"
+    what = f"{value} of {output.noun} {how}"
     value = output.value(short(row["median"]))
     if comparison.once:
         return f"Under “{comparison.policies[0].name}”, {what} is {value}."

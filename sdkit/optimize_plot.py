@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .findings import capital
-from .optimize_run import label, over
+from .optimize_run import label
 from .optimize_study import Portfolios
 from .outputs import Output
 from .plot import (
@@ -103,7 +103,7 @@ def _leading(output: Output, best: str, part: pd.Series, total: pd.Series) -> st
 
 def _scale(found: Portfolios, output: Output) -> str:
     """The label of an axis: the unit of an output, and how it is reduced over the horizon."""
-    how = over(output, found.prepared.run.horizon, found.clock)
+    how = output.over(found.clock, found.prepared.run.horizon)
     return ", ".join(filter(None, (plain(output.unit), how)))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from .files import write_frame, write_json, write_text
 from .findings import listed
 from .optimize_plot import delay_sentence, interaction, write_portfolio_figures
-from .optimize_run import label, over
+from .optimize_run import label
 from .optimize_study import Portfolios
 from .origins import origin_of
 from .plot import amount
@@ -85,7 +85,7 @@ def _columns(found: Portfolios) -> list[tuple[str, str]]:
     """The columns of outputs in the table of portfolios, each with what it says in words."""
     horizon, told = found.prepared.run.horizon, []
     for output in found.prepared.outputs:
-        what = f"{output.noun}, {over(output, horizon, found.clock)}"
+        what = f"{output.noun}, {output.over(found.clock, horizon)}"
         unit = f" ({plain(output.unit)})" if plain(output.unit) else ""
         for column, words in (("mean", "mean of the draws"),
                               ("worst tenth", "mean of the worst tenth of the draws")):  # fmt: skip
@@ -116,7 +116,7 @@ def in_short(found: Portfolios) -> list[str]:
     used = [f"{label(name)} at {percentage(pick[name])}" for name in names]
     change = pick[f"{first}, mean"] - found.baseline[first]
     lines = [
-        f"Best for {what}, {over(output, horizon, found.clock)}, by the mean of the draws: "
+        f"Best for {what}, {output.over(found.clock, horizon)}, by the mean of the draws: "
         f"{listed(used) if used else 'nothing at all'}. It changes {what} by "
         f"{_relative(change, found.baseline[first], told)} against "
         f"“{found.prepared.policies[0].name}”."
@@ -125,7 +125,7 @@ def in_short(found: Portfolios) -> list[str]:
         name, most = found.wanted.limit
         own = next(o for o in found.prepared.outputs if o.name == name)
         lines.append(
-            f"Limit: {own.noun}, {over(own, horizon, found.clock)}, at most "
+            f"Limit: {own.noun}, {own.over(found.clock, horizon)}, at most "
             f"{amount(most)} {plain(own.unit)}".rstrip()
             + " by the mean of the draws."
         )

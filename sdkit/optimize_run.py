@@ -15,7 +15,6 @@ from .files import checked, place, typed
 from .names import meant
 from .outputs import Output
 from .run import Prepared, Run
-from .time_units import TimeUnit
 
 _OPTIONS = {
     "limit": dict, "portfolios": int, "search_draws": int, "delays": list, "orders": list,
@@ -199,12 +198,3 @@ def goals(outputs: Sequence[Output]) -> list[Output]:
 def label(instrument: str) -> str:
     """An instrument's name in a table of several: "strikes only" is strikes there."""
     return instrument.removesuffix(" only")
-
-
-def over(output: Output, horizon: tuple[int, int], clock: TimeUnit) -> str:
-    """How an output is reduced over the horizon, in words."""
-    first, last = horizon
-    if output.reduction == "last":
-        return f"at the end of {clock.at(last)}"
-    how = "summed" if output.reduction == "sum" else "averaged"
-    return f"{how} over {clock.span(first, last)}"

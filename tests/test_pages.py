@@ -105,7 +105,7 @@ def test_a_model_in_days_speaks_of_days(days, outbreak):
     assert "the sum of infections over days 20–190 is" in text
     assert "the mean of people infected over days 20–190 is" in text
     assert "the value of infections to date at the end of day 190 is" in text
-    assert "Infections per day sum over days 20–190; better: lower" in text
+    assert "Infections per day summed over days 20–190; better: lower" in text
     assert "Day 20, day 40, day 60" in text
     assert "Each day: out/series.csv" in text
     assert not re.search(r"\byears?\b|\byearly\b|\bannual", text, re.I)
@@ -358,7 +358,7 @@ def test_calendars_are_refused_where_time_is_not_in_years(epidemic, reduction):
 def test_a_year_s_words_are_the_calendar_s(fitted, fitted_page):
     text = fitted_page
     assert "the sum of infections over 2026–2040 is" in text
-    assert "Infections per year sum over 2026–2040; better: lower" in text
+    assert "Infections per year summed over 2026–2040; better: lower" in text
     rows = pd.Series(fitted.series.unit.values, fitted.series.output.values)
     assert rows["infections per year"].iloc[0] == "people per year"
     assert rows["people infected"].iloc[0] == "people"
