@@ -26,6 +26,7 @@ from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .probe import ROUNDING, Runs
 from .references import check_names
+from .settings import time_settings
 from .structure import simlin_faults, unit_faults
 from .time_units import time_unit
 
@@ -76,7 +77,10 @@ def _read_files(model: Model, parameters: Parameters) -> dict[str, Output]:
     read("scenarios.toml", read_settings, "scenario", parameters)
     policies = read("policies.toml", read_settings, "policy", parameters)
     outputs = read("outputs.toml", read_outputs, model)
-    read("claims.toml", read_claims, outputs, tuple(policies))
+    if (folder / "claims.toml").exists():
+        controls, _ = time_settings(model)
+        span = controls["initial_time"], controls["final_time"]
+        read_claims(folder / "claims.toml", outputs, tuple(policies), span)
     if (folder / "measurements.toml").exists():
         series = read_series(folder / "data", model.read)
         read_measurements(folder / "measurements.toml", model, parameters, series)

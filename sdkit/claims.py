@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from .compare import Claim, Comparison
+from .switches import ENOUGH
 
 # Shares of draws from which on an answer is sure, or likely.
 SURE, LIKELY = 0.95, 0.80
@@ -15,7 +17,11 @@ SURE, LIKELY = 0.95, 0.80
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """One claim with what the draws say about it."""
+    """One claim with what the draws say about it.
+
+    `scenarios` are shares by scenario; `switches` by switch and setting, of the settings with
+    enough draws to speak of.
+    """
 
     claim: Claim
     share: float
@@ -64,9 +70,9 @@ def claim_results(comparison: Comparison) -> list[ClaimResult]:
         scenarios = rows[rows.group == "scenario"].set_index("setting").share.to_dict()
         switches: dict[str, dict[str, float]] = {}
         counts: dict[str, list[float]] = {}
-        for row in rows[~rows.group.isin(["all", "scenario"])].itertuples():
+        for row in by_setting(rows).itertuples():
             switches.setdefault(row.group, {})[row.setting] = row.share
-            counts.setdefault(row.group, []).append(row.draws / max(len(scenarios), 1))
+            counts.setdefault(row.group, []).append(row.draws / len(scenarios))
         # 99 % of the differences between two shares that chance alone makes.
         noise = 2.58 * np.sqrt(max(whole.share * (1 - whole.share), 0.0))
         chance = {n: noise * np.sqrt(1 / min(c) + 1 / max(c)) for n, c in counts.items()}
@@ -76,7 +82,75 @@ def claim_results(comparison: Comparison) -> list[ClaimResult]:
     return results
 
 
-def untested(comparison: Comparison) -> list[Claim]:
-    """Claims about policies, outputs or years that this run leaves out."""
+def by_setting(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `judge` for the settings of switches that have enough draws to speak of."""
+    # `draws` counts a draw once a scenario.
+    scenarios = table[table.group == "scenario"].setting.nunique()
+    enough = table.draws >= ENOUGH * scenarios
+    return table[~table.group.isin(["all", "scenario"]) & enough]
+
+
+def untested(comparison: Comparison) -> list[tuple[Claim, str]]:
+    """Claims about policies, outputs or years that this run leaves out, each with the reason."""
     tested = set(comparison.claims_table.id)
-    return [claim for claim in comparison.claims if claim.id not in tested]
+    return [(c, _why(c, comparison)) for c in comparison.claims if c.id not in tested]
+
+
+def _why(claim: Claim, comparison: Comparison) -> str:
+    """Why a run has not tested a claim."""
+    policies = {policy.name for policy in comparison.policies}
+    for name in (claim.policy, claim.comparator):
+        if name not in policies:
+            return f"the run leaves out the policy “{name}”"
+    if claim.output not in {output.name for output in comparison.outputs}:
+        return f"the run leaves out the output “{claim.output}”"
+    period = comparison.time.period(claim.period)
+    return f"its period {period} lies outside {comparison.period}"
+
+
+def claims_in_short(comparison: Comparison) -> list[str]:
+    """How many of the model's claims hold, in how many draws of all scenarios, and which were not
+    tested and why."""
+    results, left = claim_results(comparison), untested(comparison)
+    lines = []
+    if left:
+        count, reasons = len(results) + len(left), [why for _, why in left]
+        told = [
+            f"{reasons.count(why)} {'was' if reasons.count(why) == 1 else 'were'} not, since {why}"
+            for why in dict.fromkeys(reasons)
+        ]
+        if len(told) > 3:
+            told = [f"{len(left)} were not, each for the reason under Claims"]
+        lines.append(
+            f"{len(results)} of {count} claim{'s' * (count != 1)} of the model "
+            f"{'was' if len(results) == 1 else 'were'} tested; {'; '.join(told)}."
+        )
+    if not results:
+        return lines
+    if comparison.once:
+        shares = [r.share for r in results]
+        counts = [(shares.count(1.0), "hold", ""), (shares.count(0.0), "fail", "")]
+        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
+            counts.append((some, "hold", " in some scenarios only"))
+        told = [f"{n} {verb}{'s' * (n == 1)}{rest}" for n, verb, rest in counts]
+        one = next(f"{verb}s{rest}" for n, verb, rest in counts if n)
+    else:
+        words = {
+            "holds": "at least 95 %", "mostly holds": "80 to 95 %", "open": "20 to 80 %",
+            "mostly fails": "5 to 20 %", "fails": "at most 5 %",
+        }  # fmt: skip
+        found = [r.verdict for r in results]
+        first = found.count("holds")
+        told = [f"{found.count(word)} in {text}" for word, text in words.items()]
+        told[0] = f"{first} hold{'s' * (first == 1)} in at least 95 % of draws"
+        one = f"holds in {words[found[0]]} of draws"
+    pooled = ", over all scenarios" if len(comparison.scenarios) > 1 and not comparison.once else ""
+    if len(results) == 1:
+        which = "claim that was tested" if left else "one claim of the model"
+        lines.append(f"The {which} {one}{pooled}.")
+    else:
+        lines.append(
+            f"Of {len(results)} claims {'tested' if left else 'of the model'}{pooled}, "
+            f"{', '.join(told[:-1])} and {told[-1]}."
+        )
+    return lines

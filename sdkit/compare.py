@@ -131,8 +131,14 @@ class Comparison:
         return f"Comparison({self.name}: {counts} x {len(self.draws)} draws of {self.model})"
 
 
-def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[str]) -> list[Claim]:
-    """claims.toml in its order, perhaps none. Raises R407 to R412."""
+def read_claims(
+    path: Path,
+    outputs: Mapping[str, Output],
+    policies: Sequence[str],
+    span: tuple[float, float] = (0, LATEST + 1),
+) -> list[Claim]:
+    """claims.toml in its order, perhaps none; `span` is the model's time. Raises R407 to R412,
+    R443, R453 for a period that is none or lies outside the span."""
     required = {
         "id": str,
         "claim": str,
@@ -158,13 +164,21 @@ def read_claims(path: Path, outputs: Mapping[str, Output], policies: Sequence[st
         if not 0 <= row["margin"] < 1:
             raise RunError("R443", f"{where}: margin has to lie between 0 and 1")
         try:
-            period_years(row["period"], (0, LATEST))
+            first, last = period_years(row["period"], (0, LATEST))
         except ValueError:
             raise RunError(
                 "R453",
                 f"{where}: period {row['period']!r} is no whole time such as 2030, no span such as "
                 '2026-2030 and not "horizon"',
             ) from None
+        if row["period"] != "horizon" and not (
+            span[0] <= first and last + 1 <= span[1] + 1e-9  # a unit of time ends one later
+        ):
+            raise RunError(
+                "R453",
+                f"{where}: period {row['period']!r} lies outside the model's time, which goes from "
+                f"{span[0]:g} to {span[1]:g}",
+            )
         number = row.pop("from")
         claims.append(Claim(**row, number=number))
     return claims

@@ -11,10 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from .claims import LIKELY, SURE, claim_results
+from .claims import LIKELY, SURE, claims_in_short
 from .compare import Comparison, reduced, whole, yearly
 from .experiment import Setting
 from .outputs import Output
+from .time_units import plain
 
 # Below this share of the baseline's median a policy is said to hardly move an output.
 HARDLY = 0.01
@@ -47,6 +48,25 @@ def percent(value: float) -> str:
     return (
         "0\u00a0%" if text in ("+0.0%", "-0.0%") else text.replace("-", "−").replace("%", "\u00a0%")
     )
+
+
+def signed(value: float, unit: str = "") -> str:
+    """A change in its own unit, with its sign."""
+    text = f"{'+' * (value > 0)}{short(value)}".replace("-", "−")
+    return f"{text} {plain(unit)}".strip()
+
+
+def changed_by(row, output: Output) -> str:
+    """The median change in a row of `effects`: in per cent, or in the output's unit where the
+    baseline is nothing, of which there are no per cents."""
+    return percent(row.change) if np.isfinite(row.change) else signed(row.diff_median, output.unit)
+
+
+def better_in(row) -> str:
+    """The share of draws in which a policy is better; "" for one that moves nothing, or of which
+    no direction is better."""
+    still = not (row.low or row.high or row.diff_p5 or row.diff_p95)
+    return "" if still or not np.isfinite(row.share_better) else share(row.share_better)
 
 
 def share(value: float) -> str:
@@ -206,13 +226,11 @@ def verdicts(comparison: Comparison, scenario: str) -> dict[str, dict[str, dict]
     for output in comparison.outputs:
         for row in effects(comparison, output, scenario).itertuples():
             cell = {
-                "change": percent(row.change),
+                "change": changed_by(row, output),
                 "range": "" if comparison.once else f"{percent(row.low)} to {percent(row.high)}",
                 "level": short(row.median),
                 "share": (
-                    f"better in {share(row.share_better)}"
-                    if (row.low or row.high) and not comparison.once
-                    else ""
+                    f"better in {better_in(row)}" if better_in(row) and not comparison.once else ""
                 ),
                 "verdict": verdict(row) if output.better != "none" else "",
             }
@@ -261,7 +279,8 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     else:
         sureness = "" if once else " in at least 95 % of draws"
         lines.append(f"No policy {verb}s {output.name} by 1 %{sureness}.")
-    median = "" if once else " at the median"
+    # Those whose draws disagree are open, however small their median.
+    median = "" if once else " at the median, and whose draws do not disagree"
     for word, text in (
         ("hardly", f"Policies that move {output.name} by less than 1 %{median}"),
         (
@@ -276,26 +295,7 @@ def in_short(comparison: Comparison, output: Output) -> list[str]:
     largest = max(comparison.policies, key=lambda p: len(p.values)).name
     lines += [w.sentence for w in wholes(comparison, output) if w.policy == largest]
     lines += [headline(comparison, o) + "." for o in ranked(comparison) if o is not output]
-    results = claim_results(comparison)
-    if results and once:
-        shares = [r.share for r in results]
-        counts = [f"{shares.count(1.0)} hold", f"{shares.count(0.0)} fail"]
-        if some := len(shares) - shares.count(1.0) - shares.count(0.0):
-            counts.append(f"{some} hold in some scenarios only")
-        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
-    elif results:
-        counts = [
-            f"{sum(r.verdict == word for r in results)} {text}"
-            for word, text in (
-                ("holds", "hold in at least 95 % of draws"),
-                ("mostly holds", "in 80 to 95 %"),
-                ("open", "in 20 to 80 %"),
-                ("mostly fails", "in 5 to 20 %"),
-                ("fails", "in at most 5 %"),
-            )
-        ]
-        lines.append(f"Of {len(results)} claims of the model, {listed(counts)}.")
-    return lines
+    return [*lines, *claims_in_short(comparison)]
 
 
 def baseline_sentence(comparison: Comparison, output: Output) -> str:
@@ -308,8 +308,9 @@ def baseline_sentence(comparison: Comparison, output: Output) -> str:
     ].set_index("period")
     row = rows.loc[whole(comparison.horizon)]
     how = output.over(comparison.time, comparison.horizon)
+    how = how.removeprefix("summed ").removeprefix("averaged ")
     value = "the value" if output.reduction == "last" else f"the {output.reduction}"
-    what = f"{value} of {output.noun} {how.removeprefix(output.reduction).strip()}"
+    what = f"{value} of {output.noun} {how}"
     value = output.value(short(row["median"]))
     if comparison.once:
         return f"Under “{comparison.policies[0].name}”, {what} is {value}."

@@ -180,8 +180,21 @@ def posterior_text(every: Sequence[Findings]) -> str:
     run = f"runs/{prepared.run.folder.resolve().name}"
     model = prepared.model
     sentence = f"fitted by {run} to {model.path.name} {model.hash[:16]}"
-    facts = {"run": run, "model": model.hash, **facts_of(every)}
+    facts = {
+        "run": run, "model": model.hash, "files": files_of(prepared), **facts_of(every)
+    }  # fmt: skip
     return sealed(sentence, facts, table_text([*held, *names], rows))
+
+
+def files_of(prepared: Prepared) -> dict[str, str]:
+    """The SHA-256 of what a fit used beside the model's text, by path in the model's folder."""
+    model = prepared.model
+    folder = f"{model.name}/"
+    return {
+        name.removeprefix(folder): digest
+        for name, digest in prepared.record["sha256"].items()
+        if name.startswith(folder) and name != f"{folder}{model.path.name}"
+    }
 
 
 def rounded(values: np.ndarray) -> list[list[str]]:

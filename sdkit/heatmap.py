@@ -25,7 +25,7 @@ from .plot import (
     styled,
     wrapped,
 )
-from .rivals import Rivals
+from .rivals import CHANCE, Rivals
 from .switches import ENOUGH, meaning, settings
 
 _COLUMNS = 16  # policies a picture
@@ -63,14 +63,18 @@ def _heatmaps(rivals: Rivals, folder: Path, place: int = 1) -> list[Picture]:
         f"Median change of {output.noun}, {output.over(comparison.time, comparison.horizon)}, from "
         f"“{comparison.policies[0].name}” in per cent, draw by draw, scenario "
         f"“{comparison.scenarios[0].name}”. Blue: better; orange: worse; white: no change. Bold: "
-        "a point or more from all draws, beyond what the number of draws explains."
+        f"a point or more from all draws, {CHANCE}."
     ]
     if any(row.cells is not None and row.cells.draws.iloc[0] < ENOUGH for row in rows):
         notes.append(f"In brackets: fewer than {ENOUGH} draws.")
-    if left_out:
-        notes.append(
-            f"Not drawn, as they move no policy by a point beyond chance: {'; '.join(left_out)}."
-        )
+    for why, names in (
+        (f"they move no policy by a point or more, {CHANCE}",
+         [name for name in left_out if name not in rivals.untold]),
+        ("there are too few draws to say what they do",
+         [name for name in left_out if name in rivals.untold]),
+    ):  # fmt: skip
+        if names:
+            notes.append(f"Not drawn, as {why}: {'; '.join(names)}.")
     if hidden:
         notes.append(f"Not drawn, as under 0.5 % in every row: {'; '.join(hidden)}.")
     size = -(-len(policies) // -(-len(policies) // _COLUMNS))

@@ -65,6 +65,8 @@ def seen_lines(found: PosteriorProvenance, clock: TimeUnit) -> list[str]:
     lines = [f"{text}."]
     if found.held_out:
         lines.append(f"The fit did not use {series_said(found.held_out, clock)}.")
+    if found.changes:
+        lines.append(found.changes)
     return lines
 
 

@@ -41,10 +41,11 @@ class Output:
         return f"{number} {plain(self.unit)}".strip()
 
     def over(self, unit: TimeUnit, period: tuple[int, int]) -> str:
-        """ "sum over 2026–2040", "mean over days 30–60", "at the end of 2040"."""
+        """ "summed over 2026–2040", "averaged over days 30–60", "at the end of 2040"."""
         if self.reduction == "last":
             return f"at the end of {unit.at(period[1])}"
-        return f"{self.reduction} over {unit.span(*period)}"
+        how = "summed" if self.reduction == "sum" else "averaged"
+        return f"{how} over {unit.span(*period)}"
 
     def running(self, unit: TimeUnit) -> str:
         """The unit of its course over time: an amount that is summed is one per unit of time."""

@@ -18,12 +18,25 @@ from pathlib import Path
 
 import numpy as np
 
+from .claims import by_setting
 from .compare import Comparison
 from .files import write_text
-from .findings import effects, headline, ordered, percent, ranked, short, spell, verdict
+from .findings import (
+    better_in,
+    changed_by,
+    effects,
+    headline,
+    ordered,
+    percent,
+    ranked,
+    short,
+    spell,
+    verdict,
+)
 from .findings import share as share_text
 from .outputs import Output
 from .progress import tell
+from .switches import ENOUGH
 from .time_units import plain
 
 BLUE, VERMILION, GREY, DARK = "#0072B2", "#D55E00", "#8a8a8a", "#333333"
@@ -175,7 +188,7 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
     figure = new_figure(max(2.05 * columns, 6.5) + 0.5, 1.55 * rows + 0.75)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     moved = effects(comparison, output).set_index("policy")
-    changes = moved.change
+    changes = {name: changed_by(row, output) for name, row in moved.iterrows()}
     top = max(frame.p95.max() for frame in lines.values())
     bottom = min(frame.p5.min() for frame in lines.values())
     # Limits first, and titles at a fixed height: matplotlib's search for both takes seconds.
@@ -196,12 +209,10 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
         panel.plot(base.time, base["median"], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
         panel.plot(after.time, after["median"], color=colour, linewidth=1.8)
         panel.set_title(title, fontsize=8, pad=0, y=1.04)
-        change = changes[name]
-        if np.isfinite(change):
-            panel.text(
-                0.98, 0.95, f"{percent(change)}", transform=panel.transAxes, ha="right", va="top",
-                color=colour, fontsize=8, fontweight="bold",
-            )  # fmt: skip
+        panel.text(
+            0.98, 0.95, wrapped(changes[name], 22, 2), transform=panel.transAxes, ha="right",
+            va="top", color=colour, fontsize=8, fontweight="bold",
+        )  # fmt: skip
     for panel in axes[-1]:
         panel.set_xlabel(comparison.time.axis, fontsize=7.5, labelpad=1)
     for number in range(len(others), rows * columns):
@@ -241,9 +252,9 @@ def _fan(comparison: Comparison, output: Output, folder: Path, stem: str) -> Pic
         1.0,
     )
     save(figure, folder, stem)
-    words = "; ".join(f"{n} {percent(changes[n])}" for n in others if np.isfinite(changes[n]))
+    words = "; ".join(f"{n} {changes[n]}" for n in others)
     kind = "Lines" if comparison.once else "Fan charts"
-    alt = f"{kind} of {output.name} by policy. {spell(change)}: {words or 'none'}."
+    alt = f"{kind} of {output.name} by policy. {spell(change)}: {words}."
     return Picture(stem, title, alt)
 
 
@@ -337,7 +348,7 @@ def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) ->
         short(value).replace("-", "−") for value in rows.diff_median
     ]}  # fmt: skip
     if not once:
-        columns["better in"] = [share_text(share) for share in rows.share_better]
+        columns["better in"] = [better_in(row) for row in rows.itertuples()]
     beside, right = 0.1, 0.15
     for head, cells in columns.items():
         head = wrapped(head, 16, 2)
@@ -370,11 +381,8 @@ def _tornado(comparison: Comparison, output: Output, folder: Path, stem: str) ->
     save(figure, folder, stem)
     words = "; ".join(
         f"{r.policy} {percent(r.change)}"
-        + (
-            ""
-            if once
-            else f" ({percent(r.low)} to {percent(r.high)}), better in {share_text(r.share_better)}"
-        )
+        + ("" if once else f" ({percent(r.low)} to {percent(r.high)})")
+        + (f", better in {better_in(r)}" if better_in(r) and not once else "")
         for r in rows[::-1].itertuples()
     )
     return Picture(stem, title, f"Bars of the change of {output.name} by policy: {words}.")
@@ -398,7 +406,7 @@ def _tornado_title(output: Output, rows, once: bool) -> str:
 @styled
 def _claims(comparison: Comparison, folder: Path) -> Picture:
     table = comparison.claims_table
-    overall = table[table.group == "all"]
+    overall, settings = table[table.group == "all"], by_setting(table)
     texts = {claim.id: claim.claim for claim in comparison.claims}
     labels = [textwrap.wrap(texts[name], 66) for name in overall.id]
     heights = [0.16 * len(label) + 0.1 for label in labels]
@@ -406,7 +414,7 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     axes = figure.subplots()
     y = -np.cumsum([0, *[(a + b) / 2 for a, b in pairwise(heights)]])
     for place, row in zip(y, overall.itertuples(), strict=True):
-        mine = table[(table.id == row.id) & ~table.group.isin(["all", "scenario"])]
+        mine = settings[settings.id == row.id]
         if len(mine):
             axes.hlines(place, mine.share.min(), mine.share.max(), color=GREY, linewidth=3)
         colour, fill = (BLUE, BLUE) if row.share >= 0.5 else (VERMILION, "white")
@@ -426,15 +434,16 @@ def _claims(comparison: Comparison, folder: Path) -> Picture:
     axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
     # One draw holds once a scenario.
     of = "scenarios" if comparison.once else "draws"
-    axes.set_xlabel(f"Share of {of} in which the claim holds")
+    pooled = ", over all scenarios" * (len(comparison.scenarios) > 1 and not comparison.once)
+    axes.set_xlabel(f"Share of {of} in which the claim holds{pooled}")
     held = int((overall.share >= 0.5).sum())
     hold = "holds" if held == 1 else "hold"
-    title = f"{held} of {len(overall)} claims {hold} in at least half of the {of}"
+    title = f"{held} of {len(overall)} claims {hold} in at least half of the {of}{pooled}"
     note = f"Filled: holds in half of the {of} or more; hollow: in fewer."
-    if (~table.group.isin(["all", "scenario"])).any():
-        note += " Grey: range over the settings of the switches between rival explanations."
+    if len(settings):
+        note += f" Grey: range over the settings of switches with {ENOUGH} draws or more."
     margins = (room(["\n".join(label) for label in labels], 8), 0.7, 0.2, 0.45)
     framed(figure, title, note, margins=margins)
     save(figure, folder, "claims")
     words = "; ".join(f"{texts[r.id]} {share_text(r.share)}" for r in overall.itertuples())
-    return Picture("claims", title, f"Share of {of} in which each claim holds. {words}")
+    return Picture("claims", title, f"Share of {of} in which each claim holds{pooled}. {words}")

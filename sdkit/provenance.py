@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ParameterError
-from .files import read_text
+from .files import fingerprint, read_text
 from .model import Model
 
 UNVERIFIED = "# unverified:"
@@ -41,7 +41,9 @@ class PosteriorProvenance:
     that no fit of sdkit wrote. `until` is the last year whose observations the fit used, `series`
     what it used, `held_out` what stands in measurements.toml and was not used. `warnings` are
     sentences. `of_this_text` says whether the model's text and data are those that were fitted.
-    `sentence` is what the first line of the file says.
+    `changed` are the files beside the model (parameters.csv, measurements.toml, data) that differ
+    from those that the fit used, None where the file does not say which it used. `sentence` is what
+    the first line of the file says.
     """
 
     run: str
@@ -52,6 +54,14 @@ class PosteriorProvenance:
     warnings: tuple[str, ...]
     of_this_text: bool
     sentence: str
+    changed: tuple[str, ...] | None = None
+
+    @property
+    def changes(self) -> str:
+        """The sentence on the files that have changed, "" where none has or it is not known."""
+        if not self.changed:
+            return ""
+        return f"Since the fit these files have changed: {', '.join(self.changed)}."
 
 
 def posterior_provenance(folder: Path, model: Model) -> PosteriorProvenance:
@@ -79,6 +89,16 @@ def posterior_provenance(folder: Path, model: Model) -> PosteriorProvenance:
         warnings=tuple(warnings),
         of_this_text=facts["model"] == model.hash,
         sentence=sentence,
+        changed=_changed(Path(folder), facts["files"]) if "files" in facts else None,
+    )
+
+
+def _changed(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of these files are gone or differ; `files` are their SHA-256, by path in `folder`."""
+    return tuple(
+        name
+        for name, digest in files.items()
+        if not (folder / name).is_file() or fingerprint(folder / name) != digest
     )
 
 

@@ -58,7 +58,7 @@ def render(
         main=main,
         outputs=outputs,
         others=[o for o in comparison.outputs if o not in outputs],
-        short=findings.in_short(comparison, main) if main else [],
+        short=(findings.in_short(comparison, main) if main else claims.claims_in_short(comparison)),
         chunks=_chunks(outputs, 6),
         answers=[_answer(comparison, output) for output in outputs],
         alone=_alone(comparison, outputs),
@@ -130,11 +130,18 @@ def _image(path: Path) -> str:
 def _sources(comparison: Comparison) -> dict[str, object]:
     """Where the draws come from, in sentences, and what the posterior's fit had seen."""
     sampled = [p.name for p in comparison.parameters.sampled if p.name in comparison.draws]
-    sampled = [name for name in sampled if name not in comparison.changed]
+    every = set.intersection(*({*s.values} for s in comparison.scenarios))
+    sampled = [name for name in sampled if name not in {*comparison.changed, *every}]
+    settled = [
+        f"the scenario “{s.name}” sets {sum(name in s.values for name in sampled)} of them"
+        for s in comparison.scenarios
+        if any(name in s.values for name in sampled)
+    ]
     held = [name for name in sampled if name in comparison.fitted]
     found: dict[str, object] = {
         "sampled": len(sampled),
         "held": len(held),
+        "settled": "; ".join(settled),
         "run": "",
         "seen": "",
         "unseen": "",

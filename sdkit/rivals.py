@@ -20,6 +20,9 @@ from .outputs import Output
 from .parameters import Parameter
 from .switches import ENOUGH, meaning, settings
 
+# What is said of medians that differ by too little for the number of draws.
+CHANCE = "beyond what chance explains"
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -146,6 +149,17 @@ class Rivals:
         ]
         return sorted(found, key=lambda shift: (not shift.moved, -shift.gap))
 
+    @cached_property
+    def untold(self) -> list[str]:
+        """The switches that have no two settings with enough draws to compare."""
+        told = {shift.switch.name for shift in self.shifts}
+        return [name for name in self.switches if name not in told]
+
+    @property
+    def none(self) -> str:
+        """ "no switch", of those with draws enough to say."""
+        return "no switch" + (f" with {ENOUGH} draws in two settings" if self.untold else "")
+
     @property
     def moved(self) -> list[Shift]:
         return [shift for shift in self.shifts if shift.moved]
@@ -179,7 +193,7 @@ class Rivals:
         ]
         rest = [p.name for p in self.comparison.policies[1:] if p.name not in first]
         if rest and first:
-            lines.append(f"No switch moves {quoted(rest)} by a point beyond chance.")
+            lines.append(f"{spell(self.none)} moves {quoted(rest)} by a point or more, {CHANCE}.")
         return lines
 
     @property
@@ -226,7 +240,12 @@ class Rivals:
             return ""
         others = [first for first in found if first.policy != best]
         if not others:
-            return f"“{best}” has the best median effect on {self.output.name} under every setting."
+            few = (self.table.switch.isin(self.switches) & (self.table.draws < ENOUGH)).any()
+            which = f" with {ENOUGH} draws or more" if few else ""
+            return (
+                f"“{best}” has the best median effect on {self.output.name} under every "
+                f"setting{which}."
+            )
         text = (
             f"“{best}” has the best median effect on {self.output.name} over all, and under "
             f"{len(found) - len(others)} of {len(found)} settings; "
@@ -256,15 +275,15 @@ class Rivals:
             )
         if not moved:
             return (
-                f"No switch moves the effect of any policy on {name} by a point or more, beyond "
-                "what the number of draws explains."
+                f"{spell(self.none)} moves the effect of any policy on {name} by a point or more, "
+                f"{CHANCE}."
             )
         total = len(self.comparison.policies) - 1
         groups = grouped(moved)
         order = sorted(groups, key=lambda switch: -len(groups[switch]))
         return (
             f"{len(groups)} of {len(self.switches)} switches move{'s' * (len(groups) == 1)} the "
-            f"effect of a policy on {name} by a point or more: "
+            f"effect of a policy on {name} by a point or more, {CHANCE}: "
             + listed(
                 [f"“{switch}” ({len(groups[switch])} of {total} policies)" for switch in order]
             )
@@ -285,11 +304,13 @@ class Rivals:
         elif moved:
             one = moved[0]
             text = (
-                f"{name}: no switch turns a sign; the largest shift is “{one.policy}”, "
+                f"{name}: {self.none} turns a sign, {CHANCE}; the largest shift is “{one.policy}”, "
                 f"{percent(one.low.change_median)} or {percent(one.high.change_median)}"
             )
+        elif self.shifts:
+            return f"{name}: {self.none} moves a policy’s effect by a point or more, {CHANCE}"
         else:
-            return f"{name}: no switch moves a policy’s effect by a point or more"
+            return f"{name}: too few draws to say what the settings of a switch do"
         best, others = self.firsts
         if best:
             clear = any(f.policy != best and f.clear for f in others)
@@ -299,7 +320,7 @@ class Rivals:
     @property
     def lead(self) -> list[str]:
         """What the section begins with: signs, the best policy, the switch that moves most."""
-        none = [f"No setting of a switch turns the sign of an effect on {self.output.name}."]
+        none = [f"{spell(self.none)} turns the sign of an effect on {self.output.name}, {CHANCE}."]
         turned = (self.signs or none) if self.shifts else []
         return [line for line in (*turned, self.ranking, self.widest) if line]
 

@@ -64,7 +64,8 @@ RULES: dict[str, Code] = {
     ),
     "R453": Code(
         "A period or a time is none of the horizon's.",
-        'Write a year such as "2030", a span such as "2026-2030" or "horizon", inside the horizon.',
+        'Write a year such as "2030", a span such as "2026-2030" or "horizon", inside the horizon; '
+        "in claims.toml, inside the model's time.",
     ),
     "R454": Code(
         "A list or a table is empty that has to hold something.",

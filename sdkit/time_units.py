@@ -105,10 +105,13 @@ def plain(unit: str) -> str:
 
 
 def without_rate(name: str) -> str:
-    """A name without its "per year": what a sum over a period counts."""
-    words = "|".join(_WORDS)
-    text = re.sub(_RATE.format(words) + r"\s*$", "", name, flags=re.I)
-    text = re.sub(rf"^({'|'.join(_ADVERBS)})\s+", "", text, flags=re.I)
+    """A name without its "per year", in brackets or not: what a sum over a period counts."""
+    words, adverbs = "|".join(_WORDS), "|".join(_ADVERBS)
+    text = re.sub(_RATE.format(words) + r"\s*(?=[\])}]|$)", "", name, flags=re.I)
+    text = re.sub(rf"^({adverbs})\s+|,?\s+({adverbs})$", "", text, flags=re.I)
+    text = re.sub(rf"(?<=[\[({{])\s*({adverbs})\s*(?=[\])}}])", "", text, flags=re.I)
+    if text != name:  # brackets that held the rate alone
+        text = re.sub(r"\s*[\[({]\s*1?\s*[\])}]", "", text)
     return text.strip() or name
 
 

@@ -285,6 +285,7 @@ def test_a_posterior_says_what_it_was_fitted_to(fitted, tmp_path):
     assert found.series == (SeriesSeen("reported cases", 2010, 2020, 11),)
     assert found.held_out == (SeriesSeen("reported cases", 2021, 2024, 4),)
     assert found.of_this_text
+    assert found.changed == ()  # the head names parameters.csv, measurements.toml and data
     # Imports move what was measured.
     assert any("imported infections (" in line for line in found.warnings)
     record = json.loads((fitted / "runs" / "fit" / "record.json").read_text(encoding="utf-8"))
@@ -294,6 +295,12 @@ def test_a_posterior_says_what_it_was_fitted_to(fitted, tmp_path):
     path = folder / "sir.mdl"
     path.write_text(path.read_text(encoding="utf-8").replace("0.1 ~", "0.2 ~") + " ", "utf-8")
     assert not posterior_provenance(folder, read_model(folder)).of_this_text
+    # Priors, and data, edited after the fit.
+    for name in ("parameters.csv", "data/reported_cases.csv"):
+        (folder / name).write_text((folder / name).read_text(encoding="utf-8") + "\n", "utf-8")
+    (folder / "measurements.toml").unlink()
+    told = posterior_provenance(folder, read_model(folder)).changed
+    assert told == ("parameters.csv", "measurements.toml", "data/reported_cases.csv")
 
 
 def test_what_a_fit_warns_of(monkeypatch):

@@ -17,6 +17,7 @@ import pytest
 from sdkit import history_plot, plot, report
 from sdkit.comparing import execute
 from sdkit.errors import RunError
+from sdkit.origins import seen_lines
 from sdkit.outputs import read_outputs
 from sdkit.provenance import sealed
 from sdkit.run import prepare, read_run
@@ -104,7 +105,7 @@ def test_a_model_in_days_speaks_of_days(days, outbreak):
     assert "the sum of infections over days 20–190 is" in text
     assert "the mean of people infected over days 20–190 is" in text
     assert "the value of infections to date at the end of day 190 is" in text
-    assert "Infections per day sum over days 20–190; better: lower" in text
+    assert "Infections per day summed over days 20–190; better: lower" in text
     assert "Day 20, day 40, day 60" in text
     assert "Each day: out/series.csv" in text
     assert not re.search(r"\byears?\b|\byearly\b|\bannual", text, re.I)
@@ -177,6 +178,31 @@ def test_a_page_from_a_posterior_says_what_it_has_seen(fitted, fitted_page, tmp_
     figure = history_plot.history_figure(fitted, tmp_path)
     assert "values that the fit did not use" in figure.title
     assert "8 draws from the posterior" in figure.note
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "told"),
+    [
+        (None, "The tables show the priors in parameters.csv.", False),
+        ((), "The tables show the priors, from which the fit of the posterior began.", False),
+        (
+            ("parameters.csv", "data/reported_cases.csv"),
+            "The tables show parameters.csv as it is now; the fit may have begun from other",
+            True,
+        ),
+    ],
+)
+def test_priors_are_a_fit_s_own_only_where_no_file_has_changed(
+    changed, said, told, fitted, tmp_path
+):
+    assert fitted.provenance.changed is None  # its head names no files
+    provenance = dataclasses.replace(fitted.provenance, changed=changed)
+    text = page(dataclasses.replace(fitted, provenance=provenance), tmp_path)
+    assert said in text
+    assert text.count("The tables show") == 1
+    line = "Since the fit these files have changed: parameters.csv, data/reported_cases.csv."
+    assert text.count(line) == 2 * told
+    assert (line in " ".join(seen_lines(provenance, YEAR))) is told
 
 
 def test_a_page_of_one_run_speaks_of_no_draws(once_page):
@@ -260,6 +286,9 @@ def epidemic(tmp_path):
         ('variable = "infection"', 'variable = "Infected"', "is a sum over days in 'people', and"),
         ('"infections per day"', '"infections per year"', "rate per year"),
         ('"infections per day"', '"annual infections"', "rate per year"),
+        ('"infections per day"', '"infections (per month)"', "rate per month"),
+        ('"infections per day"', '"infections (monthly)"', "rate per month"),
+        ('"infections per day"', '"infections [1/year]"', "rate per year"),
     ],
 )  # fmt: skip
 def test_an_output_that_contradicts_its_variable_is_refused(epidemic, old, new, text):
@@ -329,7 +358,7 @@ def test_calendars_are_refused_where_time_is_not_in_years(epidemic, reduction):
 def test_a_year_s_words_are_the_calendar_s(fitted, fitted_page):
     text = fitted_page
     assert "the sum of infections over 2026–2040 is" in text
-    assert "Infections per year sum over 2026–2040; better: lower" in text
+    assert "Infections per year summed over 2026–2040; better: lower" in text
     rows = pd.Series(fitted.series.unit.values, fitted.series.output.values)
     assert rows["infections per year"].iloc[0] == "people per year"
     assert rows["people infected"].iloc[0] == "people"
@@ -374,6 +403,11 @@ def test_years_that_are_no_dates_are_counted():
         ("overdose deaths per year", "overdose deaths"), ("deaths a month", "deaths"),
         ("daily infections", "infections"), ("cases/day", "cases"),
         ("annual cost per person", "cost per person"), ("fentanyl sold", "fentanyl sold"),
+        ("new infections (per day)", "new infections"), ("deaths [1/year]", "deaths"),
+        ("new infections (people per day)", "new infections (people)"),
+        ("cases (/day)", "cases"), ("cases (daily)", "cases"), ("cases, daily", "cases"),
+        ("deaths (per year) among the old", "deaths among the old"), ("cost (1)", "cost (1)"),
+        ("stage 2 (early) cases", "stage 2 (early) cases"),
     ],
 )  # fmt: skip
 def test_a_sum_counts_amounts_and_no_rates(name, amount):

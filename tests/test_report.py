@@ -69,6 +69,7 @@ def test_switches_have_a_section_where_they_are_drawn(text, comparison, tmp_path
     none = dataclasses.replace(
         comparison,
         switches=comparison.switches.iloc[:0],
+        claims=(),
         claims_table=comparison.claims_table.iloc[:0],
         histories=(),
     )

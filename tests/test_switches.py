@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import xarray as xr
 
 from sdkit import heatmap, rivals
-from sdkit.compare import summarise, whole
+from sdkit.claims import claim_results
+from sdkit.compare import Claim, judge, summarise, whole
 from sdkit.experiment import Setting
 from sdkit.outputs import Output
 from sdkit.parameters import Parameter, Parameters
@@ -222,3 +224,49 @@ def test_main_outputs_have_a_direction_and_effects_of_their_own():
     one.loc[one.output == "third", "change_median"] += 0.01
     found = main_outputs(outputs, one, whole(HORIZON))
     assert [output.name for output in found] == ["deaths", "third"]
+
+
+def test_too_few_draws_say_nothing_of_a_switch(tmp_path):
+    """Eight draws a setting, whose medians differ by 16 points: nothing is denied of them."""
+    s = np.arange(16.0) % 2
+    c = comparison(pd.DataFrame({"s": s}), np.where(s, 0.06, -0.1))
+    entry = Rivals(c, DEATHS)
+    assert entry.finding == "Deaths: too few draws to say what the settings of a switch do"
+    (picture,) = heatmap.write_heatmaps([entry], tmp_path)["deaths"]
+    assert picture.title == entry.finding
+    c.main = ()
+    assert rivals.others(c) == [f"{entry.finding}."]
+
+
+def test_what_is_denied_of_switches_has_its_reserve(turning, tmp_path, monkeypatch):
+    """`t` has two settings with 32 draws and moves nothing; `s` has them, or four draws in one."""
+    calm = np.linspace(-0.051, -0.049, 64)
+    entry = Rivals(comparison(turning.draws, calm), DEATHS)
+    assert entry.finding == (
+        "Deaths: no switch moves a policy’s effect by a point or more, beyond what chance explains"
+    )
+    assert entry.widest.endswith("by a point or more, beyond what chance explains.")
+    few = turning.draws.assign(s=(np.arange(64) < 4).astype(float))
+    entry = Rivals(comparison(few, calm), DEATHS)
+    assert entry.untold == ["s"]
+    assert "no switch with 16 draws in two settings moves" in entry.finding
+    assert entry.ranking.endswith("under every setting with 16 draws or more.")
+    # The figure leaves both out, each for its own reason.
+    monkeypatch.setattr(heatmap, "_FEWEST", 0)
+    (picture,) = heatmap.write_heatmaps([entry], tmp_path)["deaths"]
+    svg = (tmp_path / f"{picture.stem}.svg").read_text(encoding="utf-8")
+    text = " ".join(re.sub("<[^>]+>", " ", svg).split())
+    assert "as they move no policy by a point or more, beyond what chance explains: t." in text
+    assert "as there are too few draws to say what they do: s." in text
+
+
+@pytest.mark.parametrize(("each", "turns"), [(15, []), (16, ["s"])])
+def test_a_claim_hangs_on_no_setting_with_few_draws(each, turns, tmp_path):
+    """All draws of one setting bear the claim out, none of the other's."""
+    s = np.arange(2.0 * each) % 2
+    draws = pd.DataFrame({"s": s})
+    one = Claim("c", "It helps.", "p1", "base", "deaths", "horizon", "lower", 0.01, 1)
+    c = comparison(draws, np.where(s, 0.06, -0.1))
+    table = judge(c.result.sel(scenario=["a"]), [one], {"deaths": DEATHS}, HORIZON, draws, ["s"])
+    (found,) = claim_results(SimpleNamespace(claims=(one,), claims_table=table))
+    assert (found.share, found.turns, list(found.telling)) == (0.5, turns, turns)
