@@ -38,10 +38,11 @@ from .model import is_model_file, read_model
 from .optimize_report import write_portfolios
 from .optimize_run import Instruments, read_wanted
 from .optimize_study import execute_search
-from .placing import locked, put, workshop
+from .placing import put, workshop
 from .progress import tell
 from .references import check_names
 from .run import Prepared, prepare, read_run, task_of, work_name
+from .scratch import locked
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
 from .sensitivity_study import execute_sensitivity
