@@ -20,9 +20,12 @@ def _shown(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))
 
 
-def plainly(error: Exception) -> str:
-    """A library's message where it is one plain sentence; "" where it is about its own code."""
-    text = " ".join(str(error).split()).rstrip(".")
+def plainly(error: Exception, message: str | None = None) -> str:
+    """A library's message where it is one plain sentence; "" where it is about its own code.
+
+    `message` is what stands for the error's text where that holds more.
+    """
+    text = " ".join((str(error) if message is None else message).split()).rstrip(".")
     if isinstance(error, ZeroDivisionError):
         return "a division by zero"
     if isinstance(error, KeyError | IndexError | AttributeError | NameError | TypeError):
