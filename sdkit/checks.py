@@ -16,7 +16,7 @@ from .files import checked, place, read_toml, tables, typed
 from .model import Model
 from .names import meant
 from .observations import REDUCTIONS
-from .parameters import Parameters, refuse_twice
+from .parameters import Parameters, no_constant, refuse_twice
 from .time_units import refuse_calendar
 
 # How the expression of a stock begins.
@@ -174,8 +174,7 @@ def _names(path: Path, where: str, row: dict, model: Model, parameters: Paramete
 
     def constant(name: str):
         if not model.has(name) or model.find(name).kind != "constant":
-            near = meant(name, model.constants, listed=False)
-            raise ParameterError("P305", f"{where}: {name!r} is no constant of the model{near}")
+            raise ParameterError("P305", f"{where}: {no_constant(name, model.constants)}")
 
     for word in ("set", "against", "start"):
         refuse_twice(row.get(word, {}), f"{where}, {word}")

@@ -11,9 +11,10 @@ the text of `runtime.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from .errors import Error, ModelError, SimulationError, raise_all
 from .expressions import key
@@ -60,7 +61,7 @@ class Program:
     final_time: float = 0.0
     time_step: float = 1.0
     saveper: float = 1.0
-    _made: dict[tuple[str, ...], Program] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[tuple, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
         span = f"{self.initial_time:g} to {self.final_time:g} by {self.time_step:g}"
@@ -70,9 +71,13 @@ class Program:
     def with_outputs(self, outputs: Iterable[str]) -> Program:
         """The same model compiled for other outputs; S203 for a name that is not there."""
         names = tuple(dict.fromkeys(outputs))
-        if names not in self._made:
-            self._made[names] = compile_model(self.model, names)
-        return self._made[names]
+        return self.kept(names, lambda: compile_model(self.model, names))
+
+    def kept(self, asked: tuple, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once for this program, whatever its time settings."""
+        if asked not in self._made:
+            self._made[asked] = make()
+        return self._made[asked]
 
     def timed(self, values: Mapping[str, float]) -> Program:
         """The same program with other time settings: of those, or of constants that decide them.

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .compile import Program, compile_model
-from .errors import DependencyError, Error
+from .errors import DependencyError, Error, plainly
 from .experiment import Experiment, Setting
 from .expressions import key, walk
 from .functions import FUNCTIONS
@@ -143,10 +143,9 @@ def _run(engine: str, program: Program, method: str, times) -> tuple[np.ndarray,
 
 
 def _sentence(error: Exception) -> str:
-    lines = (error.message if isinstance(error, Error) else str(error)).splitlines()
-    text = lines[0][:200] if lines else ""
-    own = isinstance(error, Error | ValueError)  # which says what in words
-    return text if own and text else f"{type(error).__name__}: {text}"
+    if isinstance(error, Error):
+        return error.message[:200]
+    return plainly(error) or "it stopped, and does not say why in words"
 
 
 def _at(wanted: np.ndarray, step: float, times: np.ndarray, values: Values) -> Values:

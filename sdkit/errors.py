@@ -20,6 +20,20 @@ def _shown(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))
 
 
+def plainly(error: Exception, message: str | None = None) -> str:
+    """A library's message where it is one plain sentence; "" where it is about its own code.
+
+    `message` is what stands for the error's text where that holds more.
+    """
+    text = " ".join((str(error) if message is None else message).split()).rstrip(".")
+    if isinstance(error, ZeroDivisionError):
+        return "a division by zero"
+    if isinstance(error, KeyError | IndexError | AttributeError | NameError | TypeError):
+        return ""
+    word = r"[\w'\"/-]+(?:\.[\w'\"/-]+)*"
+    return text[:160] if re.fullmatch(rf"(?:{word}[,:;]? ){{2,}}{word}", text) else ""
+
+
 class Error(Exception):
     """An error that a user can cause or mend.
 

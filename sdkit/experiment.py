@@ -13,8 +13,7 @@ from .errors import ParameterError, RunError, SimulationError
 from .expressions import label_key
 from .files import number, place, read_rows, read_tables, typed
 from .measures import Measure
-from .names import meant
-from .parameters import Parameter, Parameters, refuse_twice
+from .parameters import Parameter, Parameters, no_constant, refuse_twice
 from .provenance import verified
 from .streams import MOST, Points
 
@@ -213,10 +212,8 @@ def read_posterior(parameters: Parameters) -> pd.DataFrame:
         try:
             item = parameters.find(name)
         except ParameterError:
-            near = meant(name, parameters.names, listed=False)
-            raise ParameterError(
-                "P310", f"{path}: {name!r} is no constant of the model{near}"
-            ) from None
+            text = f"{path}: {no_constant(name, parameters.names)}"
+            raise ParameterError("P310", text) from None
         if item.role not in ("fitted", "uncertain", "structural"):
             raise ParameterError("P310", f"{path}: {item.name} is {item.role}, and not fitted")
         values = [number(path, line, name, row[name]) for line, row in rows]

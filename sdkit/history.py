@@ -42,10 +42,18 @@ def frontier_of(
                for policy in experiment.policies for n in policy.values}  # fmt: skip
     measured = {key(model.owners[n].name) for n in program.outputs}
     factors = (m.likelihood and m.likelihood.factor for m in experiment.measures)
-    found = _Frontier(model, changed).program(program, measured | {key(n) for n in factors if n})
+    measured |= {key(n) for n in factors if n}
+    found = program.kept(
+        (FIRST, frozenset(changed), frozenset(measured)),
+        lambda: _Frontier(model, changed).program(measured),
+    )
     if found is None:
         return None
-    frontier, labels = found
+    made, labels = found
+    controls = {name: getattr(program, name) for name in CONTROLS}
+    size = len(CONTROLS)
+    defaults = (*made.defaults[:-size], *program.defaults[-size:])
+    frontier = replace(made, defaults=defaults, **controls)
     place = {name: i for i, name in enumerate(program.parameters)}
     places = np.array([place[labels.get(name, name)] for name in frontier.parameters])
     return frontier, places, np.array([name in labels for name in frontier.parameters])
@@ -119,9 +127,7 @@ class _Frontier:
         for part in children(node):
             yield from self._states(part, loops)
 
-    def program(
-        self, program: Program, measured: set[str]
-    ) -> tuple[Program, dict[str, str]] | None:
+    def program(self, measured: set[str]) -> tuple[Program, dict[str, str]] | None:
         states = [
             found for k in sorted(self.moving) for node, loops in self._equations(k)
             for found in self._states(node, loops)
@@ -170,11 +176,7 @@ class _Frontier:
             self.model, variables=variables, hidden={},
             hash=f"{self.model.hash} {sorted(self.changed)} {sorted(measured)}",
         )  # fmt: skip
-        made = compile_model(copy, (DIFFERS, AT_ONCE))
-        controls = {name: getattr(program, name) for name in CONTROLS}
-        size = len(CONTROLS)
-        defaults = (*made.defaults[:-size], *program.defaults[-size:])
-        return replace(made, defaults=defaults, **controls), labels
+        return compile_model(copy, (DIFFERS, AT_ONCE)), labels
 
     def _copy(self, k: str) -> str:
         """The key of the copy of a variable."""

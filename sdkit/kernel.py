@@ -9,6 +9,8 @@ import ctypes
 import os
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -20,6 +22,7 @@ from .vector import LIBRARY, assemble
 # Machine code is freed with the last use of its kernel; a few are kept for the next call.
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()
 _latest: deque[Kernel] = deque(maxlen=16)
+_loading = Lock()
 
 
 class Kernel:
@@ -81,16 +84,9 @@ def zeros(shape: tuple[int, ...], dtype=float) -> np.ndarray:
     return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
-def processor() -> str:
-    """A text that changes with the processor and what compiles for it."""
-    import llvmlite.binding as llvm
-
-    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.llvm_version_info}"
-
-
-def load_kernel(source: str) -> Kernel:
-    """The compiled kernel of a program's text: from this process, the cache or LLVM."""
-    import llvmlite
+@lru_cache
+def _target() -> tuple[str, str, str, int]:
+    """The triple, the name and the features of this processor, and the lanes in a block."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -100,15 +96,37 @@ def load_kernel(source: str) -> Kernel:
     width = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
     if features.get("avx512f"):
         features["prefer-256-bit"] = False
-    processor, features = llvm.get_host_cpu_name(), features.flatten()
-    triple = llvm.get_process_triple()
-    compiler = code_of("kernel")
-    name = name_of(compiler, llvmlite.__version__, triple, processor, features, source)
-    known = _kernels.get(name)
-    if known is not None:
-        return known
+    return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), width
+
+
+def processor() -> str:
+    """A text that changes with the processor and what compiles for it."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    versions = (llvmlite.__version__, llvm.llvm_version_info)
+    return " ".join(map(str, (*_target(), *versions)))
+
+
+def load_kernel(source: str) -> Kernel:
+    """The compiled kernel of a program's text: from this process, the cache or LLVM."""
+    name = name_of(code_of("kernel"), processor(), source)
+    with _loading:  # a second thread waits for the first one's kernel
+        kernel = _kernels.get(name)
+        if kernel is None:
+            kernel = _kernels[name] = _compiled(name, source)
+        if kernel in _latest:
+            _latest.remove(kernel)
+        _latest.append(kernel)
+        return kernel
+
+
+def _compiled(name: str, source: str) -> Kernel:
+    import llvmlite.binding as llvm
+
+    triple, cpu, features, width = _target()
     machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=processor, features=features, opt=2, reloc="pic", codemodel="small"
+        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
     )
 
     def compile_text() -> bytes:
@@ -129,7 +147,4 @@ def load_kernel(source: str) -> Kernel:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    kernel = Kernel(name, engine, width)
-    _kernels[name] = kernel
-    _latest.append(kernel)
-    return kernel
+    return Kernel(name, engine, width)

@@ -108,7 +108,9 @@ def refuse_twice(names: Iterable[str], where: str) -> None:
             raise ParameterError("P311", f"{where}: {other!r} and {name!r} are one constant")
 
 
-def no_constant(name: str, names: Iterable[str]) -> str:
+def no_constant(name: str, names: Iterable[str] = ()) -> str:
+    """That a name is no constant of the model, and which of `names` may have been meant."""
+    names = list(names)
     element = next((n for n in names if label_key(n).startswith(f"{key(name)}[")), None)
     if element is None:
         return f"{name!r} is no constant of the model{meant(name, names, listed=False)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ class _References:
         if not path.is_file():
             return
         if name == "posterior.csv":
-            line = 2 if read_text(path).startswith("#") else 1
+            comments = takewhile(lambda text: text.startswith("#"), read_text(path).splitlines())
+            line = 1 + sum(1 for _ in comments)
             named = [(line, column) for _, row in read_rows(path, ())[:1] for column in row]
         else:
             named = [(line, row["name"]) for line, row in read_rows(path, ("name",))]
@@ -137,8 +139,7 @@ class _References:
                 at = f"{path}, line {line}, {'row' if rows else 'column'} {constant!r}"
                 text = self._no_constant(constant)
                 if rows and spare and not self.model.has(constant):
-                    text = f"{constant!r} is no constant of the model; without a row: "
-                    text += some(map(repr, spare))
+                    text = f"{no_constant(constant)}; without a row: {some(map(repr, spare))}"
                 yield path, (ParameterError, code), f"{at}: {text}"
 
     def _checks(self, name: str) -> Iterable[_Fault]:
@@ -219,7 +220,7 @@ class _References:
     def _no_constant(self, name: str) -> str:
         """Why a name is no constant; of another variable, what it is instead."""
         if self.model.has(name) and not self.model.find(name).axes:
-            return f"{name!r} is no constant of the model ({self.model.find(name).kind})"
+            return f"{no_constant(name)} ({self.model.find(name).kind})"
         return no_constant(name, self.model.constants)
 
     @cached_property

@@ -16,6 +16,7 @@ import platform
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -35,13 +36,15 @@ from .fit_run import prepare_fit, read_fit, variants
 from .fit_run import work_name as chains_name
 from .fitting import execute_fit
 from .model import is_model_file, read_model
+from .names import some
 from .optimize_report import write_portfolios
 from .optimize_run import Instruments, read_wanted
 from .optimize_study import execute_search
-from .placing import locked, put, workshop
+from .placing import put, workshop
 from .progress import tell
 from .references import check_names
 from .run import Prepared, prepare, read_run, task_of, work_name
+from .scratch import locked
 from .sensitivity_report import write_sensitivity
 from .sensitivity_run import prepare_inputs, read_asked
 from .sensitivity_study import execute_sensitivity
@@ -97,6 +100,10 @@ def carry_out(
     work = _WORKS[task_of(folder)]
     with _alone(folder, out):
         began = time.monotonic()
+        if edited := _edited(folder):
+            verb = "are not the tables" if len(edited) > 1 else "is not the table"
+            text = f"{some(edited)} {verb} that record.json names: edited after the run"
+            warnings.warn(f"{folder}: {text}", stacklevel=2)
         try:
             write, beside = work(folder, flat, n, changed, threads, progress)
         except SimulationError as error:
@@ -158,6 +165,15 @@ def _sign(fresh: Path, posterior: str | None) -> None:
     if posterior is not None:
         record["posterior.csv"] = hashlib.sha256(posterior.encode()).hexdigest()
     write_json(path, record)
+
+
+def _edited(folder: Path) -> list[str]:
+    """The tables beside a record that are not those that it names."""
+    with contextlib.suppress(RunError, ValueError, AttributeError, KeyError):  # no record of ours
+        signed = json.loads(read_text(folder / "record.json"))["tables"].items()
+        here = {table.name: table for table in sorted(folder.glob("*.csv"))}
+        return [n for n, digest in signed if n in here and fingerprint(here[n]) != digest]
+    return []
 
 
 def _earlier(place: Path, kind: str | None) -> Callable[[str], bool]:

@@ -60,7 +60,7 @@ RULES: dict[str, Code] = {
     ),
     "R452": Code(
         "A horizon is no span of years.",
-        "Write the first and the last year, from 0 to 9999, the first not after the last.",
+        "Write the first and the last year, from 0 to 999999, the first not after the last.",
     ),
     "R453": Code(
         "A period or a time is none of the horizon's.",

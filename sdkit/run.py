@@ -40,6 +40,7 @@ from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters, refuse_twice
 from .provenance import posterior_provenance
 from .references import check_names
+from .streams import MOST
 from .time_units import time_unit
 
 _REQUIRED = {
@@ -55,8 +56,6 @@ _REQUIRED = {
 }
 # What a run can ask for; all but a fit say which policies, outputs and years.
 TASKS = ("compare", "fit", "sensitivity", "discover", "optimize")
-# As many draws as `streams.MOST`.
-_MOST = 2**30
 # The files beside a model that decide the numbers of a run.
 _FILES = (
     "parameters.csv",
@@ -171,9 +170,9 @@ def read_run(folder: Path, n: int | None = None) -> Run:
     if n is not None and n != 1 and draws["from"] == "defaults":
         raise RunError("R449", f'--draws has to be 1 where draws come from "defaults", not {n}')
     draws["n"] = draws["n"] if n is None else n
-    if not 1 <= draws["n"] <= _MOST or draws["n"] & (draws["n"] - 1):
+    if not 1 <= draws["n"] <= MOST or draws["n"] & (draws["n"] - 1):
         where = "--draws" if n is not None else place(path, "n") + ": n"
-        text = f"has to be a power of two up to {_MOST}, not {draws['n']}"
+        text = f"has to be a power of two up to {MOST}, not {draws['n']}"
         raise RunError("R445", f"{where} {text}")
     for key in ("scenarios", "policies", "outputs", "periods", "main"):
         names = data.get(key, ["horizon"])

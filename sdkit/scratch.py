@@ -1,7 +1,7 @@
 """Folders and files for a while, of which nothing stays: what a killed process left, the next
 one deletes at once.
 
-Names hold the number of the process; a folder is locked besides, so that neither a process
+Names hold the number of the process; what bears them is locked besides, so that neither a process
 that lives nor one of another machine loses its own.
 """
 
@@ -15,10 +15,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
-# A process that begins may have made its folder and not locked it yet; a number of a process
-# that ended may have gone to another one. Seconds.
+# A process that begins may have made its folder or file and not locked it yet; a number of a
+# process that ended may have gone to another one. Seconds.
 _YOUNG = 60.0
 _LONG_AGO = 86_400.0  # where the system cannot tell whether a process lives
 
@@ -43,15 +44,25 @@ def scratch(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """An empty file in the folder of `path`, put into its place at the end if all went well."""
-    sweep(path.parent, ".new-")
+    _sweep_once(path.parent.absolute(), ".new-")
     part = path.parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
+    lock = None
     try:
         part.touch(exist_ok=False)  # with the permissions of any new file
+        lock = locked(part)
         yield part
         os.replace(part, path)
     finally:
+        if lock is not None:
+            os.close(lock)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=256)
+def _sweep_once(home: Path, prefix: str) -> None:
+    """As `sweep`, once a process: a folder of many files is not listed for each of them."""
+    sweep(home, prefix)
 
 
 def sweep(home: Path, prefix: str) -> None:
@@ -85,8 +96,6 @@ def _abandoned(left: Path, pid: int) -> bool:
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         return False
     age = time.time() - status.st_mtime
-    if not left.is_dir():
-        return not alive(pid, age)
     if alive(pid, age) and (pid == os.getpid() or age < _YOUNG):
         return False
     try:
@@ -99,8 +108,8 @@ def _abandoned(left: Path, pid: int) -> bool:
     return True
 
 
-def locked(folder: Path) -> int | None:
-    """A lock on a folder, which ends with the process; None where there are no locks.
+def locked(path: Path) -> int | None:
+    """A lock on a folder or a file, which ends with the process; None where there are no locks.
 
     BlockingIOError if another process has it.
     """
@@ -108,7 +117,7 @@ def locked(folder: Path) -> int | None:
         import fcntl
     except ImportError:
         return None
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

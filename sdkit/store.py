@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from .errors import RunError
-from .placing import locked
+from .scratch import locked
 
 FORMAT = "sdkit ensemble 2"
 _BLOCK = 64 * 2**20  # bytes of one output, scenario and policy, all draws, that are read at once

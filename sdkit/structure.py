@@ -14,7 +14,7 @@ from html import unescape
 
 import numpy as np
 
-from .errors import DependencyError, ModelError
+from .errors import DependencyError, ModelError, plainly
 from .expressions import key, walk
 from .model import Model
 from .scratch import scratch
@@ -188,8 +188,9 @@ def run_with_simlin(model: Model, method: str) -> tuple[np.ndarray, dict[str, np
             return run.get_series("time"), values
     except Exception as error:  # of many classes, some from its bindings
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("error")] or lines
-        text = told[0] if told else type(error).__name__
+        bare = re.sub(r"\w+\{(?:\w+: )?([^{}]*)\}", r"\1", str(error))  # its class{code: message}
+        told = [line for line in lines if line.startswith("error")] or [plainly(error, bare)]
+        text = told[0] or "pysimlin does not say why it cannot run the model"
         raise ModelError("M118", f"{model.path.name}: {text[:200]}") from None
 
 

@@ -33,7 +33,7 @@ class Progress:
     ):
         self.quiet, self.clock = quiet, clock
         self.terminal = sys.stderr.isatty() if terminal is None else terminal
-        self.began = self.said = clock()
+        self.said = clock()
         self.since: float | None = None  # when the first work was measured
         self.bar, self.task = None, None
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Error, ModelError, SimulationError
+from .errors import CODES, Error, ModelError, SimulationError, plainly
 from .limits import bounded, table_file
 from .literals import literal
 from .scratch import scratch
@@ -126,7 +126,8 @@ def quietly(path: Path, what: str, line: int, action, *arguments):
         if "ModelError: " in str(error):
             inside = str(error).split("ModelError: ", 1)[1].split("\n")[0]
             code, _, said = inside.partition(": ")
-            raise ModelError(code, f"{where}: {said}") from None
+            if code in CODES:
+                raise ModelError(code, f"{where}: {said}") from None
         if "TypeError" in str(error) and "argument" in str(error):
             raise ModelError("M114", f"{where}: wrong number of arguments") from None
         if "Exceeds the limit" in str(error):
@@ -184,11 +185,7 @@ def _of_a_file(error: Exception, arguments: tuple) -> str:
         return f"there is no file {str(arguments[0])[:80]!r} beside the model"
     if isinstance(error, OSError):
         return f"the file {str(arguments[0])[:80]!r} cannot be read ({error.strerror or 'damaged'})"
-    text = " ".join(str(error).split())
-    quoted = len(text.split()) > 2 and not isinstance(
-        error, KeyError | IndexError | AttributeError | TypeError | NameError
-    )
-    return text[:200] if quoted else f"nothing can be read at {named}"
+    return plainly(error) or f"nothing can be read at {named}"
 
 
 def forget_tables() -> None:
@@ -275,13 +272,9 @@ def run_with_pysd(
 
 
 def _plainly(error: Exception) -> str:
-    """A library's message where it is a sentence, after a colon; "" where it is about its code."""
-    text = " ".join(str(error).split()).rstrip(".")
-    if isinstance(error, ZeroDivisionError):
-        return ": a division by zero"
-    sentence = re.fullmatch(r"(?:[\w'\"/-]+[,:;]? ){2,}[\w'\"/-]+", text)
-    mine = isinstance(error, KeyError | IndexError | AttributeError | NameError | TypeError)
-    return f": {text[:160]}" if sentence and not mine else ""
+    """A library's plain sentence after a colon, if it has one."""
+    said = plainly(error)
+    return f": {said}" if said else ""
 
 
 def _file_name(macro: str) -> str:

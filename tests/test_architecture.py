@@ -81,7 +81,6 @@ def test_every_dependency_is_used_and_declared():
 
 def test_no_module_is_two_ideas():
     sizes = {n: len(p.read_text(encoding="utf-8").splitlines()) for n, p in MODULES.items()}
-    del sizes["errors"]  # a table, with a row for each code
     assert {n: size for n, size in sizes.items() if size > 450} == {}
     assert not {"utils", "util", "helpers", "base", "common"} & MODULES.keys()
 
@@ -150,6 +149,8 @@ def test_every_code_that_is_named_is_explained():
     from sdkit.errors import CODES
 
     named = set()
-    for path in MODULES.values():
-        named |= set(re.findall(r'"([MSPRCXFGU]\d{3})"', path.read_text(encoding="utf-8")))
+    for name, path in MODULES.items():
+        if name in ("codes", "rules", "errors"):  # which hold every code as a key
+            continue
+        named |= set(re.findall(r'"([MSPRCXFGU]\d{3})[":]', path.read_text(encoding="utf-8")))
     assert named == CODES.keys()

@@ -644,3 +644,14 @@ def test_a_series_that_is_known_for_longer(fitted, tmp_path):
     folder.joinpath("run.toml").write_text(text, encoding="utf-8")
     posterior = posterior_of(prepare_fit(read_fit(folder)))
     assert posterior.measurements[0].series.time[-1] == 2021
+
+
+def test_a_fit_of_nothing_is_refused(project):
+    path = project / "models" / "sir" / "parameters.csv"
+    path.write_text(path.read_text().replace(",fitted,", ",uncertain,"))
+    folder = project / "runs" / "fit"
+    folder.mkdir()
+    (folder / "run.toml").write_text(RUN, encoding="utf-8")
+    with pytest.raises(Error, match="no constant has the role fitted") as caught:
+        prepare_fit(read_fit(folder))
+    assert caught.value.code == "R478"

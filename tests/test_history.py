@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import sdkit.history
 from sdkit import compile_model, read_model, simulate
 from sdkit.ensemble import Ensemble
 from sdkit.streams import Points
@@ -130,6 +131,36 @@ def test_any_branch_gives_the_bytes_of_full_runs(lab, method, branch):
     whole = simulate(lab, replace(plan, branch=None), method=method, seed=1)
     for name in OUTPUTS:
         assert branched[name].to_numpy().tobytes() == whole[name].to_numpy().tobytes(), name
+
+
+def test_the_frontier_is_built_once_for_the_same_policies_and_outputs(tmp_path, monkeypatch):
+    lines = (
+        "l1 = 0\nl2 = 0\nu = 1\ns = INTEG(STEP(l1, 6) + u*STEP(l2, 6) - s/9, 1)\nt = INTEG(s, 0)"
+    )
+    program = compile_model(model(tmp_path, lines, step=1), ["s", "t"])
+    built = []
+    compiled = sdkit.history.compile_model
+    monkeypatch.setattr(
+        sdkit.history, "compile_model", lambda *given: built.append(given) or compiled(*given)
+    )
+    found = shares(monkeypatch)
+
+    def run(levers, outputs=("s", "t"), **options):
+        policies = {"none": {}} | {name: {name: 1.0} for name in levers}
+        plan = experiment(outputs, (0, 5, 10), policies, {"u": np.arange(8.0)}, branch=5)
+        branched = simulate(program, plan, **options)
+        whole = simulate(program, replace(plan, branch=None), **options)
+        for name in outputs:
+            assert branched[name].to_numpy().tobytes() == whole[name].to_numpy().tobytes()
+        return len(built)
+
+    assert run(["l1"]) == 1
+    assert run(["l1"]) == 1
+    assert run(["l1"], time_step=0.5) == 1  # by other steps, which are not the program's
+    assert run(["l1"], set={"FINAL TIME": 12.0}) == 1
+    assert run(["l2"]) == 2
+    assert run(["l1"], ("s",)) == 3
+    assert np.all(found)
 
 
 def test_the_order_of_draws_changes_no_draw(lab):

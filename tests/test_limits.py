@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import sdkit.scratch as scratches
 from sdkit import Error, compile_model, open_store, read_model, simulate
 from sdkit.files import read_rows, read_toml, write_table
 from sdkit.limits import LIMITS, bounded
@@ -437,22 +438,79 @@ with scratch(".sdkit-new-", Path(sys.argv[1])) as folder, beside(Path(sys.argv[1
 """
 
 
+def holding(folder):
+    """A process that has a folder and a file of its own in this one, until it reads an end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def sweep_both(folder):
+    for prefix in (".sdkit-new-", ".new-"):
+        scratches.sweep(folder, prefix)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+@pytest.mark.parametrize("case", ["of another machine", "at work for long"])
+def test_a_living_process_keeps_what_it_made(tmp_path, monkeypatch, case):
+    living = holding(tmp_path)
+    mine = sorted(tmp_path.iterdir())
+    assert len(mine) == 2  # a folder and a file
+    if case == "of another machine":  # where its number says nothing here
+        monkeypatch.setattr(scratches, "alive", lambda *_: False)
+    else:
+        for path in mine:
+            os.utime(path, (1, 1))
+    sweep_both(tmp_path)
+    assert sorted(tmp_path.iterdir()) == mine
+    living.communicate("")
+    assert living.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+def test_what_is_young_or_of_somebody_else_is_not_swept(tmp_path, monkeypatch):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        folder, file = (tmp_path / f"{p}{other.pid}-a1" for p in (".sdkit-new-", ".new-"))
+        folder.mkdir()
+        file.touch()
+        sweep_both(tmp_path)  # the process may be about to lock them
+        assert folder.exists()
+        assert file.exists()
+        for path in (folder, file):
+            os.utime(path, (1, 1))
+        uid = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+        sweep_both(tmp_path)
+        assert folder.exists()
+        assert file.exists()
+        monkeypatch.setattr(os, "getuid", lambda: uid)
+        sweep_both(tmp_path)  # the number has gone to another process, which locks nothing
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        other.communicate(b"\n")
+
+
+def test_a_folder_is_swept_once_for_all_files_written_to_it(tmp_path, monkeypatch):
+    swept = []
+    monkeypatch.setattr(scratches, "sweep", lambda home, prefix: swept.append(home))
+    for name in ("a", "b", "c"):
+        with beside(tmp_path / name) as part:
+            part.write_text(name)
+    assert swept == [tmp_path]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="whether a process lives is not asked there")
 def test_what_a_killed_process_left_goes_at_the_next_start(tmp_path):
-    def start():
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(tmp_path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    killed = start()
+    killed = holding(tmp_path)
     killed.kill()
     killed.wait()
     left = sorted(tmp_path.iterdir())
     assert len(left) == 2  # a folder and a file
-    living = start()
+    living = holding(tmp_path)
     mine = sorted(set(tmp_path.iterdir()) - set(left))
     assert len(mine) == 2
     assert not any(path.exists() for path in left)

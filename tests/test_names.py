@@ -29,6 +29,16 @@ def test_the_nearest_names(name, found):
     assert nearest(name, ["births", "infection", "synthetic opioid deaths"]) == found
 
 
+def test_of_thousands_of_names_letters_and_words_tell_alone(monkeypatch):
+    names = [f"number {i}" for i in range(3001)]
+    monkeypatch.setattr("difflib.SequenceMatcher", None)  # seconds of work
+    assert nearest("Number_7", names) == ["number 7"]
+    assert nearest("7 number", names) == ["number 7"]
+    assert nearest("numbr 7", names) == []
+    monkeypatch.undo()
+    assert nearest("numbr 7", names[:3000])[0] == "number 7"
+
+
 def test_the_end_of_a_message():
     assert meant("infecton", ["births", "infection"]) == "; did you mean 'infection'?"
     assert meant("rate c", ["rate a", "rate b"]) == "; did you mean 'rate a' or 'rate b'?"
@@ -192,9 +202,12 @@ def test_a_fit_names_what_is_gone(root, sir, tmp_path):
     ]
 
 
-def test_a_column_of_a_posterior(project):
-    (project / SIR / "posterior.csv").write_text("# a fit\ninfectivity,contagion\n0.1,2\n")
-    with pytest.raises(ParameterError, match="line 2, column 'contagion'") as caught:
+@pytest.mark.parametrize("comments", [0, 1, 3])  # a sealed file has three
+def test_a_column_of_a_posterior(project, comments):
+    text = "# a fit\n" * comments + "infectivity,contagion\n0.1,2\n"
+    (project / SIR / "posterior.csv").write_text(text)
+    where = f"line {comments + 1}, column 'contagion'"
+    with pytest.raises(ParameterError, match=where) as caught:
         check_names(read_model(project / SIR))
     assert caught.value.code == "P310"
 

@@ -104,6 +104,27 @@ def test_a_trial_leaves_tracked_results_alone(done):
     assert trial["draws"]["n"] == 4
 
 
+@pytest.mark.parametrize("trial", [(), ("--draws", "8")], ids=["again", "trial"])
+def test_an_edited_table_is_told_when_its_run_is_carried_out(done, sdkit, trial):
+    def told() -> list[str]:
+        status, _, said = sdkit("run", done, *trial)
+        assert status == 0
+        return [line for line in said.splitlines() if "warning" in line]
+
+    assert told() == []
+    rule = "that record.json names: edited after the run"
+    for names, text in (
+        (["summary.csv"], f"summary.csv is not the table {rule}"),
+        (["claims.csv", "summary.csv"], f"claims.csv, summary.csv are not the tables {rule}"),
+    ):
+        before = {done / name: (done / name).read_bytes() for name in names}
+        for path, raw in before.items():
+            path.write_bytes(raw.replace(b"1", b"2", 1))
+        assert told() == [f"warning: {done}: {text}"]
+        for path, raw in before.items():  # as the run has left it
+            path.write_bytes(raw)
+
+
 def test_a_changed_constant_is_a_trial_too(done):
     before = (done / "summary.csv").read_bytes()
     results.carry_out(done, changed={"infectivity": 0.05})

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdkit.compare import LATEST
 from sdkit.comparing import execute
-from sdkit.errors import Error, RunError
+from sdkit.errors import CODES, Error, RunError
 from sdkit.run import prepare, read_run
 
 BROKEN = Path(__file__).parent / "broken" / "sir"
@@ -60,6 +61,10 @@ def test_a_message_names_the_line_and_the_key(change, key, project):
         prepare(read_run(path.parent))
     assert f"line {line}:" in caught.value.message
     assert key in caught.value.message
+
+
+def test_the_cure_of_a_horizon_says_the_years_that_are_taken():
+    assert f"from 0 to {LATEST}," in CODES["R452"].cure
 
 
 def test_a_folder_that_does_not_exist(tmp_path):

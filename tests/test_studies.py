@@ -583,6 +583,25 @@ def test_two_instruments_of_one_lever_are_refused(project):
     assert caught.value.code == "R464"
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "code", "words"),
+    [
+        ("policies.toml", '{ "contact reduction strength" = 1 }', "{}", "R465",
+         "'contact reduction' sets no lever"),
+        ("parameters.csv", "reduction start,lever,2026,2041", "reduction start,fixed,,", "R466",
+         "need a lever 'contact reduction start'"),
+    ],
+)  # fmt: skip
+def test_instruments_that_cannot_be_ordered(project, file, old, new, code, words):
+    path = project / "models" / "sir" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(Error, match=words) as caught:
+        carry_out(write(project, "optimize", OPTIMIZE))
+    assert caught.value.code == code
+
+
 def test_a_study_of_what_nothing_moves_says_so(project):
     body = '[sensitivity]\nmethods = ["prcc"]\n'
     folder = write(project, "sensitivity", body)

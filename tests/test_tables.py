@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from parsimonious.exceptions import VisitationError
 
-from sdkit import compile_model, read_model, simulate
-from sdkit.errors import ModelError
+from sdkit import compile_model, engines, read_model, simulate, translate
+from sdkit.errors import ModelError, plainly
 from tests.small import model, text
 
 RANGES = "dim: a, b ~ ~ |\npair: p, q ~ ~ |\n"
@@ -253,3 +256,38 @@ def test_a_macro_may_read_a_file(tmp_path):
         text("x = SCALED(2)").replace("{UTF-8}\n", "{UTF-8}\n" + macro), encoding="utf-8"
     )
     assert simulate(read_model(path))["x"].to_numpy().ravel()[[0, 16]].tolist() == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("Error tokenizing data. C error: Expected 2 fields"), ""),
+        (RuntimeError("<Element at 0x7f> is no cell of it"), ""),
+        (TypeError("unhashable type of a thing"), ""),
+        (KeyError("three whole words"), ""),
+        (ValueError("No sheet named 'a' in book.xlsx."), "No sheet named 'a' in book.xlsx"),
+        (ZeroDivisionError("float division by zero"), "a division by zero"),
+    ],
+)
+def test_a_librarys_message_is_told_where_it_is_a_sentence(error, told):
+    assert plainly(error) == told
+    reason = translate._of_a_file(error, ("n.csv", "B2"))
+    assert reason == (told or "nothing can be read at 'n.csv', 'B2'")
+    assert engines._sentence(error) == (told or "it stopped, and does not say why in words")
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [("M113", "M113: a.mdl, line 3, 'x': so"), ("Z999", "M104: a.mdl, line 3, 'x': the equation")],
+)
+def test_a_code_inside_a_parsers_message_has_to_be_one(code, wanted):
+    class Visited(VisitationError):
+        def __init__(self):
+            Exception.__init__(self, f"ModelError: {code}: so\n\nParse tree:")
+
+    def stop():
+        raise Visited
+
+    with pytest.raises(ModelError) as caught:
+        translate.quietly(Path("a.mdl"), "'x'", 3, stop)
+    assert str(caught.value).startswith(wanted)

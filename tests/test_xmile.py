@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sdkit import compile_model, read_model, simulate
-from sdkit.errors import CODES, ModelError
+from sdkit.errors import ModelError
 from sdkit.xmile_functions import BUILTINS, OTHERS, REFUSED
 from tests.small import experiment
 
@@ -899,10 +899,6 @@ def test_macros(tmp_path):
     assert values(found, "z") == [-1, -1, 0, 1, 0]
     refused(tmp_path, "M114", "'HELD'", "2 argument(s), not 1", macros=macros,
             variables=aux("x", "HELD(1)"))  # fmt: skip
-
-
-def test_the_codes_have_words():
-    assert {"M121", "M122"} <= CODES.keys()
 
 
 # -- files that were read wrongly once -------------------------------------------------------
