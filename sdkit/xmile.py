@@ -203,7 +203,7 @@ class Xmile(Tree):
         nodes = list(self._variables(self.model_node))
         said_so = " ".join(said(node) for node in nodes)
         below = self._behavior()["stock"] or any(
-            n.tag == "stock" and n.find("non_negative") is not None for n in nodes
+            n.tag == "stock" and n.find(".//non_negative") is not None for n in nodes
         )
         return [
             text

@@ -137,6 +137,45 @@ def test_a_delay_fixed_between_steps_says_how_long_it_lasts(tmp_path):
         assert simulate(small, set={"lag": 3}).y.to_numpy().ravel()[:4].tolist() == [-1, -1, -1, 0]
 
 
+@pytest.mark.parametrize("method", ["euler", "rk4"])
+@pytest.mark.parametrize(
+    "call",
+    ["SMOOTH(3, tau)", "SMOOTHI(3, tau, 1)", "SMOOTH3(3, tau)", "SMOOTH N(3, tau, 1, 3)",
+     "TREND(3, tau, 0)", "FORECAST(3, tau, 1)", "DELAY1(3, tau)", "DELAY3(3, tau)",
+     "DELAY N(3, tau, 1, 3)"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*than its stages", "ignore:.*overshoots", "ignore:.*stage")
+def test_a_time_that_is_not_above_zero_stops_the_run(tmp_path, call, method):
+    for time in ("-2", "0", "5 - 4*Time"):
+        small = model(tmp_path, f"y = {call}\ntau = {time}", step=1, method=method)
+        with pytest.raises(SimulationError, match="S201: y at time"):
+            simulate(small)
+
+
+def test_a_time_below_zero_fails_its_lane(tmp_path):
+    calls = {"s": "SMOOTH3(3, tau)", "t": "TREND(3, tau, 0)", "f": "DELAY FIXED(3, tau, 1)"}
+    for call in calls.values():
+        small = model(tmp_path, f"y = {call}\ntau = 5", step=1)
+        drawn = experiment(["y"], [10.0], draws={"tau": [4.0, -4.0]})
+        with pytest.raises(SimulationError, match="S202: 1 of 2 lanes failed.*draw 1.*delay time"):
+            simulate(small, drawn)
+
+
+def test_a_pulse_in_the_middle_of_a_step_belongs_to_it(tmp_path):
+    """A train's later pulses do: its first one, and a single pulse, do so too."""
+    rows = {"PULSE TRAIN(1.5, 1, 1.5, 10)": [0, 1, 0, 1, 1, 0],
+            "PULSE TRAIN(0, 1, 1.5, 10)": [1, 1, 0, 1, 1, 0],
+            "PULSE(1.5, 1)": [0, 1, 0, 0, 0, 0], "PULSE(1.5, 0)": [0, 1, 0, 0, 0, 0]}  # fmt: skip
+    for call, row in rows.items():
+        found = simulate(model(tmp_path, f"y = {call}", end=5, step=1))
+        assert found.y.to_numpy().ravel().tolist() == row
+    # 0.15 and 0.35 lie half a step of 0.1 off, and no such number is exact.
+    found = simulate(
+        model(tmp_path, "n = INTEG(PULSE TRAIN(0.15, 0, 0.2, 0.9), 0)", end=1, step=0.1)
+    )
+    assert found.n.to_numpy().ravel()[-1] == pytest.approx(4 * 0.1, rel=1e-9)  # four pulses
+
+
 @pytest.mark.parametrize(
     ("call", "value"),
     [
