@@ -375,8 +375,8 @@ def elements(first: str, second: str, equation="1") -> str:
 
 @pytest.mark.parametrize(
     ("own", "first", "second", "held"),
-    [("", NOT, NOT, True), (NOT, "", NOT, True), (FALSE, NOT, NOT, True), (NOT, FALSE, FALSE, False),
-     ("", FALSE, "", False)],
+    [("", NOT, NOT, True), (NOT, "", NOT, True), (FALSE, NOT, NOT, True),
+     (NOT, FALSE, FALSE, False), ("", FALSE, "", False)],
 )  # fmt: skip
 def test_an_elements_word_on_its_stock_holds(tmp_path, own, first, second, held):
     inside = own + elements(first, second) + "<outflow>o</outflow>"
@@ -428,10 +428,16 @@ def test_a_time_below_zero_stops_the_run(tmp_path, equation):
         simulate(xmile(tmp_path, aux("x", equation) + aux("tau", "-2")))
 
 
+def test_a_smooth_that_is_too_short_is_called_one(tmp_path):
+    with pytest.warns(UserWarning, match="x: a smooth of order 1 over 0.5") as said:
+        simulate(xmile(tmp_path, aux("x", "SMTH1(TIME, 0.5)")))
+    assert "Vensim" not in str(said[0].message)
+
+
 def test_round_near_a_half(tmp_path):
     """0.49999999999999994 is the number below 0.5; 0.5 more rounds to 1."""
-    rounds = {"a": ("0.49999999999999994", 0), "b": ("0.5", 1), "c": ("-2.5", -3), "d": ("-1.4", -1),
-              "e": ("4503599627370497", 4503599627370497)}  # fmt: skip
+    rounds = {"a": ("0.49999999999999994", 0), "b": ("0.5", 1), "c": ("-2.5", -3),
+              "d": ("-1.4", -1), "e": ("4503599627370497", 4503599627370497)}  # fmt: skip
     variables = "".join(aux(n, f"ROUND({x})") for n, (x, _) in rounds.items())
     small = xmile(tmp_path, variables, stop=0)
     found, drawn = simulate(small), simulate(small, experiment([*rounds], [0]))
