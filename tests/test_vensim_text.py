@@ -138,11 +138,11 @@ def test_a_delay_fixed_between_steps_says_how_long_it_lasts(tmp_path):
 
 
 def told(run) -> list[str]:
-    """The warnings of a run, without the name of its model."""
+    """The warnings of a run of small.mdl, without its name."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         run()
-    return [str(w.message).partition(": ")[2] for w in said]
+    return [str(w.message).removeprefix("small: ") for w in said]
 
 
 SHORT = """
@@ -198,6 +198,49 @@ def test_a_delay_that_becomes_too_short_in_a_run(tmp_path):
     assert "at 3 of 6 saved times, first at 3" in x
     assert y.startswith("y: a delay of order 1 over 0.5 is shorter")
     assert "at 1 of 6 saved times, first at 5" in y
+
+
+@pytest.mark.parametrize(
+    ("equations", "message"),
+    [
+        ("x = 0,05", "M120: .*line 2, 'x': 2 values for one variable .*did you mean 0.05"),
+        ("x = -0,1", "M120: .*'x': 2 values .*did you mean 0.1"),
+        ("x = 1,2,3", "M120: .*'x': 3 values for one variable without subscripts$"),
+        ("x = 2*0,1", "M104: .*line 2, column 8, 'x': .*did you mean 0.1"),
+        ("x = INTEG(1, 0,5)", "M114: .*INTEG takes 2 .*did you mean 0.5"),
+    ],
+)
+def test_a_decimal_comma_is_named_at_reading(tmp_path, equations, message):
+    with pytest.raises(ModelError, match=message):
+        model(tmp_path, equations)
+
+
+def test_a_decimal_comma_in_an_element_is_named(tmp_path):
+    small = model(tmp_path, "R: a, b ~ ~ |\nx[a] = 0,1\nx[b] = 2")
+    with pytest.raises(ModelError, match=r"M120: .*2 values for 1 elements; .* decimal point"):
+        compile_model(small)
+
+
+@pytest.mark.parametrize("before", ["", "z = 3 ~ Dmnl ~ |\n\n"])
+@pytest.mark.parametrize("comment", ["text", "", "one\n two"])
+def test_a_missing_bar_is_named(tmp_path, before, comment):
+    entry = f"x = 1 ~ Dmnl ~ {comment}\ny = 2 ~ Dmnl ~ text |"
+    whole = text("last = 1").replace("last = 1", before + entry + "\nlast = 1")
+    path = tmp_path / "m.mdl"
+    path.write_text(whole, encoding="utf-8")
+    line = whole.split("\n").index("y = 2 ~ Dmnl ~ text |") + 1
+    with pytest.raises(ModelError, match=f"M104: m.mdl, line {line}: .*in front of 'y = 2'"):
+        read_model(path)
+
+
+def test_a_step_that_would_adapt_itself_is_told(tmp_path):
+    path = tmp_path / "m.mdl"
+    path.write_text(text("x = 1", method="rk4").replace("15:0,0,0,5", "15:0,0,0,1"))
+    (line,) = told(lambda: read_model(path))
+    assert "integrated by RK4 with a fixed step" in line
+    assert read_model(path).method == "rk4"
+    path.write_text(text("x = 1", method="rk4"))
+    assert told(lambda: read_model(path)) == []
 
 
 def test_both_ends_of_a_run_are_told(tmp_path):

@@ -6,6 +6,7 @@ Sections are those of the XMILE specification 1.0; "help" is isee systems' help 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -434,6 +435,21 @@ def test_a_smooth_that_is_too_short_is_called_one(tmp_path):
     assert "Vensim" not in str(said[0].message)
 
 
+def test_of_points_at_one_x_the_first_holds(tmp_path):
+    """At 1 it is 1, right behind it 2: at 1.5 in the middle of 2 and 3."""
+    points = "<gf{}><xpts>0,1,1,2</xpts><ypts>0,1,2,3</ypts></gf>"
+    with pytest.warns(UserWarning, match="x = 1 stands 2 times in the table") as said:
+        small = xmile(tmp_path, aux("x", "TIME", points.format("")), dt=0.5, stop=2)
+    assert len(said) == 1
+    assert values(simulate(small), "x") == [0, 0.5, 1, 2.5, 3]
+    variables = aux("x", "TIME", points.format(" type='discrete'"))
+    refused(tmp_path, "M112", "'x'", "two points at one x", variables=variables)
+
+
+def test_a_decimal_comma_is_named(tmp_path):
+    refused(tmp_path, "M104", "'x'", "did you mean 0.1?", variables=aux("x", "0,1"))
+
+
 def test_round_near_a_half(tmp_path):
     """0.49999999999999994 is the number below 0.5; 0.5 more rounds to 1."""
     rounds = {"a": ("0.49999999999999994", 0), "b": ("0.5", 1), "c": ("-2.5", -3),
@@ -857,7 +873,14 @@ def test_time_settings(tmp_path):
 def test_methods(tmp_path, method, read):
     """3.4.1: the first that is supported; RK2 falls back to RK4."""
     specs = "<start>0</start><stop>1</stop><dt>1</dt>"
-    model = settings(tmp_path, specs, f'method="{method}"' if method else "")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = settings(tmp_path, specs, f'method="{method}"' if method else "")
+    done = {"euler": "Euler", "rk4": "RK4"}[read]
+    as_asked = method.lower() in ("", "euler", "rk4")
+    assert [str(w.message) for w in said] == [] if as_asked else [
+        f"m.xmile asks for integration by {method!r}; it is integrated by {done} with a fixed step"
+    ]  # fmt: skip
     assert model.method == read
     # dS/dt = S from 5: Euler doubles it, RK4 takes the series of e to the fourth term.
     assert values(simulate(model), "S")[1] == pytest.approx(10 if read == "euler" else 5 * 65 / 24)
