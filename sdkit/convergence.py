@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RunError
+from .files import write_bytes
 from .sampler import Chains
-from .scratch import beside
+from .scratch import scratch
 
 # Vehtari et al. 2021, "Rank-normalization, folding, and localization": the usual bounds.
 R_HAT = 1.01
@@ -62,7 +63,9 @@ def write_inference_data(
         sample_stats={"lp": log_density},
     )
     try:
-        with beside(path) as part:
-            data.to_netcdf(part)
+        # Not beside its place: HDF5 locks what it writes, as `beside` does.
+        with scratch("sdkit-netcdf-") as folder:
+            data.to_netcdf(folder / path.name)
+            write_bytes(path, (folder / path.name).read_bytes())
     except OSError as error:
         raise RunError("U603", f"{path}: {error.strerror or error}") from None

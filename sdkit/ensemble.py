@@ -25,9 +25,11 @@ from .expressions import key
 from .failure import trace
 from .history import AT_ONCE, DIFFERS, frontier_of
 from .kernel import blocks, load_kernel, unblock, zeros
+from .limits import bounded
 from .measures import Measure, Plan
 from .noise import beginnings, numbered
 from .parameters import pack
+from .settings import Delays
 from .workers import finished
 
 _SLICE = 64  # lanes a task of a thread
@@ -56,9 +58,9 @@ def step_of(program: Program, dt: float, time: float) -> int:
 def steps_of(program: Program, dt: float) -> int:
     """The number of steps of a whole run. Raises S204."""
     steps = (program.final_time - program.initial_time) / dt
-    if steps > 1e8:
-        raise SimulationError("S204", f"{steps:.3g} steps are more than a run may have")
-    return math.floor(steps + 1e-6)
+    whole = math.floor(min(steps, 1e18) + 1e-6)
+    bounded("steps", whole, f"{program.model.name}, a time step of {dt:g}", "S204")
+    return whole
 
 
 @dataclass
@@ -111,6 +113,7 @@ class Ensemble:
         self.program, self.experiment, self.rk4, self.dt = program, experiment, rk4, dt
         self.threads = max(threads or os.cpu_count() or 1, 1)
         self.defaults, self.draws, self.seed = defaults, experiment.draws, seed
+        self.delays: Delays | None = None  # counts the lanes in which one is too short
         find = program.model.find
         labels = (label for n in experiment.outputs for label in find(n).defined)
         self.outputs = tuple(dict.fromkeys(labels))
@@ -216,11 +219,14 @@ class Ensemble:
                 report(len(draws) * skipped * (self.last - (self.branch or 0)))
                 history = None
                 if self.branch is not None:
-                    history = self._start(draws, scenario, policies[0], None)
+                    history = self._start(draws, self._pack(draws, scenario, policies[0]), None)
                     self._run(history, 0, self.branch, self.plan.before(self.branch), report)
                 for j in todo:
                     place = None if into is None else into[:, i, j, low : low + len(draws)]
-                    lanes = self._start(draws, scenario, policies[j], place)
+                    packed = self._pack(draws, scenario, policies[j])
+                    if self.delays is not None:
+                        self.delays.look(self.program, packed)
+                    lanes = self._start(draws, packed, place)
                     self._policy(lanes, history, report)
                     self._complete(lanes)
                     lost = np.flatnonzero(lanes.steps() != -2)
@@ -285,10 +291,10 @@ class Ensemble:
                         f"{'?' if high is None else f'{high:g}'}]",
                     )
 
-    def _start(self, draws, scenario: Setting, policy: Setting, place) -> _Lanes:
+    def _start(self, draws, packed: np.ndarray, place) -> _Lanes:
         numbers = numbered(draws.index, self.draws.index)
         streams = beginnings(self.seed, numbers, (*self.program.streams,))
-        return self._fresh(self._pack(draws, scenario, policy), streams, place)
+        return self._fresh(packed, streams, place)
 
     def _fresh(
         self, packed: np.ndarray, streams: np.ndarray, place: np.ndarray | None = None

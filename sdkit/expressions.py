@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .errors import ModelError
 from .functions import FUNCTIONS, LOOKUP_FUNCTIONS
@@ -181,34 +181,7 @@ class Translator:
             raise ModelError("M112", f"{self.where}: {len(x)} x and {len(y)} y values")
         if not all(map(math.isfinite, x + y)):
             raise ModelError("M112", f"{self.where}: a point is not a finite number")
-        return (*self._rising(x, y), node.type)
-
-    def _rising(self, x: tuple[float, ...], y: tuple[float, ...]) -> tuple[tuple, tuple]:
-        """The points of a table whose x rise. Of several at one x the first holds there and the
-        last right behind it, with a warning."""
-        back = next((i for i in range(1, len(x)) if x[i] < x[i - 1]), None)
-        if back is not None:
-            raise ModelError(
-                "M112",
-                f"{self.where}: the x of a table have to rise, and {x[back]:g} stands behind "
-                f"{x[back - 1]:g}",
-            )
-        points: list[tuple[float, float]] = []
-        for at in dict.fromkeys(x):
-            own = [b for a, b in zip(x, y, strict=True) if a == at]
-            points.append((at, own[0]))
-            if own[-1] != own[0]:
-                points.append((math.nextafter(at, math.inf), own[-1]))
-            if len(own) > 1:
-                then = f", right behind it {own[-1]:g}" if own[-1] != own[0] else ""
-                warnings.warn(
-                    f"{self.where}: x = {at:g} stands {len(own)} times in the table; its value "
-                    f"there is {own[0]:g}{then}",
-                    stacklevel=2,
-                )
-        if len(points) < 2:
-            raise ModelError("M112", f"{self.where}: all points of the table are at x = {x[0]:g}")
-        return tuple(zip(*points, strict=True))
+        return (*rising(x, y, self.where), node.type)
 
     def _LookupsStructure(self, node):
         return ("points", self._points(node))
@@ -310,3 +283,31 @@ def has_missing(expression: tuple) -> bool:
         if any(mode == "raw" or any(map(math.isnan, y)) for _, y, mode in tables):
             return True
     return False
+
+
+def rising(x: Sequence[float], y: Sequence[float], where: str) -> tuple[tuple, tuple]:
+    """The points of a table whose x rise. Of several at one x the first holds there and the
+    last right behind it, with a warning."""
+    back = next((i for i in range(1, len(x)) if x[i] < x[i - 1]), None)
+    if back is not None:
+        raise ModelError(
+            "M112",
+            f"{where}: the x of a table have to rise, and {x[back]:g} stands behind "
+            f"{x[back - 1]:g}",
+        )
+    points: list[tuple[float, float]] = []
+    for at in dict.fromkeys(x):
+        own = [b for a, b in zip(x, y, strict=True) if a == at]
+        points.append((at, own[0]))
+        if own[-1] != own[0]:
+            points.append((math.nextafter(at, math.inf), own[-1]))
+        if len(own) > 1:
+            then = f", right behind it {own[-1]:g}" if own[-1] != own[0] else ""
+            warnings.warn(
+                f"{where}: x = {at:g} stands {len(own)} times in the table; its value "
+                f"there is {own[0]:g}{then}",
+                stacklevel=2,
+            )
+    if len(points) < 2:
+        raise ModelError("M112", f"{where}: all points of the table are at x = {x[0]:g}")
+    return tuple(zip(*points, strict=True))

@@ -339,12 +339,14 @@ class Formulas:
         if state.kind in ("stock", "non-negative stock"):
             return [f"{d[0]} = {part[0]}"]
         if state.kind in ("trend", "forecast"):
-            return [f"{d[0]} = ({part[0]} - {s[0]}) / ({part[1]})"]
+            return [f"{d[0]} = ({part[0]} - {s[0]}) / above_zero({part[1]})"]
         if state.kind in ("smooth", "smooth n"):
             factor = f" * {state.order}.0" if state.order > 1 else ""
             factor = f" * {m[0]}" if state.kind == "smooth n" else factor
             stages = zip(d, [part[0], *s], s, strict=False)
-            return [f"{rate} = ({a} - {b}){factor} / ({part[1]})" for rate, a, b in stages]
+            time = f"({part[1]})"
+            lines = [f"{rate} = ({a} - {b}){factor} / {time}" for rate, a, b in stages]
+            return [lines[0].removesuffix(time) + f"above_zero{time}", *lines[1:]]
         if state.kind in ("delay", "delay n"):
             lines, time = [], f"({part[1]})"
             # DELAY N alone drops stages; the text of DELAY3 in Vensim's manual has three.
@@ -354,6 +356,7 @@ class Formulas:
                 before, own = (
                     m[j] if j > 0 and state.kind == "delay n" else time for j in (i - 1, i)
                 )
+                own = f"above_zero{own}" if i == 0 and own == time else own
                 inflow = f"({part[0]})" if i == 0 else f"{s[i - 1]} / {before}"
                 lines.append(f"{d[i]} = ({inflow} - {s[i]} / {own}) * {factor}")
             return lines

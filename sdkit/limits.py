@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ModelError, RunError
+from .errors import ModelError, RunError, SimulationError
 
 MIB = 2**20
 
@@ -66,7 +66,7 @@ def bounded(name: str, count: int, where: str, code: str = "") -> None:
     limit = LIMITS[name]
     if count > limit.most:
         code = code or limit.code
-        kind = RunError if code.startswith("R") else ModelError
+        kind = {"R": RunError, "S": SimulationError}.get(code[0], ModelError)
         raise kind(code, f"{where}: {count:,} {limit.counts}; the limit is {limit.most:,}")
 
 

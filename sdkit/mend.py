@@ -50,7 +50,7 @@ def mend_vensim(text: str, settings: str = "") -> str:
     begin = encoding.end() if encoding else 0
     tags = dict(re.findall(r"^30:(\?[^=\n]+)=([^\n]*)$", settings, re.M))
     pieces, macros = [text[:begin]], _with_outputs(text)
-    for fields, end in _entries(text, begin):
+    for fields, end in entries(text, begin):
         if fields[0].lstrip().startswith("*"):
             pieces.append("~".join(map(_even, fields)) + end)
             continue
@@ -89,7 +89,7 @@ def take_strings(text: str) -> tuple[str, dict[str, int]]:
     encoding = re.match(r"\s*\{[^{}\n]*\}", text)
     begin = encoding.end() if encoding else 0
     pieces, lines, texts, line = [text[:begin]], {}, {}, 1 + text[:begin].count("\n")
-    for fields, end in _entries(text, begin):
+    for fields, end in entries(text, begin):
         whole = "~".join(fields) + end
         equation = _without_comments(fields[0])
         found = _STRING.fullmatch(equation.strip())
@@ -112,7 +112,7 @@ def take_strings(text: str) -> tuple[str, dict[str, int]]:
     return found_text, lines
 
 
-def _entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
+def entries(text: str, begin: int) -> Iterator[tuple[list[str], str]]:
     """Each entry as its fields, which ~ separates, and the | that ends it ("" at the end)."""
     # In an equation, marks inside quotes and braces end nothing; in comments all marks do.
     inside, outside = re.compile(rf"{_QUOTED}|[{{}}~|]", re.S), re.compile(r"[~|]")

@@ -306,7 +306,7 @@ def _read(path: Path, raw: bytes, data: tuple[Path, ...], folders: tuple[Path, .
         return tuple(getattr(variable, f.name) for f in fields(variable))
 
     hidden = [(k, row(v)) for k, v in found.hidden.items()]
-    told = [str(w.message) for w in said if w.category is UserWarning]
+    told = list(dict.fromkeys(str(w.message) for w in said if w.category is UserWarning))
     files = sorted({*reader.files, *found.files})
     return [row(v) for v in variables.values()], hidden, told, rest, files
 

@@ -92,7 +92,9 @@ def remainder(a, b):
 
 def rounded(x):
     """Stella's ROUND; a half goes away from zero."""
-    return float(math.floor(x + 0.5)) if x >= 0.0 else -float(math.floor(0.5 - x))
+    below = math.floor(abs(x))  # x + 0.5 may round up to a whole number that x is not near
+    nearest = float(below) if abs(x) - below < 0.5 else below + 1.0
+    return nearest if x >= 0.0 else -nearest
 
 
 def divided(a, b, otherwise):
@@ -121,14 +123,17 @@ def ramp_on(t, slope, start):
 
 
 def pulse(t, dt, start, width):
-    """As Vensim's reference has it; half a step keeps rounding out of the comparisons."""
-    middle = t + 0.5 * dt
+    """As Vensim's reference has it; half a step keeps rounding out of the comparisons.
+
+    A little more than half, so that a start in the middle of a step belongs to that step.
+    """
+    middle = t + (0.5 + SMALL) * dt
     end = start + (width if width > 0.0 else dt)
     return 1.0 if middle > start and middle < end else 0.0
 
 
 def pulse_train(t, dt, start, interval, width, end):
-    middle = t + 0.5 * dt
+    middle = t + (0.5 + SMALL) * dt
     if interval <= 0.0:
         return pulse(t, dt, start, width)
     if middle > start and middle < end:
@@ -325,6 +330,11 @@ def above_zero(time):
     return time
 
 
+def settled(s, change):
+    """A stock that its outflows emptied by `change`, without what rounding leaves below zero."""
+    return 0.0 if s < 0.0 and s > -1e-9 * abs(change) else s
+
+
 def delay_order(order, time, dt):
     """DELAY N and SMOOTH N drop stages where they are shorter than order times the step."""
     left = float(math.floor(smaller(float(order), time * (1.0 + SMALL) / dt)))
@@ -334,5 +344,7 @@ def delay_order(order, time, dt):
 
 
 def fixed_steps(time, dt):
-    """Steps of a DELAY FIXED; half a step rounds up."""
+    """Steps of a DELAY FIXED, one at least; half a step rounds up."""
+    if time < 0.0:
+        raise ValueError("a delay time below zero")
     return math.floor(larger(time / dt, 1.0) + 0.5 + SMALL)

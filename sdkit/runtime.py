@@ -79,7 +79,7 @@ def advance(k, p, c, x, y, s, m, work, rk4, start, dt, at):
         drivers(later, dt, p, c, x)
         for i in range(STATES):
             s[i] = s[i] + dt * d1[i]
-    clip(s)
+    clip(dt, s, d1)
     draw(m)
     at[0] = k + 1
     refuse(s, STATES)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
+
+import numpy as np
 
 from . import numerics
 from .errors import ModelError
@@ -15,20 +17,27 @@ from .limits import LIMITS
 from .model import Model
 
 _NOTHING: Mapping[str, float] = {}
+# Operations on arrays, by their names in expressions.
+_ARRAYS = {
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "^": np.float_power,
+    "=": np.equal, "<>": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater,
+    ">=": np.greater_equal, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
+}  # fmt: skip
 
 
 class Folded:
     """Values that only constants decide; `used` collects the labels of those constants.
 
-    `values` replaces constants and time settings, by keys. With `start` a pair of INITIAL TIME and
-    TIME STEP, functions of time have the value that they begin a run with.
+    `values` replaces constants and time settings, by keys. With `start` a pair of a time and
+    TIME STEP, functions of time have the value that they begin a step there with, conditions are
+    taken too, and values of any variable; these, and the time, may then be arrays of one shape.
     """
 
     def __init__(
         self,
         model: Model,
-        values: Mapping[str, float] = _NOTHING,
-        start: tuple[float, float] | None = None,
+        values: Mapping = _NOTHING,
+        start: tuple | None = None,
     ):
         self.model, self.values, self.start = model, values, start
         self.by_key = {key(n): v for n, v in model.variables.items()}
@@ -49,6 +58,8 @@ class Folded:
                 if variable.kind == "constant":
                     self.used.add(variable.name)
                     return self.values.get(key(variable.name), variable.value)
+                if self.start is not None and key(variable.name) in self.values:
+                    return self.values[key(variable.name)]
                 if variable.kind == "control":
                     self.used.add(variable.name)
                 if variable.kind in ("control", "auxiliary"):
@@ -57,6 +68,9 @@ class Folded:
                     return self(variable.expression, where, seen | {node[1]})
         if kind == "arithmetic":
             a, b = self(node[2], where, seen), self(node[3], where, seen)
+            if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+                with np.errstate(all="ignore"):
+                    return _ARRAYS[node[1]](a, b)
             try:
                 return {
                     "+": lambda: a + b,
@@ -70,6 +84,12 @@ class Folded:
         if self.start is not None and node == ("name", "time"):
             self.used.add("INITIAL TIME")
             return self.start[0]
+        if self.start is not None and kind in ("compare", "and", "or", "not"):
+            parts = [self(part, where, seen) for part in node[1 + (kind == "compare") :]]
+            return _ARRAYS[node[1] if kind == "compare" else kind](*parts) * 1.0
+        if self.start is not None and kind == "call" and node[1] == "if_then_else":
+            condition, a, b = (self(part, where, seen) for part in node[2])
+            return np.where(np.asarray(condition) != 0.0, a, b)
         if self.start is not None and kind == "call" and node[1] in FUNCTIONS:
             return self._call(FUNCTIONS[node[1]], [self(a, where, seen) for a in node[2]], where)
         raise ModelError("M113", f"{where} is neither a number nor arithmetic on constants")
@@ -84,10 +104,17 @@ class Folded:
         if "begin" in row.text:
             self.used |= {"INITIAL TIME", "TIME STEP"}
         known |= {f"{{{i}}}": value for i, value in enumerate(arguments)}
-        try:
-            return float(function(*(known[name.strip()] for name in call[2].split(","))))
-        except (ArithmeticError, ValueError):
-            return math.nan
+
+        def value(*numbers: float) -> float:
+            try:
+                return float(function(*numbers))
+            except (ArithmeticError, ValueError):
+                return math.nan
+
+        numbers = [known[name.strip()] for name in call[2].split(",")]
+        if any(isinstance(n, np.ndarray) for n in numbers):
+            return np.vectorize(value, otypes=[float])(*numbers)
+        return value(*numbers)
 
 
 def time_settings(
@@ -154,15 +181,9 @@ def _broken(found: Mapping[str, float]) -> str:
 _SHORTEST = {"euler": 1.0, "rk4": 1 / 2.785}
 
 
-def cautions(
-    model: Model,
-    delays: Sequence[tuple],
-    settings: Mapping[str, float],
-    values: Mapping[str, float],
-    rk4: bool,
-) -> list[str]:
-    """What a run does that its settings do not say: an end before FINAL TIME, and delays (rows of
-    `Program.delays`) that are too short for the step. `values` go by keys."""
+def cautions(settings: Mapping[str, float]) -> list[str]:
+    """What a run does that its time settings do not say: an end before FINAL TIME, and values
+    that are not saved there."""
     initial, final, step, saveper = (settings[k] for k in CONTROLS)
     found = []
     last = initial + math.floor((final - initial) / step + 1e-6) * step
@@ -170,22 +191,133 @@ def cautions(
     if final - last > 1e-6 * step:
         found.append(f"FINAL TIME ({final:g}) is no whole number of steps ({step:g}) after INITIAL "
                      f"TIME ({initial:g}): the run ends at {last:g}")  # fmt: skip
-    elif last - saved > 1e-6 * step:
+    if last - saved > 1e-6 * step:
         found.append(f"SAVEPER ({saveper:g}) does not divide the run from {initial:g} to "
                      f"{final:g}: the last time that is saved is {saved:g}")  # fmt: skip
-    folded = Folded(model, values, (initial, step)) if delays else None
-    for label, kind, order, expression, loops in delays:
-        for turn in islice(product(*(range(n) for _, n in loops)), 1000):
-            places = dict(zip((name for name, _ in loops), turn, strict=True))
-            try:
-                time = folded(_at(expression, places), label)
-            except ModelError:  # a delay time that the run decides
-                break
-            text = _short(label, kind, order, time, step, rk4)
-            if text:
-                found.append(text)
-                break
     return found
+
+
+class Delays:
+    """Looks for delays and smooths that are too short for the step.
+
+    `delays` are rows of `Program.delays`; `step` is the time step that they are held to.
+    """
+
+    def __init__(self, model: Model, delays: Sequence[tuple], step: float, rk4: bool):
+        self.model, self.step, self.rk4 = model, step, rk4
+        self.as_vensim = ", as in Vensim" if model.path.suffix.lower() == ".mdl" else ""
+        self.rows: dict[tuple, list[tuple]] = {}
+        for label, kind, order, expression, loops in delays:
+            turns = islice(product(*(range(n) for _, n in loops)), 1000)
+            names = [name for name, _ in loops]
+            times = (_at(expression, dict(zip(names, turn, strict=True))) for turn in turns)
+            self.rows.setdefault((label, kind, order), []).extend(dict.fromkeys(times))
+        self.seen = 0
+        self.worst: dict[tuple, tuple[int, float, bool]] = {}
+
+    def of_run(self, values: Mapping[str, float], begin: float) -> dict[str, str]:
+        """By variable what is too short at the begin of a run; `values` go by keys."""
+        found: dict[str, str] = {}
+        for row, times in self._times(values, begin):
+            short = times[self._short(row, times)]
+            if len(short):
+                found.setdefault(row[0], self._text(row, self._most(row, short)))
+        return found
+
+    def of_series(self, values: Mapping[str, np.ndarray], at: np.ndarray) -> dict[str, str]:
+        """The same at the saved times `at` of a run, from its `values` (by keys, over times)."""
+        found: dict[str, str] = {}
+        for row, times in self._times(values, at):
+            if row[1] in ("delay fixed", "delay n", "smooth n"):
+                continue  # its time is read once, at the begin
+            times = np.broadcast_to(times, at.shape)
+            short = self._short(row, times)
+            if short.any():
+                where = (f" (at {short.sum()} of {len(at)} saved times, first at "
+                         f"{at[short][0]:g}; the shortest is given)")  # fmt: skip
+                found.setdefault(row[0], self._text(row, self._most(row, times[short])) + where)
+        return found
+
+    def look(self, program, packed: np.ndarray) -> None:
+        """Count lanes: `packed` (lanes, parameters) has the constants of a Program in each."""
+        self.seen += len(packed)
+        begin = program.initial_time
+        values = {key(name): packed[:, i] for i, name in enumerate(program.parameters[:-4])}
+        short: dict[tuple, np.ndarray] = {}
+        for row, times in self._times(values, begin):
+            times = np.broadcast_to(times, len(packed))
+            own = self._short(row, times)
+            if not own.any():
+                continue
+            short[row] = short.get(row, False) | own
+            now, before = self._most(row, times[own]), self.worst.get(row)
+            worst = now if before is None else self._most(row, np.array([before[1], now]))
+            same = bool((times == now).all()) and (before is None or before[1:] == (now, True))
+            self.worst[row] = (before[0] if before else 0, worst, same)
+        for row, own in short.items():
+            count, worst, same = self.worst[row]
+            self.worst[row] = (count + int(own.sum()), worst, same)
+
+    def of_lanes(self) -> dict[str, str]:
+        """By variable what is too short in lanes that were looked at, and in how many."""
+        found: dict[str, str] = {}
+        for row, (count, worst, same) in self.worst.items():
+            where = f" (in {count} of {self.seen} runs; the worst time is given)"
+            where = "" if same and count == self.seen else where
+            found.setdefault(row[0], self._text(row, worst) + where)
+        return found
+
+    def _times(self, values, begin) -> Iterator[tuple[tuple, np.ndarray]]:
+        """Of each row the times that `values` decide, as arrays."""
+        folded = Folded(self.model, values, (begin, self.step))
+        for row, expressions in self.rows.items():
+            for expression in expressions:
+                try:
+                    yield row, np.atleast_1d(np.asarray(folded(expression, row[0]), dtype=float))
+                except ModelError:  # something else decides it
+                    continue
+
+    def _off(self, row: tuple, times: np.ndarray) -> np.ndarray:
+        """How many steps a DELAY FIXED is longer or shorter than it says."""
+        steps = times / self.step
+        return np.abs(steps - np.floor(np.maximum(steps, 1.0) + 0.5 + numerics.SMALL))
+
+    def _most(self, row: tuple, times: np.ndarray) -> float:
+        """The time that is furthest from what its equation says."""
+        return float(times[self._off(row, times).argmax()] if row[1] == "delay fixed"
+                     else times.min())  # fmt: skip
+
+    def _short(self, row: tuple, times: np.ndarray) -> np.ndarray:
+        """Where a delay does not do in this step what its equation says."""
+        _, kind, order = row
+        with np.errstate(all="ignore"):
+            steps = times / self.step
+            # What is longer than any run is not too short; NaN is neither.
+            sound = (steps > 0) & (steps < 1e9)
+            if kind == "delay fixed":
+                return sound & (self._off(row, times) > 1e-6 * np.maximum(steps, 1.0))
+            if kind in ("delay n", "smooth n"):
+                kept = np.floor(steps * (1.0 + numerics.SMALL))
+                return sound & (kept >= 1) & (kept < order)
+            shortest = order * _SHORTEST["rk4" if self.rk4 else "euler"]
+            return sound & (steps * (1.0 + numerics.SMALL) < shortest)
+
+    def _text(self, row: tuple, time: float) -> str:
+        label, kind, order = row
+        step = self.step
+        if kind == "delay fixed":
+            whole = numerics.fixed_steps(time, step)
+            name = "DELAY FIXED" if self.as_vensim else "DELAY"
+            return (f"{label}: a {name} of {time:g} lasts {whole * step:g}, "
+                    f"a whole number of steps ({step:g})")  # fmt: skip
+        name = "delay" if kind in ("delay", "delay n") else "smooth"
+        what = f"{label}: a {name} of order {order} over {time:g}"
+        if kind in ("delay n", "smooth n"):
+            kept = math.floor(time / step * (1.0 + numerics.SMALL))
+            return (f"{what} keeps {kept} stage(s), one for each step ({step:g}){self.as_vensim}; "
+                    "a smaller TIME STEP keeps all")  # fmt: skip
+        return (f"{what} is shorter than {order} step(s) ({step:g}): it overshoots"
+                f"{self.as_vensim}; choose a smaller TIME STEP")  # fmt: skip
 
 
 def _at(node: tuple, places: Mapping[str, int]) -> tuple:
@@ -196,25 +328,3 @@ def _at(node: tuple, places: Mapping[str, int]) -> tuple:
         i if i[0] == "at" or i[1] not in places else ("at", i[2][places[i[1]]]) for i in node[2]
     )
     return ("item", node[1], index)
-
-
-def _short(label: str, kind: str, order: int, time: float, step: float, rk4: bool) -> str:
-    """Why a delay does not do in this step what its equation says; "" where it does."""
-    steps = time / step
-    if not 0 < steps < 1e9:  # what is longer than any run is not too short; NaN is neither
-        return ""
-    if kind == "delay fixed":
-        whole = numerics.fixed_steps(time, step)
-        if abs(steps - whole) > 1e-6 * max(steps, 1.0):
-            return (f"{label}: a DELAY FIXED of {time:g} lasts {whole * step:g}, "
-                    f"a whole number of steps ({step:g})")  # fmt: skip
-    elif kind in ("delay n", "smooth n"):
-        kept = math.floor(steps * (1.0 + numerics.SMALL))
-        if 1 <= kept < order:
-            return (f"{label}: a delay of order {order} over {time:g} keeps {kept} stage(s), one "
-                    f"for each step ({step:g}), as in Vensim; "
-                    "a smaller TIME STEP keeps all")  # fmt: skip
-    elif steps * (1.0 + numerics.SMALL) < order * _SHORTEST["rk4" if rk4 else "euler"]:
-        return (f"{label}: a delay of order {order} over {time:g} is shorter than {order} step(s) "
-                f"({step:g}): it overshoots, as in Vensim; choose a smaller TIME STEP")  # fmt: skip
-    return ""

@@ -18,7 +18,7 @@ import xarray as xr
 
 from .compile import METHODS, Program, compile_model
 from .ensemble import Ensemble, Progress, steps_of
-from .errors import ModelError, ParameterError, SimulationError
+from .errors import ParameterError, SimulationError
 from .experiment import Experiment
 from .expressions import CONTROLS, key
 from .failure import explain, plain, scratch, trace
@@ -29,7 +29,7 @@ from .measures import measure_unit
 from .model import Model, read_model, reader_of
 from .names import meant
 from .noise import beginnings
-from .settings import cautions, refuse_times, time_settings
+from .settings import Delays, cautions, refuse_times, time_settings
 from .store import Store, open_store
 from .translate import run_with_pysd
 from .variables import Variable
@@ -109,10 +109,17 @@ def simulate(
     if experiment is not None:
         settings["saveper"] = dt  # an experiment names its times
     given = {key(n): v for n, v in values.items()}
-    for text in cautions(program.model, program.delays, settings, given, rk4):
+    steps_of(program, dt)
+    delays = Delays(program.model, program.delays, dt, rk4)
+    told = {} if experiment else delays.of_run(given, program.initial_time)
+    for text in (*cautions(settings), *told.values()):
         warnings.warn(f"{program.model.name}: {text}", stacklevel=2)
     if experiment is None:
-        return _single(program, values, rk4, dt, seed)
+        found, saved = _single(program, values, rk4, dt, seed)
+        more = delays.of_series(given | saved, found.time.to_numpy())
+        for text in (more[label] for label in more if label not in told):
+            warnings.warn(f"{program.model.name}: {text}", stacklevel=2)
+        return found
     names = [*experiment.outputs, *(program.model.scalar(m.variable).name
                                     for m in experiment.measures)]  # fmt: skip
     # What is not asked for need not be computed: a kernel of all variables is half as fast.
@@ -121,9 +128,14 @@ def simulate(
         program = program.with_outputs(names).timed(times)
     defaults = _vector(program, values, dt)
     ensemble = Ensemble(program, experiment, defaults, rk4, dt, threads, seed)
-    if store is not None:
-        return _stream_ensemble(ensemble, Path(store), progress)
-    return _simulate_ensemble(ensemble, progress)
+    ensemble.delays = delays = Delays(program.model, program.delays, dt, rk4)
+    try:
+        if store is not None:
+            return _stream_ensemble(ensemble, Path(store), progress)
+        return _simulate_ensemble(ensemble, progress)
+    finally:  # what failed may have failed of them
+        for text in delays.of_lanes().values():
+            warnings.warn(f"{program.model.name}: {text}", stacklevel=2)
 
 
 def _by_label(
@@ -191,7 +203,8 @@ def _vector(program: Program, values: Mapping[str, float], dt: float) -> np.ndar
 # -- one run, in plain Python ------------------------------------------------------------
 
 
-def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> xr.Dataset:
+def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> tuple:
+    """The result, and values over time by keys of labels."""
     space = plain(program.source)
     p = _vector(program, values, dt).tolist()
     steps = steps_of(program, dt)
@@ -200,7 +213,6 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
         raise SimulationError(
             "S204", f"SAVEPER ({program.saveper:g}) is no multiple of the time step {dt:g}"
         )
-    bounded("steps", steps, program.model.name)
     kept = (steps // every + 1) * len(program.outputs) + program.buffers * (steps + 1)
     bounded("saved", kept, program.model.name)
     saves = list(range(0, steps + 1, every))
@@ -231,7 +243,8 @@ def _single(program: Program, values: dict, rk4: bool, dt: float, seed: int) -> 
     _warn_missing(program, found)
     own = {v.name: v for v in map(program.model.owners.get, program.outputs)}
     arrays = {name: whole(variable, found) for name, variable in own.items()}
-    return _dataset(program.model, arrays, times, rk4, dt)
+    saved = {key(label): row for label, row in found.items()}
+    return _dataset(program.model, arrays, times, rk4, dt), saved
 
 
 def _first_numbers(program: Program, seed: int) -> list[list[float]]:
@@ -301,11 +314,6 @@ def _simulate_pysd(model: Model, values, method, experiment, time_step, seed) ->
         model.find(name)
     values = _by_label(model, frozenset(), values)
     times = {}
-    try:  # that a run is not too long
-        time_settings(model)
-    except ModelError as error:  # PySD runs time settings that are not known before a run
-        if "limit" in error.message:
-            raise
     if values and any(key(n) in CONTROLS or n in time_settings(model)[1] for n in values):
         controls, _ = time_settings(model, {key(n): v for n, v in values.items()})
         times = {"initial_condition": (controls["initial_time"], {})}

@@ -207,8 +207,8 @@ class _Writer(Formulas):
         clip = []
         for i, state in enumerate(self.states):
             if state.kind == "non-negative stock":
-                s = self._slot("s", state.slot, 1, state)
-                lines = self._looped(state.loops, [f"{s} = larger({s}, 0.0)"])
+                s, d = (self._slot(a, state.slot, 1, state) for a in "sd")
+                lines = self._looped(state.loops, [f"{s} = settled({s}, dt * {d})"])
                 clip += [(line, layout.owner(("slot", i))) for line in lines]
         drawn = [
             (line, layout.owner(("slot", i)))
@@ -230,7 +230,11 @@ class _Writer(Formulas):
                 "What later steps look back at, once a step.",
                 self._remember(),
             ),
-            ("clip(s)", "Stocks that may not fall below zero.", clip),
+            (
+                "clip(dt, s, d)",
+                "No rounding below zero in stocks that may not fall below it.",
+                clip,
+            ),
             ("draw(m)", "The random numbers of the next step.", drawn),
         ]
         return self._assemble(functions)

@@ -236,7 +236,8 @@ class Resolver:
         sizes = tuple(len(self.ranges.members[written]) for _, written, _ in ranges)
         if prod(sizes) != count:
             wanted = " x ".join(map(str, sizes)) or "1"
-            raise self.wrong(f"{count} values for {wanted} elements")
+            comma = "; a number has a decimal point, not a comma" * (count == 2 * prod(sizes))
+            raise self.wrong(f"{count} values for {wanted} elements{comma}")
         index = []
         for loop, written, elements in ranges:
             place = {e: i for i, e in enumerate(self.ranges.members[written])}

@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     re.X | re.S,
 )
 _LIST = re.compile(r"[-+\s\d.eE,;]*")
+_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
 _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
 
 
@@ -111,7 +112,7 @@ def problems(text: str, variables: Collection[str] = ()) -> Iterator[Problem]:
                 yield Problem(found.start(), "M104", f"something is missing between {last!r} and "
                               "')'", True)  # fmt: skip
             if top.function is not None:
-                yield from _counted(top, 0 if empty else top.commas + 1)
+                yield from _counted(top, 0 if empty else top.commas + 1, text[top.at : at])
             before, name = found, ""
         elif kind == "operator" or (kind == "word" and shown.upper() in (":AND:", ":OR:")):
             if before is None and last in ("=", "<", ">", "*") and text[found.start() - 1] == last:
@@ -137,7 +138,7 @@ def problems(text: str, variables: Collection[str] = ()) -> Iterator[Problem]:
                               "function")  # fmt: skip
             if len(stack) == 1 and not _LIST.fullmatch(text):
                 yield Problem(found.start(), "M104", f"{shown!r} outside a function; a list holds "
-                              "numbers only")  # fmt: skip
+                              f"numbers only{decimal_comma(text)}")  # fmt: skip
             stack[-1].commas += 1
             stack[-1].compared = False
             before, name = None, ""
@@ -154,11 +155,25 @@ def problems(text: str, variables: Collection[str] = ()) -> Iterator[Problem]:
         yield Problem(len(text.rstrip()), "M104", f"nothing stands {where}")
 
 
-def _counted(top: _Open, given: int) -> Iterator[Problem]:
+def is_list(text: str) -> bool:
+    """Whether a text is several numbers, parted by commas or semicolons."""
+    numbers = re.split("[,;]", text.strip().removesuffix(";"))
+    return len(numbers) > 1 and bool(_LIST.fullmatch(text)) and all(n.strip() for n in numbers)
+
+
+def decimal_comma(text: str) -> str:
+    """A hint for a text in which a comma may stand for a decimal point; "" where none does."""
+    found = _COMMA.search(text)
+    if found is None:
+        return ""
+    return f"; a number has a decimal point, did you mean {found[1]}.{found[2]}?"
+
+
+def _counted(top: _Open, given: int, inside: str) -> Iterator[Problem]:
     wanted = ARGUMENTS.get(top.function or "", given)
     if given != wanted:
         words = (top.function or "").upper().replace("_", " ")
-        hint = "; is a comma missing?" if given < wanted else ""
+        hint = "; is a comma missing?" if given < wanted else decimal_comma(inside)
         yield Problem(
             top.at, "M114", f"{words} takes {wanted} argument(s), not {given}{hint}", True
         )

@@ -12,8 +12,8 @@ from .errors import ModelError, raise_all
 from .expressions import CONTROLS, key
 from .limits import bounded, short_numbers, table_file
 from .literals import check_bounds, limits, points_of, refuse_power, right_side, tables_of
-from .mend import mend_vensim, take_strings
-from .syntax import problems, table_problem
+from .mend import entries, mend_vensim, take_strings
+from .syntax import decimal_comma, is_list, problems, table_problem
 from .translate import Definition, Element, Range, Section, external, quietly, vensim_modules
 
 # The fourth number of Vensim's settings line 15.
@@ -66,6 +66,12 @@ class Vensim:
             raise ModelError("M108", f"{self.path.name} ends inside its settings line 15")
         # isdigit is true of a superscript too, which int refuses, as it does 5,000 digits.
         method = _METHODS.get(numbers[3].lstrip("0") or numbers[3][:1])
+        if numbers[3].lstrip("0") == "1":
+            warnings.warn(
+                f"{self.path.name} asks for RK4 Auto, a step that adapts itself (1 in settings "
+                "line 15); it is integrated by RK4 with a fixed step, TIME STEP",
+                stacklevel=3,
+            )
         return method or f"integration type {numbers[3][:40]!r}"
 
     def _clean(self) -> tuple[str, list[int], list[int], list[int]]:
@@ -140,7 +146,11 @@ class Vensim:
             file.sections.append(section)
             grammar = vensim_section.vu.Grammar.get("section_elements")
             first = line_at(base)
-            tree = quietly(path, "the equations", first, grammar.parse, section.content)
+            try:
+                tree = quietly(path, "the equations", first, grammar.parse, section.content)
+            except ModelError:
+                self._ended()
+                raise
             visitor = quietly(path, "the equations", first, Visitor, tree)
             rest = section.content[visitor.end :].strip()
             if visitor.dropped:
@@ -157,6 +167,7 @@ class Vensim:
                     f"{path.name}, line {line_at(base + start)}: the bounds in {unit[-60:]!r}",
                 )
             if rest and "|" in rest:
+                self._ended()
                 line = line_at(base + visitor.end + 1)
                 raise ModelError(
                     "M104", f"{path.name}, line {line}: cannot be parsed near {rest[:40]!r}"
@@ -217,6 +228,20 @@ class Vensim:
             section.constraints, section.test_inputs = kinds["Constraint"], kinds["TestInput"]
         return file, placed
 
+    def _ended(self) -> None:
+        """Refuse (M104) an entry of more than an equation, a unit, a comment and a flag."""
+        line = 1
+        for fields, end in entries(self.equations, 0):
+            if end and len(fields) > 4:
+                before, broken, begun = fields[2].rstrip().rpartition("\n")
+                line += sum(f.count("\n") for f in fields[:2]) + before.count("\n") + bool(broken)
+                near = f"; one is missing in front of {begun.strip()[:40]!r}" * ("=" in begun)
+                raise ModelError(
+                    "M104", f"{self.path.name}, line {line}: {len(fields) - 1} '~' before a '|' "
+                    f"(equation ~ unit ~ comment |){near}"
+                )  # fmt: skip
+            line += sum(field.count("\n") for field in fields)
+
     def _parse(self, part, line: int, equation: str, plain, place: int, line_at, column_at) -> None:
         """Let PySD parse the right side of an equation; raise in words what is wrong with it."""
         kind, text = type(part).__name__, getattr(part, "expression", "") or ""
@@ -231,6 +256,18 @@ class Vensim:
             at = place + equation.rindex(text) + found.at
             where = f"{self.path.name}, line {line_at(at)}, column {column_at(at)}, {part.name!r}"
             raise ModelError(found.code, f"{where}: {found.words}")
+        if (
+            kind in ("Component", "UnchangeableConstant")
+            and not error
+            and is_list(text)
+            and not any(part.subscripts or ())
+        ):
+            where = f"{self.path.name}, line {line}, {part.name!r}"
+            count = text.count(",") + text.count(";") + 1
+            hint = decimal_comma(text)
+            raise ModelError(
+                "M120", f"{where}: {count} values for one variable without subscripts{hint}"
+            )
         told = table_problem(text) if error and kind == "Lookup" else ""
         if told:
             raise ModelError("M112", f"{self.path.name}, line {line}, {part.name!r}: {told}")

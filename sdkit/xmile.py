@@ -93,8 +93,15 @@ class Xmile(Tree):
 
     def method(self) -> str:
         wanted = (self.specs.get("method") if self.specs is not None else "") or "euler"
-        known = [_METHODS.get(name.strip().lower()) for name in wanted.split(",")]
-        return next((name for name in known if name), f"integration method {wanted!r}")
+        names = [name.strip().lower() for name in wanted.split(",")]
+        found = next((_METHODS[name] for name in names if name in _METHODS), "")
+        if found and found != names[0]:
+            warnings.warn(
+                f"{self.path.name} asks for integration by {wanted!r}; it is integrated by "
+                f"{'RK4' if found == 'rk4' else 'Euler'} with a fixed step",
+                stacklevel=3,
+            )
+        return found or f"integration method {wanted!r}"
 
     # -- sections -------------------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class Xmile(Tree):
         nodes = list(self._variables(self.model_node))
         said_so = " ".join(said(node) for node in nodes)
         below = self._behavior()["stock"] or any(
-            n.tag == "stock" and n.find("non_negative") is not None for n in nodes
+            n.tag == "stock" and n.find(".//non_negative") is not None for n in nodes
         )
         return [
             text

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from .errors import ModelError
 from .expressions import DEEPEST, key, walk
 from .files import decimal
+from .syntax import decimal_comma
 from .xmile_functions import (
     BUILTINS,
     OTHERS,
@@ -132,7 +133,8 @@ class _Parser:
             return ModelError(
                 "M104", f"the equation {' '.join(self.text.split())[-40:]!r} breaks off"
             )
-        return ModelError("M104", f"cannot be parsed near {near!r}")
+        comma = near[0] == "," and decimal_comma(self.text)
+        return ModelError("M104", f"cannot be parsed near {near!r}{comma or ''}")
 
     def _next(self, *marks: str) -> str:
         """The next mark if it is one of `marks`, which is then behind us; "" else."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from xml.etree.ElementTree import Element as Node
 
 from .errors import ModelError
+from .expressions import rising
 from .files import decimal
 
 _MODES = {"continuous": "interpolate", "extrapolate": "extrapolate", "discrete": "hold_backward"}
@@ -25,9 +26,11 @@ def points_of(curve: Node, where: str) -> tuple:
         x = [low + (high - low) * i / (len(y) - 1) for i in range(len(y))]
     if len(x) != len(y):
         raise ModelError("M112", f"{where}: {len(x)} x and {len(y)} y values")
-    if any(b <= a for a, b in pairwise(x)):
-        raise ModelError("M112", f"{where}: its x do not rise from point to point")
-    return (tuple(x), tuple(y), mode)
+    if mode == "hold_backward" and any(a == b for a, b in pairwise(x)):
+        raise ModelError("M112", f"{where}: a discrete table has two points at one x")
+    if x[0] == x[-1]:
+        raise ModelError("M112", f"{where}: the x of its first and last point are the same")
+    return (*rising(x, y, where), mode)
 
 
 def _numbers(curve: Node, tag: str, where: str) -> list[float]:

@@ -186,7 +186,6 @@ class Variables:
         """A flow, an auxiliary or a graphical function."""
         found, table = [], self._is_table(node)
         dims = self._dims(node)
-        uniflow = node.tag == "flow" and self._flag(node, "flow")
         for subscripts, element in self._pieces(node, name):
             own = [n for n in (element, node) if n is not None]
             curve = node if node.tag == "gf" and element is None else self._first(own, "gf")
@@ -219,7 +218,7 @@ class Variables:
                 text.append(f"initially {said(own[0], 'init_eqn') or said(node, 'init_eqn')}")
             if points:
                 tree = ("table", points, tree)
-            if uniflow or (element is not None and is_set(element)):
+            if self._not_below_zero(node, element):
                 tree = call("max", tree, ZERO)
                 text.append("(not below zero)")
             found.append(self._definition(owner, subscripts, tree, " ".join(text)))
@@ -237,7 +236,7 @@ class Variables:
                 flows = first if flows is None else join(flows, one)
         said = " + ".join(_texts(node, "inflow"))
         said += "".join(f" - {flow}" for flow in _texts(node, "outflow"))
-        kind = "non-negative stock" if self._flag(node, "stock") else "stock"
+        kind = "non-negative stock" if self._held(node, name) else "stock"
         found = []
         for subscripts, element in self._pieces(node, name):
             own = [n for n in (element, node) if n is not None]
@@ -263,19 +262,36 @@ class Variables:
 
     # -- non-negative ---------------------------------------------------------------------
 
-    def _flag(self, node: Node, kind: str) -> bool:
-        own = is_set(node)
-        return self.flags[kind] if own is None else own
+    def _not_below_zero(self, node: Node, element: Node | None) -> bool:
+        """What a variable, or one element of it, says; an element's word holds before its
+        variable's, and that before the file's."""
+        said_so = [is_set(n) for n in (element, node) if n is not None]
+        return next((own for own in said_so if own is not None), self.flags.get(node.tag, False))
+
+    def _held(self, node: Node, name: str) -> bool:
+        """Whether a stock may not fall below zero. Raises M121 where its elements differ."""
+        pieces = [element for _, element in self._pieces(node, name)]
+        flags = {self._not_below_zero(node, element) for element in pieces}
+        if len(flags) > 1:
+            raise ModelError(
+                "M121", f"{self.file.where(node, name)}: some elements of a stock are "
+                "<non_negative> and others are not; make two stocks of it"
+            )  # fmt: skip
+        return flags == {True}
+
+    def _free(self, node: Node, name: str) -> bool:
+        """Whether a flow, or an element of it, may run backwards."""
+        return node.tag == "aux" or not all(
+            self._not_below_zero(node, element) for _, element in self._pieces(node, name)
+        )
 
     def _hold_flows(self, found: dict[str, Element], kinds: Mapping[str, Node]) -> None:
         """Limit the flows of stocks that may not fall below zero, in the flows themselves."""
         stocks, free = [], set()
         for k, node in kinds.items():
-            if node.tag in ("flow", "aux") and not (
-                node.tag == "flow" and self._flag(node, "flow")
-            ):
+            if node.tag in ("flow", "aux") and self._free(node, found[k].name):
                 free.add(k)
-            if node.tag != "stock" or not self._flag(node, "stock"):
+            if node.tag != "stock" or not self._held(node, found[k].name):
                 continue
             own = [
                 [key(f.text or "") for f in node.iterfind(tag) if key(f.text or "") in found]

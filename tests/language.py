@@ -42,7 +42,7 @@ STATELESS = {
     "XRAMP": ("RAMP(slope, start)", "XMILE's ramp without an end"),
     "PULSE": (
         "PULSE(start, width)",
-        "1 while start < Time + TIME STEP/2 < start + width, else 0; a width of 0 is one step",
+        "1 while start <= Time + TIME STEP/2 < start + width, else 0; a width of 0 is one step",
     ),
     "PULSE TRAIN": (
         "PULSE TRAIN(start, width, between, end)",
@@ -152,7 +152,12 @@ parentheses, since Vensim's list of operators has it before comparisons.
 
 A delay or smooth whose stages are shorter than a step (RK4: than 0.36 of one) overshoots, as the same
 equations do in Vensim; a warning names it. DELAY N and SMOOTH N drop stages instead, and a DELAY FIXED
-between two steps is rounded, with a warning each.
+between two steps is rounded, with a warning each. The warning comes where constants, and the time at which
+the run begins, decide the delay time; an ensemble looks at the constants of every scenario, policy and draw,
+and says in how many runs the time is too short and which is the worst. A single run also looks at its saved
+times, where arithmetic, conditions and functions of variables give the delay time. An ensemble does not see
+a delay time that stocks, tables or data decide. A time of a delay, smooth, TREND or FORECAST that is not
+above zero stops the run (S201); a DELAY FIXED may have 0, which is one step.
 
 ## Subscripts
 
@@ -252,17 +257,20 @@ of other names, Vensim's among them, are refused (M109) and never taken for one 
 | `<non_negative/>` in a flow | the larger of it and 0 |
 | `<non_negative/>` in a stock | its outflows are held back; Vensim has no such stocks |
 
-`<behavior>` sets `<non_negative/>` for all stocks and flows, and a variable's own word holds before it. The
+`<behavior>` sets `<non_negative/>` for all stocks and flows, and a variable's own word holds before it, and an
+element's before that; a stock of which some elements have it and others do not is refused (M121). The
 outflows of a non-negative stock are held back in the order in which the stock lists them: each gives at most
 what the stock holds over DT and what flows in, less what the outflows before it give. So the stock that receives
 gets no more than there is, and whoever reads a flow reads what flowed. A flow into such a stock that runs
 backwards gives at most what the stock holds. Where stocks flow round in a circle, what comes back is there one DT
 later. Under RK4 each of the four evaluations is held to the same bound. An outflow that reads one behind it in
-the list is refused (M122).
+the list is refused (M122). Such a stock may start below zero: it then gives nothing until what flows in has
+filled it up.
 
 A graphical function is a straight line between its points (`continuous`, `extrapolate`) or the value of the point
 before (`discrete`); each element of an array may have its own. `dt reciprocal="true"`, `isee:save_interval` and a
-list of methods (the first that is compiled; RK2 falls back to RK4) are read. Files of STELLA 10, whose variables
+list of methods (the first that is compiled; RK2 falls back to RK4) are read; a warning says where that is
+not the one asked for. Points of a discrete graphical function do not share an x (M112). Files of STELLA 10, whose variables
 stand in `<model>`, and files of any namespace are read too. Names of sections, units, ranges, scales, formats, events
 and views change no number and are passed over; an element inside a variable that is not known is refused (M121).
 
@@ -274,7 +282,8 @@ subscripts `x[1:3]`, `@1`, `'`, flat indices `x(3)`, names of another module.
 
 INITIAL TIME, FINAL TIME, TIME STEP and SAVEPER are numbers or arithmetic on constants, and may be
 changed for a run: `simulate(model, set={"FINAL TIME": 2050})`, as may those constants. Integration
-is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5). A FINAL TIME
+is by Euler or RK4 with a fixed step (settings line `15:`, fourth number 0 or 2, 1 or 5; 1 asks
+for a step that adapts itself, and a warning says that it does not). A FINAL TIME
 that is no whole number of steps after INITIAL TIME ends the run at the last step before it, and a
 SAVEPER that does not divide the run leaves its end unsaved; a warning says which time is the last.
 """

@@ -270,7 +270,7 @@ def test_a_search_in_days(flare):
     for word in ("year", "effort", "price", "Whose part"):
         assert word not in page, word
     # Money a day, summed over days, is money.
-    assert "spending, sum over days 0–39 (USD): mean of the draws" in page
+    assert "spending, summed over days 0–39 (USD): mean of the draws" in page
     assert (
         "portfolios are on the front within the limit: no other within the limit is as good in all"
     ) in page
@@ -278,7 +278,7 @@ def test_a_search_in_days(flare):
         "Aims: ill people (lower), by its mean and its worst tenth of draws; and a lower mean of "
         "spending, which is limited."
     ) in page
-    assert "Limit: spending, sum over days 0–39, at most 60k USD by the mean" in page
+    assert "Limit: spending, summed over days 0–39, at most 60k USD by the mean" in page
 
 
 def test_words_and_figure_order_instruments_alike(flare):

@@ -137,6 +137,173 @@ def test_a_delay_fixed_between_steps_says_how_long_it_lasts(tmp_path):
         assert simulate(small, set={"lag": 3}).y.to_numpy().ravel()[:4].tolist() == [-1, -1, -1, 0]
 
 
+def told(run) -> list[str]:
+    """The warnings of a run of small.mdl, without its name."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run()
+    return [str(w.message).removeprefix("small: ") for w in said]
+
+
+SHORT = """
+x = DELAY3(10 + STEP(9, 1), tau)
+s = SMOOTH(Time, tau/4)
+n = DELAY N(Time, tau, 0, 3)
+f = DELAY FIXED(Time, tau, 0)
+tau = 9
+"""
+
+
+def test_a_delay_that_is_too_short_in_some_lanes(tmp_path):
+    """By 9 no delay is too short. DELAY3 is below three steps, SMOOTH below one of tau/4, and
+    DELAY N keeps all stages from three steps on."""
+    small = model(tmp_path, SHORT, step=1)
+    assert told(lambda: simulate(small)) == []
+    outputs, draws = ["x", "s", "n", "f"], {"tau": [9.0, 2.0, 1.0, 3.4]}
+    found = told(lambda: simulate(small, experiment(outputs, [10.0], draws=draws)))
+    assert [text.split(":")[0] for text in found] == ["x", "s", "n", "f"]
+    for line, what, where in zip(
+        found,
+        ("delay of order 3 over 1 ", "smooth of order 1 over 0.25 ", "over 1 keeps 1 stage",
+         "DELAY FIXED of 3.4 lasts 3,"),
+        ("in 2 of 4", "in 3 of 4", "in 2 of 4", "in 1 of 4"), strict=True,
+    ):  # fmt: skip
+        assert what in line
+        assert f"({where} runs; the worst time is given)" in line
+    small = model(tmp_path, "x = DELAY3(10 + STEP(9, 1), tau)\ntau = 9", step=1)
+    # A policy wins over the draws.
+    policies = {"as it is": {}, "short": {"tau": 1}}
+    some = experiment(["x"], [10.0], policies=policies, draws={"tau": [9.0, 2.0, 12.0]})
+    (line,) = told(lambda: simulate(small, some))
+    assert line.startswith("x: a delay of order 3 over 1 is shorter than 3 step(s)")
+    assert "(in 4 of 6 runs" in line
+    (line,) = told(lambda: simulate(small, experiment(["x"], [10.0], policies={"p": {"tau": 2}})))
+    assert "over 2 is shorter" in line
+    assert "runs" not in line
+    # Nor is a default said that no run has.
+    other = experiment(["x"], [10.0], draws={"tau": [9.0, 12.0]})
+    assert told(lambda: simulate(small, other, set={"tau": 1})) == []
+
+
+def test_a_delay_that_becomes_too_short_in_a_run(tmp_path):
+    small = model(tmp_path, """
+        x = DELAY3(Time, IF THEN ELSE(Time > 2, 1, 9))
+        y = DELAY1(Time, left)
+        left = INTEG(-1, 5.5)
+        z = SMOOTH(Time, 9 - Time)
+        f = DELAY FIXED(Time, 2 + Time/3, 0)
+    """, end=5, step=1)  # fmt: skip
+    x, y = told(lambda: simulate(small))
+    assert x.startswith("x: a delay of order 3 over 1 is shorter than 3 step(s)")
+    assert "at 3 of 6 saved times, first at 3" in x
+    assert y.startswith("y: a delay of order 1 over 0.5 is shorter")
+    assert "at 1 of 6 saved times, first at 5" in y
+
+
+@pytest.mark.parametrize(
+    ("equations", "message"),
+    [
+        ("x = 0,05", "M120: .*line 2, 'x': 2 values for one variable .*did you mean 0.05"),
+        ("x = -0,1", "M120: .*'x': 2 values .*did you mean 0.1"),
+        ("x = 1,2,3", "M120: .*'x': 3 values for one variable without subscripts$"),
+        ("x = 2*0,1", "M104: .*line 2, column 8, 'x': .*did you mean 0.1"),
+        ("x = INTEG(1, 0,5)", "M114: .*INTEG takes 2 .*did you mean 0.5"),
+    ],
+)
+def test_a_decimal_comma_is_named_at_reading(tmp_path, equations, message):
+    with pytest.raises(ModelError, match=message):
+        model(tmp_path, equations)
+
+
+def test_a_decimal_comma_in_an_element_is_named(tmp_path):
+    small = model(tmp_path, "R: a, b ~ ~ |\nx[a] = 0,1\nx[b] = 2")
+    with pytest.raises(ModelError, match=r"M120: .*2 values for 1 elements; .* decimal point"):
+        compile_model(small)
+
+
+@pytest.mark.parametrize("before", ["", "z = 3 ~ Dmnl ~ |\n\n"])
+@pytest.mark.parametrize("comment", ["text", "", "one\n two"])
+def test_a_missing_bar_is_named(tmp_path, before, comment):
+    entry = f"x = 1 ~ Dmnl ~ {comment}\ny = 2 ~ Dmnl ~ text |"
+    whole = text("last = 1").replace("last = 1", before + entry + "\nlast = 1")
+    path = tmp_path / "m.mdl"
+    path.write_text(whole, encoding="utf-8")
+    line = whole.split("\n").index("y = 2 ~ Dmnl ~ text |") + 1
+    with pytest.raises(ModelError, match=f"M104: m.mdl, line {line}: .*in front of 'y = 2'"):
+        read_model(path)
+
+
+def test_a_step_that_would_adapt_itself_is_told(tmp_path):
+    path = tmp_path / "m.mdl"
+    path.write_text(text("x = 1", method="rk4").replace("15:0,0,0,5", "15:0,0,0,1"))
+    (line,) = told(lambda: read_model(path))
+    assert "integrated by RK4 with a fixed step" in line
+    assert read_model(path).method == "rk4"
+    path.write_text(text("x = 1", method="rk4"))
+    assert told(lambda: read_model(path)) == []
+
+
+def test_both_ends_of_a_run_are_told(tmp_path):
+    first, second = told(lambda: simulate(model(tmp_path, "x = 1", end=9.5, step=1, saveper=2)))
+    assert "the run ends at 9" in first
+    assert "the last time that is saved is 8" in second
+
+
+def test_a_time_step_keeps_to_the_limit_of_steps(tmp_path):
+    """10 over 1e-7 is 1e8 steps, 1e-320 makes infinitely many."""
+    small = model(tmp_path, "x = 1", step=1)
+    for step in (1e-7, 1e-320):
+        for lanes in (None, experiment(["x"], [10.0])):
+            with pytest.raises(SimulationError, match=r"S204: .*the limit is 10,000,000"):
+                simulate(small, lanes, time_step=step)
+
+
+def test_a_model_named_limits_runs_through_pysd(tmp_path):
+    """PySD runs a SAVEPER that a variable decides; the name of a file is no limit."""
+    equations = "x = Time\ns = MAX(1, Time - 5)"
+    small = model(tmp_path, equations, name="limits.mdl", step=1, saveper="s")
+    assert simulate(small, engine="pysd").x.to_numpy().ravel()[-1] == 10
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4"])
+@pytest.mark.parametrize(
+    "call",
+    ["SMOOTH(3, tau)", "SMOOTHI(3, tau, 1)", "SMOOTH3(3, tau)", "SMOOTH N(3, tau, 1, 3)",
+     "TREND(3, tau, 0)", "FORECAST(3, tau, 1)", "DELAY1(3, tau)", "DELAY3(3, tau)",
+     "DELAY N(3, tau, 1, 3)"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*than its stages", "ignore:.*overshoots", "ignore:.*stage")
+def test_a_time_that_is_not_above_zero_stops_the_run(tmp_path, call, method):
+    for time in ("-2", "0", "5 - 4*Time"):
+        small = model(tmp_path, f"y = {call}\ntau = {time}", step=1, method=method)
+        with pytest.raises(SimulationError, match="S201: y at time"):
+            simulate(small)
+
+
+def test_a_time_below_zero_fails_its_lane(tmp_path):
+    calls = {"s": "SMOOTH3(3, tau)", "t": "TREND(3, tau, 0)", "f": "DELAY FIXED(3, tau, 1)"}
+    for call in calls.values():
+        small = model(tmp_path, f"y = {call}\ntau = 5", step=1)
+        drawn = experiment(["y"], [10.0], draws={"tau": [4.0, -4.0]})
+        with pytest.raises(SimulationError, match=r"S202: 1 of 2 lanes .*draw 1.*delay time"):
+            simulate(small, drawn)
+
+
+def test_a_pulse_in_the_middle_of_a_step_belongs_to_it(tmp_path):
+    """A train's later pulses do: its first one, and a single pulse, do so too."""
+    rows = {"PULSE TRAIN(1.5, 1, 1.5, 10)": [0, 1, 0, 1, 1, 0],
+            "PULSE TRAIN(0, 1, 1.5, 10)": [1, 1, 0, 1, 1, 0],
+            "PULSE(1.5, 1)": [0, 1, 0, 0, 0, 0], "PULSE(1.5, 0)": [0, 1, 0, 0, 0, 0]}  # fmt: skip
+    for call, row in rows.items():
+        found = simulate(model(tmp_path, f"y = {call}", end=5, step=1))
+        assert found.y.to_numpy().ravel().tolist() == row
+    # 0.15 and 0.35 lie half a step of 0.1 off, and no such number is exact.
+    found = simulate(
+        model(tmp_path, "n = INTEG(PULSE TRAIN(0.15, 0, 0.2, 0.9), 0)", end=1, step=0.1)
+    )
+    assert found.n.to_numpy().ravel()[-1] == pytest.approx(4 * 0.1, rel=1e-9)  # four pulses
+
+
 @pytest.mark.parametrize(
     ("call", "value"),
     [

@@ -6,13 +6,14 @@ Sections are those of the XMILE specification 1.0; "help" is isee systems' help 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdkit import compile_model, read_model, simulate
-from sdkit.errors import ModelError
+from sdkit.errors import ModelError, SimulationError
 from sdkit.xmile_functions import BUILTINS, OTHERS, REFUSED
 from tests.small import experiment
 
@@ -363,6 +364,102 @@ def test_outflows_are_held_back(tmp_path):
     assert values(found, "reader") == [20, 20, 10, 0, 0, 0]
     assert values(found, "S") == [5, 3, 1, 0, 0, 0]
     assert values(found, "T") == [0, 2, 4, 5, 5, 5]
+
+
+FALSE = "<non_negative>false</non_negative>"
+
+
+def elements(first: str, second: str, equation="1") -> str:
+    return "".join(f'<element subscript="{e}"><eqn>{equation}</eqn>{more}</element>'
+                   for e, more in (("n", first), ("s", second)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "second", "held"),
+    [("", NOT, NOT, True), (NOT, "", NOT, True), (FALSE, NOT, NOT, True),
+     (NOT, FALSE, FALSE, False), ("", FALSE, "", False)],
+)  # fmt: skip
+def test_an_elements_word_on_its_stock_holds(tmp_path, own, first, second, held):
+    inside = own + elements(first, second) + "<outflow>o</outflow>"
+    variables = f'<stock name="S">{over("R")}{inside}</stock>' + flow("o", "2", over("R"))
+    found = simulate(xmile(tmp_path, variables, stop=2))
+    assert values(found, "S") == [[n, n] for n in ([1, 0, 0] if held else [1, -1, -3])]
+    assert values(found, "o") == [[n, n] for n in ([1, 0, 0] if held else [2, 2, 2])]
+
+
+def test_elements_of_one_stock_that_differ_are_refused(tmp_path):
+    for own, first, second in (("", NOT, ""), (NOT, FALSE, ""), ("", NOT, FALSE)):
+        inside = own + elements(first, second) + "<outflow>o</outflow>"
+        variables = f'<stock name="S">{over("R")}{inside}</stock>' + flow("o", "2", over("R"))
+        refused(tmp_path, "M121", "'S'", "elements", variables=variables)
+
+
+def test_an_elements_word_on_its_flow_holds(tmp_path):
+    inside = over("R") + NOT + elements(FALSE, "", "-2")
+    found = simulate(xmile(tmp_path, f'<flow name="f">{inside}</flow>', stop=0))
+    assert values(found, "f") == [[-2, 0]]
+
+
+def test_a_stock_that_starts_below_zero_makes_nothing(tmp_path):
+    """S(t+1) = S + 3 - o, where o is at most S + 3 and at most 2: what came in, less what left."""
+    variables = stock("S", -5, ["i"], ["o"], NOT) + flow("i", "3") + flow("o", "2")
+    small = xmile(tmp_path, variables)
+    found = simulate(small)
+    assert values(found, "o") == [0, 1, 2, 2, 2]
+    assert values(found, "S") == [-5, -2, 0, 1, 2]
+    drawn = simulate(small, experiment(["S"], range(5)))
+    assert drawn.S.to_numpy().ravel().tolist() == [-5, -2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("equation", "row"),
+    [("PULSE(10, 1.5, 0)", [0, 10, 0, 0, 0]), ("PULSE(10, 1.5, 2)", [0, 10, 0, 10, 0]),
+     ("PULSE(10, 1.5)", [0, 10, 0, 0, 0]), ("PULSE(10, 1, 2)", [0, 10, 0, 10, 0])],
+)  # fmt: skip
+def test_a_pulse_in_the_middle_of_a_step_comes_once(tmp_path, equation, row):
+    assert values(simulate(xmile(tmp_path, aux("x", equation))), "x") == row
+
+
+@pytest.mark.parametrize("equation", [
+    "SMTH1(3, tau)", "SMTH3(3, tau)", "SMTHN(3, tau, 2)", "TREND(3, tau)", "FORCST(3, tau, 1)",
+    "DELAY(3, tau)", "DELAY1(3, tau)", "DELAY3(3, tau)", "DELAYN(3, tau, 2)",
+])  # fmt: skip
+def test_a_time_below_zero_stops_the_run(tmp_path, equation):
+    with pytest.raises(SimulationError, match="S201: x at time 0: a delay time"):
+        simulate(xmile(tmp_path, aux("x", equation) + aux("tau", "-2")))
+
+
+def test_a_smooth_that_is_too_short_is_called_one(tmp_path):
+    with pytest.warns(UserWarning, match="x: a smooth of order 1 over 0.5") as said:
+        simulate(xmile(tmp_path, aux("x", "SMTH1(TIME, 0.5)")))
+    assert "Vensim" not in str(said[0].message)
+
+
+def test_of_points_at_one_x_the_first_holds(tmp_path):
+    """At 1 it is 1, right behind it 2: at 1.5 in the middle of 2 and 3."""
+    points = "<gf{}><xpts>0,1,1,2</xpts><ypts>0,1,2,3</ypts></gf>"
+    with pytest.warns(UserWarning, match="x = 1 stands 2 times in the table") as said:
+        small = xmile(tmp_path, aux("x", "TIME", points.format("")), dt=0.5, stop=2)
+    assert len(said) == 1
+    assert values(simulate(small), "x") == [0, 0.5, 1, 2.5, 3]
+    variables = aux("x", "TIME", points.format(" type='discrete'"))
+    refused(tmp_path, "M112", "'x'", "two points at one x", variables=variables)
+
+
+def test_a_decimal_comma_is_named(tmp_path):
+    refused(tmp_path, "M104", "'x'", "did you mean 0.1?", variables=aux("x", "0,1"))
+
+
+def test_round_near_a_half(tmp_path):
+    """0.49999999999999994 is the number below 0.5; 0.5 more rounds to 1."""
+    rounds = {"a": ("0.49999999999999994", 0), "b": ("0.5", 1), "c": ("-2.5", -3),
+              "d": ("-1.4", -1), "e": ("4503599627370497", 4503599627370497)}  # fmt: skip
+    variables = "".join(aux(n, f"ROUND({x})") for n, (x, _) in rounds.items())
+    small = xmile(tmp_path, variables, stop=0)
+    found, drawn = simulate(small), simulate(small, experiment([*rounds], [0]))
+    for name, (_, value) in rounds.items():
+        assert found[name].item() == value
+        assert drawn[name].item() == value
 
 
 def test_outflows_are_held_back_in_their_order(tmp_path):
@@ -776,7 +873,14 @@ def test_time_settings(tmp_path):
 def test_methods(tmp_path, method, read):
     """3.4.1: the first that is supported; RK2 falls back to RK4."""
     specs = "<start>0</start><stop>1</stop><dt>1</dt>"
-    model = settings(tmp_path, specs, f'method="{method}"' if method else "")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = settings(tmp_path, specs, f'method="{method}"' if method else "")
+    done = {"euler": "Euler", "rk4": "RK4"}[read]
+    as_asked = method.lower() in ("", "euler", "rk4")
+    assert [str(w.message) for w in said] == [] if as_asked else [
+        f"m.xmile asks for integration by {method!r}; it is integrated by {done} with a fixed step"
+    ]  # fmt: skip
     assert model.method == read
     # dS/dt = S from 5: Euler doubles it, RK4 takes the series of e to the fourth term.
     assert values(simulate(model), "S")[1] == pytest.approx(10 if read == "euler" else 5 * 65 / 24)
