@@ -332,8 +332,8 @@ def page() -> str:
     parts = [
         "# What the model says about the debate",
         "",
-        "For readers who decide. Made from the recorded runs by `python -m tests.findings`; no number "
-        "stands here that is in no run. It compares policies within one model and is no evidence for or "
+        "For readers who decide. `python -m tests.findings` makes this page, and every number on it comes "
+        "from a recorded run. It compares policies within one model and is no evidence for or "
         "against any operation.",
         "",
         lead,
