@@ -134,9 +134,9 @@ class Draws:
 
     Each constant has a column of points of its own (`streams.py`), which its name and the seed
     decide, sent through its inverse distribution: a prior added, removed or moved leaves all other
-    columns as they were, and the first draws are those of fewer. Structural switches have columns
-    that are shuffled: two switches that move together cannot be told apart. The same seed gives
-    the same draws, however cut.
+    columns as they were, and the first draws are those of fewer. Columns of structural switches are
+    shuffled, so that no two switches move together. The same seed gives the same draws, in
+    chunks of any size.
     """
 
     def __init__(self, parameters: Parameters, n: int, seed: int):

@@ -90,7 +90,7 @@ class Run:
     main: tuple[str, ...] = ()
     task: str = "compare"
     options: Mapping[str, Any] = field(default_factory=dict)
-    trial: bool = False  # n was given for once
+    trial: bool = False  # --draws gave n
     tables: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,8 +77,11 @@ def test_a_model_runs_once_with_a_changed_constant(project, sdkit, monkeypatch):
 
 
 def test_a_run_folder_writes_its_report(project, sdkit):
-    code, out, _ = sdkit("run", project / "runs" / "sir", "--draws", 4)
+    code, out, error = sdkit("run", project / "runs" / "sir", "--draws", 4)
     assert code == 0
+    # A slow machine says how far it is; nothing else is said.
+    stage = re.compile(r"(reading|compiling|drawing|writing) \S.*|\d+% done.*")
+    assert [line for line in error.splitlines() if not stage.fullmatch(line)] == []
     assert "report.html" in out
     assert (project / "runs" / "sir" / "out" / "trial" / "report.html").exists()
 
