@@ -355,7 +355,7 @@ def delay_sentence(found: Portfolios) -> str:
     row = own.iloc[0]
     size = f"{_plus(row['mean'])} {plain(output.unit)}".strip()
     return (
-        f"The full package {row.timing} changes {output.noun} by {size} against all at once "
+        f"The full package, {row.timing} instead of at once, changes {output.noun} by {size} "
         f"({_plus(row.p5)} to {_plus(row.p95)} in 90 % of the draws)"
     )
 

@@ -182,12 +182,11 @@ def _attribution(found: Portfolios, told: Callable[[float], str]) -> str:
         f"{label(r.instrument)} {percentage(r.share) if shares else told(r.mean)}"
         for r in parts.itertuples()
     ]
-    lead = "of that" if shares else "to that"
     open_ = total.mean_low <= 0 <= total.mean_high
     why = " Shares are left out: the draws do not tell the total from zero." if open_ else ""
     return (
-        f"All instruments together change {output.noun} by {told(total['mean'])}; by Shapley's "
-        f"value each contributes {lead}: {', '.join(each)}.{why}"
+        f"All instruments together change {output.noun} by {told(total['mean'])}. Shapley "
+        f"values split this change: {', '.join(each)}.{why}"
     )
 
 

@@ -239,7 +239,7 @@ def portfolio_section() -> list[str]:
         f"- Within {most:g} units of {name.removesuffix(' per year')} over the fifteen years, on average, "
         f"the fewest deaths come with {', '.join(used) or 'nothing'}.",
         f"- All instruments together change deaths by {signed_count(total['mean'])} over fifteen years. "
-        f"By Shapley's value, the mean over all orders of adding them, it is owed to {', '.join(told)}.",
+        f"Shapley values, means over all orders of adding them, split this change: {', '.join(told)}.",
     ]
     for kind in ("synergy", "overlap"):
         own = pairs[pairs.kind == kind]

@@ -283,7 +283,7 @@ def test_a_search_in_days(flare):
 
 def test_words_and_figure_order_instruments_alike(flare):
     _, page = carried_out(flare, "optimize", OPTIMIZE, n=64)
-    order = re.search(r"each contributes of that: (\w+) (\d+) %, (\w+) (\d+) %", page)
+    order = re.search(r"Shapley values split this change: (\w+) (\d+) %, (\w+) (\d+) %", page)
     leader = re.search(r"(\w+) accounts for (\d+) ?% of what all instruments", page)
     assert order[1] == "treatment"
     assert int(order[2]) > int(order[4])
