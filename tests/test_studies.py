@@ -460,7 +460,7 @@ def test_the_page_of_portfolios(project):
     folder = write(project, "optimize", OPTIMIZE, n=64)
     carry_out(folder)
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
-    assert "by Shapley&#39;s value" in page
+    assert "Shapley values split this change: " in page
     assert "1 year later" in page
     for name in ("summary", "attribution", "interactions", "timing", "settings", "information"):
         assert len(pd.read_csv(folder / f"{name}.csv")), name
