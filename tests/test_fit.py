@@ -109,7 +109,8 @@ def test_forecasts_are_of_years_after_the_fit(fitted):
     assert (found.inside == inside).all()
     last = found["crps of last value"]
     m = table(fitted / "models" / "sir" / "data" / "reported_cases.csv").set_index("time").value
-    np.testing.assert_allclose(last, np.abs(m[2020] - found.observed), rtol=1e-4)
+    # Tables have six digits: half of the last is at most 5e-6 of a number.
+    np.testing.assert_allclose(last, np.abs(m[2020] - found.observed), rtol=5e-6)
 
 
 def test_the_page_says_what_matters(fitted):
@@ -131,6 +132,7 @@ def test_inference_data_holds_the_draws(fitted):
     assert data.posterior.sizes["chain"] == 4
     found = table(fitted / "runs" / "fit" / "summary.csv").set_index("parameter")
     median = float(data.posterior["infectivity"].median())
+    # The file holds some of the states of each chain, and the table all of them.
     assert median == pytest.approx(found.loc["infectivity"].posterior_50, rel=0.02)
 
 
@@ -486,8 +488,9 @@ def test_effective_sizes_are_those_of_independent_draws():
 
     draws = rng.normal(size=(4, 50, 32, 1))
     r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3, draws[..., 0].size))
+    # Over ten seeds the estimates are off by 13 % and 0.0004 at most.
     assert effective[0] == pytest.approx(draws.size, rel=0.1)
-    assert math.isclose(r_hat[0], 1, abs_tol=0.005)
+    assert math.isclose(r_hat[0], 1, abs_tol=0.001)
 
 
 def test_the_tables_are_read_by_csv(fitted):
