@@ -208,3 +208,16 @@ def test_an_output_that_is_the_lever_is_no_shared_history(tmp_path):
     small = model(tmp_path, "lever = 0\nmany = 2*lever\ns = INTEG(1, 0)", step=1)
     plan = experiment(("many", "s"), (0, 5, 10), {"none": {}, "some": {"lever": 3.0}}, branch=5.0)
     assert simulate(small, plan)["many"].to_numpy()[:, 0, :, 0].tolist() == [[0, 6]] * 3
+
+
+@pytest.mark.parametrize("taken", ["differs from the first policy", "lever (first policy)"])
+def test_a_model_with_a_name_of_the_frontier_shares_nothing(tmp_path, monkeypatch, taken):
+    small = model(
+        tmp_path, f'lever = 0\n"{taken}" = 1\ns = INTEG(STEP(lever, 6)*"{taken}", 0)', step=1
+    )
+    plan = experiment(("s",), (0, 5, 10), {"none": {}, "some": {"lever": 3.0}}, branch=5.0)
+    found = shares(monkeypatch)
+    branched = simulate(small, plan)
+    whole = simulate(small, replace(plan, branch=None))
+    assert found[1] is None
+    assert branched["s"].to_numpy().tobytes() == whole["s"].to_numpy().tobytes()
