@@ -32,8 +32,7 @@ def nearest(name: str, known: Iterable[str], most: int = MEANT) -> list[str]:
 
     Those that differ in case, blanks, hyphens, underscores or the order of words; else those near
     by difflib's ratio (Ratcliff and Obershelp) and little less so than the nearest, unless there
-    are thousands of names; else
-    those that `name` is a part of, or that are a part of it.
+    are thousands of names; else those that `name` is a part of, or that are a part of it.
     """
     known = list(dict.fromkeys(known))
     if not name or len(name) > _LONGEST:

@@ -52,8 +52,10 @@ def divide(a: tuple, b: tuple) -> tuple:
 def state(kind: str, *parts: tuple) -> tuple:
     """Something that an equation remembers; M110 where too many stand one inside another."""
     node = ("state", kind, parts)
-    if _depth(node) > DEEPEST_DELAY or sum(1 for _ in walk(node)) > _LARGEST:
+    if _depth(node) > DEEPEST_DELAY:
         raise ModelError("M110", f"delays one inside another, over {DEEPEST_DELAY}")
+    if sum(1 for _ in walk(node)) > _LARGEST:
+        raise ModelError("M110", "delays one inside another, each without a start, of a long input")
     return node
 
 

@@ -247,7 +247,8 @@ def test_swings_that_die_away_settle_and_lasting_ones_do_not():
     damped = swings_of(100 + 30 * np.exp(-t / 5) * np.cos(t))
     lasting = swings_of(100 + 30 * np.cos(t))
     assert damped[-1] < 0.1 * damped[0]
-    assert lasting[-1] == pytest.approx(lasting[0], rel=0.02)
+    # A peak lies up to half a step from a point: cos(0.125) is 0.8 % short.
+    assert lasting[-1] == pytest.approx(lasting[0], rel=0.01)
     assert swings_of(t**2 + 1) == []
 
 

@@ -203,6 +203,7 @@ def test_a_lever_acts_after_its_start_only(program, without, lever):
         if name.startswith(lever):
             continue
         assert np.array_equal(plain[name].values[before], strong[name].values[before]), name
+        # By less than a millionth nobody would say that a lever moves it.
         if not np.allclose(plain[name].values, strong[name].values, rtol=1e-6):
             moved.append(name)
     assert "Overdose Deaths" in moved, "the lever reaches the people who use drugs"

@@ -18,6 +18,7 @@ from sdkit.errors import Error, RunError
 from sdkit.experiment import posterior_draws, sample
 from sdkit.fit_report import rounded, warnings_of
 from sdkit.fit_run import prepare_fit, read_fit
+from sdkit.fit_words import in_short
 from sdkit.fitting import execute_fit, posterior_of
 from sdkit.model import read_model
 from sdkit.observations import at_observations
@@ -109,7 +110,8 @@ def test_forecasts_are_of_years_after_the_fit(fitted):
     assert (found.inside == inside).all()
     last = found["crps of last value"]
     m = table(fitted / "models" / "sir" / "data" / "reported_cases.csv").set_index("time").value
-    np.testing.assert_allclose(last, np.abs(m[2020] - found.observed), rtol=1e-4)
+    # Tables have six digits: half of the last is at most 5e-6 of a number.
+    np.testing.assert_allclose(last, np.abs(m[2020] - found.observed), rtol=5e-6)
 
 
 def test_the_page_says_what_matters(fitted):
@@ -131,6 +133,7 @@ def test_inference_data_holds_the_draws(fitted):
     assert data.posterior.sizes["chain"] == 4
     found = table(fitted / "runs" / "fit" / "summary.csv").set_index("parameter")
     median = float(data.posterior["infectivity"].median())
+    # The file holds some of the states of each chain, and the table all of them.
     assert median == pytest.approx(found.loc["infectivity"].posterior_50, rel=0.02)
 
 
@@ -315,11 +318,15 @@ def test_what_a_fit_warns_of(monkeypatch):
             row = {"of": "model", "remark": "", "parameter": "x"}
             self.parameters = pd.DataFrame([row])
             self.influence = pd.DataFrame(
-                {"parameter": ["y", *strong], "influence": [0.1, *(0.5 for _ in strong)]}
+                {"parameter": ["y", *strong], "influence": [0.29, *(0.3 for _ in strong)]}
             )
             self.halved = (shift, 0.0)
             self.prepared = SimpleNamespace(label=label, set={}, model=None)
-            climbs = [SimpleNamespace(log_density=-3.0, converged=converged)]
+            # A search that converged lower says nothing of the most probable point.
+            climbs = [
+                SimpleNamespace(log_density=at, converged=own)
+                for at, own in ((-3.0, converged), (-3.2, True))
+            ]
             tally = SimpleNamespace(failed=failed, points=1000)
             self.fit = SimpleNamespace(
                 r_hat=np.array([1.0, r_hat]), effective=np.array([9000.0, effective]),
@@ -328,6 +335,8 @@ def test_what_a_fit_warns_of(monkeypatch):
 
     monkeypatch.setattr("sdkit.fit_words.draws_numbers", lambda model: False)
     assert warnings_of([Fake(""), Fake("mild")]) == []
+    at_the_edge = Fake("mild", r_hat=1.01, effective=1000.0, shift=0.5)
+    assert warnings_of([Fake(""), at_the_edge]) == []
     for change, words in (
         ({"r_hat": 1.02}, "R-hat between them is 1.020 at most (usual: 1.01 or less)"),
         ({"effective": 300.0}, "300 effective draws (usual: 1,000 or more)"),
@@ -345,12 +354,57 @@ def test_what_a_fit_warns_of(monkeypatch):
         ({"strong": ["s = 1"]}, "1 setting of switches"),
         ({"strong": ["s = 1"]}, "take it by its weight, with values that were fitted without it."),
         ({"strong": ["s = 1", "s = 2"]}, "take them by their weights"),
-        ({"shift": -0.7}, "by −0.70"),
+        ({"shift": -0.51}, "by −0.51"),
         ({"shift": math.nan}, "The time step is coarse"),
     ):
         (line,) = warnings_of([Fake(""), Fake("mild", **change)])
         assert line.startswith("mild: ")
         assert words in line
+        (line,) = warnings_of([Fake("low", **change), Fake("mild", **change)])  # said once
+        assert not line.startswith(("low: ", "mild: "))
+        (line,) = warnings_of([Fake("low", **change), Fake("mild")])
+        assert line.startswith("low: ")
+
+
+def test_a_fit_in_short_counts_observations_and_names_the_worst_series(monkeypatch):
+    """A band that holds half of ten observations and nine in ten of thirty holds 80 %; a forecast
+    that is as good as another is no better."""
+    names = pd.DataFrame({"of": ["model", "measurements"], "parameter": ["x", "spread"]})
+    scores = {"last value": 2.0, "last trend": 3.0, "random walk with drift": 1.0}
+    found = SimpleNamespace(
+        parameters=names.assign(remark="", rank=[0.04, 0.05]),
+        measurements=pd.DataFrame(
+            {"measurement": ["many", "few"], "observations": [30, 10],
+             "coverage": [0.9, 0.5], "median_error": [0.05, 0.2]}
+        ),
+        forecasts=pd.DataFrame(
+            {"measurement": ["few"], "observed": [1.0], "inside": [True], "error": [0.1],
+             "crps": [2.0], **{f"crps of {name}": [score] for name, score in scores.items()}}
+        ),
+        fit=SimpleNamespace(
+            r_hat=np.array([1.0, 1.005]), effective=np.array([2000.0, 3000.0]),
+            climbs=[SimpleNamespace(log_density=d, converged=True) for d in (-3, -3.05, -3.2)],
+            posterior=SimpleNamespace(names=["x", "spread"]),
+            tally=SimpleNamespace(failed=0, points=9),
+        ),
+        prepared=SimpleNamespace(run=SimpleNamespace(later={}), model=None, set={}),
+        influence=pd.DataFrame(), halved=(-0.02, 0.001),
+    )  # fmt: skip
+    monkeypatch.setattr("sdkit.fit_words.time_unit", lambda model: None)
+    monkeypatch.setattr("sdkit.fit_words.draws_numbers", lambda model: False)
+    text = "\n".join(in_short(found)).replace("\u00a0", " ")
+    for said in (
+        "were fitted to 40 observations of 2 series.",
+        "1 of 2 lies in the middle 90 % of the posterior.",
+        "hold 80 % of the observations used; the largest median absolute error of a series is "
+        "20 % (few).",
+        "better than last trend; no better than last value, random walk with drift.",
+        "2 of 3 searches ended at the most probable point.",
+        "R-hat between them is 1.0050 at most (spread), and every parameter has at least 2,000 "
+        "effective draws (x).",
+        "by −0.02 and no simulated value by more than 0.10%.",
+    ):
+        assert said in text
 
 
 def test_a_posterior_of_others_is_taken_and_said_to_be(fitted, root, tmp_path):
@@ -486,8 +540,9 @@ def test_effective_sizes_are_those_of_independent_draws():
 
     draws = rng.normal(size=(4, 50, 32, 1))
     r_hat, effective = diagnose(Chains(draws, draws[..., 0], 0.3, draws[..., 0].size))
+    # Over ten seeds the estimates are off by 13 % and 0.0004 at most.
     assert effective[0] == pytest.approx(draws.size, rel=0.1)
-    assert math.isclose(r_hat[0], 1, abs_tol=0.005)
+    assert math.isclose(r_hat[0], 1, abs_tol=0.001)
 
 
 def test_the_tables_are_read_by_csv(fitted):

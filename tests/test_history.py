@@ -204,7 +204,65 @@ def test_missing_values_that_are_missing_in_both_are_the_same(tmp_path, monkeypa
     assert [one.tolist() for one in found] == [[True], [True]]
 
 
+MISSING = "x = IF THEN ELSE(Time < 6 :AND: u + 2*lever {}, :NA:, 1)"
+
+
+@pytest.mark.parametrize(
+    ("missing", "same"),
+    [
+        ("< 99", [True, True, True]),
+        ("= 2", [True, False, True]),  # under the policy only, where u = 0
+        ("= 1", [True, False, True]),  # under the first one only, where u = 1
+    ],
+)
+def test_a_part_of_an_equation_that_is_missing(tmp_path, monkeypatch, missing, same):
+    """`y` moves with `s`, so `x` is compared as it is, and NaN does not even equal itself."""
+    small = model(
+        tmp_path,
+        f"lever = 0\nu = 0\n{MISSING.format(missing)}\n"
+        "y = IF THEN ELSE(s > 100, 0, x)\ns = INTEG(IF THEN ELSE(y = :NA:, 2, y), 0)",
+        step=1,
+    )
+    own = {"u": [3.0, 0.0, 7.0] if missing == "= 2" else [3.0, 1.0, 7.0]}
+    plan = experiment(("s",), (0, 5, 10), {"none": {}, "some": {"lever": 1.0}}, own, branch=5.0)
+    found = shares(monkeypatch)
+    branched = simulate(small, plan)
+    assert [one.tolist() for one in found] == [[True] * 3, same]
+    whole = simulate(small, replace(plan, branch=None))
+    assert branched["s"].to_numpy().tobytes() == whole["s"].to_numpy().tobytes()
+
+
+@pytest.mark.parametrize(("output", "told"), [("gaps", False), ("fixed", True)])
+def test_an_output_without_some_elements(tmp_path, monkeypatch, output, told):
+    """An absent element cannot be compared, which matters where the policies reach the output."""
+    small = model(
+        tmp_path,
+        "dim: a, b ~ ~ |\nlever = 0\ngaps[a] = STEP(lever, 6)\nfixed[a] = Time\n"
+        "s = INTEG(STEP(lever, 6), 0)",
+        step=1,
+    )
+    plan = experiment((output, "s"), (0, 5, 10), {"none": {}, "some": {"lever": 3.0}}, branch=5.0)
+    found = shares(monkeypatch)
+    branched = simulate(small, plan)
+    assert [one is not None for one in found] == [True, told]
+    whole = simulate(small, replace(plan, branch=None))
+    assert branched[output].to_numpy().tobytes() == whole[output].to_numpy().tobytes()
+
+
 def test_an_output_that_is_the_lever_is_no_shared_history(tmp_path):
     small = model(tmp_path, "lever = 0\nmany = 2*lever\ns = INTEG(1, 0)", step=1)
     plan = experiment(("many", "s"), (0, 5, 10), {"none": {}, "some": {"lever": 3.0}}, branch=5.0)
     assert simulate(small, plan)["many"].to_numpy()[:, 0, :, 0].tolist() == [[0, 6]] * 3
+
+
+@pytest.mark.parametrize("taken", ["differs from the first policy", "lever (first policy)"])
+def test_a_model_with_a_name_of_the_frontier_shares_nothing(tmp_path, monkeypatch, taken):
+    small = model(
+        tmp_path, f'lever = 0\n"{taken}" = 1\ns = INTEG(STEP(lever, 6)*"{taken}", 0)', step=1
+    )
+    plan = experiment(("s",), (0, 5, 10), {"none": {}, "some": {"lever": 3.0}}, branch=5.0)
+    found = shares(monkeypatch)
+    branched = simulate(small, plan)
+    whole = simulate(small, replace(plan, branch=None))
+    assert found[1] is None
+    assert branched["s"].to_numpy().tobytes() == whole["s"].to_numpy().tobytes()

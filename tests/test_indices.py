@@ -89,7 +89,7 @@ def test_sobol_on_ishigami():
 
 
 def test_sobol_on_the_g_function():
-    """First-order indices of Saltelli's g-function in closed form."""
+    """Indices of Saltelli's g-function in closed form; points and errors as on Ishigami's."""
     a = np.array([0, 1, 4.5, 9, 99, 99, 99, 99])
     points = sobol_points(16, 8192, 3)
     design = crossed(points[:, :8], points[:, 8:], each(8), False)

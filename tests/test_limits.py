@@ -396,13 +396,20 @@ def test_workbooks_that_unpack_to_more_than_there_is(tmp_path):
     sheet = '<sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
     with zipfile.ZipFile(tmp_path / "far2.xlsx", "w") as packed:
         packed.writestr("xl/worksheets/sheet1.xml", f"<worksheet>{sheet}</worksheet>")
-    (tmp_path / "wide.csv").write_text("1," * of("columns") + "1\n")
+    # Cells that do not say where they stand, in a row that does.
+    row = f'<row r="1048576">{"<c><v>1</v></c>" * 5}</row>'
+    with zipfile.ZipFile(tmp_path / "far3.xlsx", "w") as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", f"<worksheet>{row}</worksheet>")
+    parts = {"comma": ",", "semicolon": ";", "tab": "\t", "blank": " ", "bar": "|"}
+    for part, mark in parts.items():
+        (tmp_path / f"{part}.csv").write_text(f"1{mark}" * of("columns") + "1\n")
     (tmp_path / "long.csv").write_text("1\n" * of("cells"))
     for name, said in {
         "bomb.xlsx": ".* bytes in a file of values",
         "far.xlsx": "17,179,869,184 cells",
         "far2.xlsx": "17,179,869,184 cells",
-        "wide.csv": "16,386 columns",
+        "far3.xlsx": "5,242,880 cells",
+        **{f"{part}.csv": "16,386 columns" for part in parts},
         "long.csv": "5,000,001 cells",
     }.items():
         path = tmp_path / "small.mdl"

@@ -19,6 +19,9 @@ from tests import small
         ("deaths, synthetic opioid", ["synthetic opioid deaths"]),
         ("infecton", ["infection"]),
         ("infections", ["infection"]),
+        # On either side of the least ratio that counts as near: 0.70 and 0.60.
+        ("infectivity", ["infection"]),
+        ("vaccination", []),
         ("transmission", []),
         ("opioid deaths", ["synthetic opioid deaths"]),
         ("", []),

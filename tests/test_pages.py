@@ -10,18 +10,20 @@ import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from sdkit import history_plot, plot, report
+from sdkit import history_plot, origins, plot, report
 from sdkit.comparing import execute
 from sdkit.errors import RunError
-from sdkit.origins import seen_lines
+from sdkit.origins import seen_lines, series_said
 from sdkit.outputs import read_outputs
-from sdkit.provenance import sealed
+from sdkit.parameters import Parameter, Parameters
+from sdkit.provenance import SeriesSeen, sealed
 from sdkit.run import prepare, read_run
-from sdkit.time_units import YEAR, without_rate
+from sdkit.time_units import YEAR, TimeUnit, without_rate
 from tests.small import text as model_text
 
 OUTBREAK = Path(__file__).parent / "cases" / "outbreak-in-days"
@@ -203,6 +205,41 @@ def test_priors_are_a_fit_s_own_only_where_no_file_has_changed(
     line = "Since the fit these files have changed: parameters.csv, data/reported_cases.csv."
     assert text.count(line) == 2 * told
     assert (line in " ".join(seen_lines(provenance, YEAR))) is told
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ("abc", ""),
+        ("abce", "1 other constant"),
+        ("abcef", "2 other constants"),
+        ("abcS", "1 switch"),
+        ("abcefST", "2 other constants and 2 switches"),
+    ],
+)
+def test_from_their_priors_comes_what_nothing_else_decides(drawn, said, monkeypatch):
+    """Here `a` comes from the posterior, `b` is set by the run, `c` by every scenario. One that a
+    single scenario sets, as it does `e`, is drawn in the others."""
+    items = (
+        Parameter(name, "structural" if name.isupper() else "uncertain", 0, (0, 1), "", 0, 1,
+                  "uniform") for name in drawn
+    )  # fmt: skip
+    scenarios = [SimpleNamespace(values=dict.fromkeys(names, 1.0)) for names in ("ce", "c")]
+    prepared = SimpleNamespace(
+        parameters=Parameters(tuple(items)), changed={"b": 1.0}, scenarios=scenarios
+    )
+    monkeypatch.setattr(origins, "read_posterior", lambda parameters: {"a": [0.5]})
+    assert origins._outside(prepared) == said
+
+
+def test_a_series_is_told_by_its_years_or_its_own_times():
+    every = [SeriesSeen("deaths", 2000.04, 2025.96, 312), SeriesSeen("prices", 2010.2, 2010.9, 1)]
+    assert series_said(every, YEAR) == (
+        "deaths (2000–2025, 312 observations); prices (2010, 1 observation)"
+    )
+    assert series_said([SeriesSeen("level", 1.5, 30, 20)], TimeUnit("day")) == (
+        "level (days 1.5–30, 20 observations)"
+    )
 
 
 def test_a_page_of_one_run_speaks_of_no_draws(once_page):

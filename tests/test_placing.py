@@ -169,6 +169,66 @@ def test_what_is_saved_meanwhile_is_kept(tmp_path, monkeypatch):
     assert {k: v for k, v in found.items() if k in FRESH} == FRESH
 
 
+def test_what_is_deleted_meanwhile_stays_deleted(tmp_path, monkeypatch):
+    """The twin has another name of each file, under which it is there still."""
+    place = tmp_path / "run"
+    write(place, OLD)
+    exchange, count = placing.exchange, 0
+
+    def deleting(one, other):
+        nonlocal count
+        count += 1
+        found = exchange(one, other)
+        if count == 2:  # the folder itself is in its place again
+            (place / "run.toml").unlink()
+            (place / "notes" / "mine.txt").unlink()
+        return found
+
+    monkeypatch.setattr(placing, "exchange", deleting)
+    place_fresh(place)
+    assert count == 2
+    assert tree(place) == FRESH
+
+
+def test_the_twin_looks_as_the_folder_does(tmp_path, monkeypatch):
+    """Its rights, and links that stay links; also where the folder is named by a relative path."""
+    place = tmp_path / "run"
+    write(place, OLD)
+    place.chmod(0o750)
+    (place / "link").symlink_to(tmp_path / "elsewhere")
+    write(tmp_path, {"elsewhere": "x"})
+    exchange, seen = placing.exchange, []
+
+    def looking(one, other):
+        found = exchange(one, other)
+        seen.append((found, place.stat().st_mode & 0o777, (place / "link").is_symlink()))
+        return found
+
+    monkeypatch.setattr(placing, "exchange", looking)
+    monkeypatch.chdir(place)
+    place_fresh(Path())
+    assert seen == [(True, 0o750, True)] * 2
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    place = tmp_path / "run"
+    mine = OLD | {"claims.csv/mine.txt": "mine"}
+    write(place, mine)
+    with pytest.raises(IsADirectoryError):
+        place_fresh(place)
+    assert tree(place) == mine
+
+
+def test_what_stands_there_long_goes_where_no_lock_tells(tmp_path, monkeypatch):
+    monkeypatch.setattr(placing, "locked", lambda folder: None)
+    young, old = (tmp_path / f"{STAGE}{name}" for name in ("young", "old"))
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (1, 1))
+    place_fresh(tmp_path / "run")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [young.name, "run"]
+
+
 @pytest.mark.parametrize("exchanged", [True, False])
 def test_an_error_at_any_rename_puts_the_old_ones_back(exchanged, tmp_path, monkeypatch):
     place = tmp_path / "run"

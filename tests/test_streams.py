@@ -11,7 +11,7 @@ from sdkit import read_model, simulate
 from sdkit.experiment import Draws, sample
 from sdkit.inputs import Inputs, trajectories
 from sdkit.parameters import Parameters, read_parameters
-from sdkit.streams import MOST, Points, words
+from sdkit.streams import MOST, Points, generator, mixed, words
 from tests.small import experiment, model
 
 NAMES = ["constant a", "constant b", "constant c"]
@@ -54,6 +54,45 @@ def test_seed_name_and_kind_decide_a_column():
 def test_words_are_the_same_everywhere():
     """SHAKE-256 of the text, by any other library: eight bytes, the lowest first."""
     assert words(1, "a", "net", 2).tolist() == [8517737027789674131, 18288141276101660905]
+
+
+def test_scrambled_numbers_are_those_of_splitmix64():
+    """Its first two from the seed 0, of which the second begins where its increment leaves it."""
+    found = mixed(np.array([0, 0x9E3779B97F4A7C15], dtype=np.uint64))
+    assert found.tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+
+
+@pytest.mark.parametrize(
+    ("shuffled", "wanted"),
+    [
+        ((), [3375795684068673, 5021615123718247, 513659443898171, 5982081212752075,
+              8034555515856599]),
+        (["a"], [8527080263802831, 2066573722157793, 3258521416868403, 7339046187856845,
+                 7176656675466351]),
+    ],
+)  # fmt: skip
+def test_points_stay_those_that_recorded_runs_drew(shuffled, wanted):
+    """In the table, at its end and beyond it; other points would be no less random."""
+    points = Points(1, ["a"], shuffled)
+    found = [points.rows(i, i + 1).item() * 2**53 for i in (0, 1, 1023, 5000, 2**29 + 7)]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("shuffled", [(), ["a"]])
+@pytest.mark.parametrize("bits", [0, 2**64 - 1])
+def test_the_outermost_words_are_inside_the_cube(monkeypatch, shuffled, bits):
+    monkeypatch.setattr(
+        "sdkit.streams.words", lambda seed, name, use, n: np.full(n, bits, dtype=np.uint64)
+    )
+    points = Points(1, ["a"], shuffled).rows(0, 1024)
+    assert 0 < points.min() <= points.max() < 1
+
+
+def test_seed_name_and_use_decide_a_generator():
+    found = [generator(*of).random() for of in ((1, "a", "x"), (2, "a", "x"), (1, "b", "x"),
+                                                (1, "a", "y"), (1, "a", "x"))]  # fmt: skip
+    assert len(set(found)) == 4
+    assert found[0] == found[4]
 
 
 def test_shuffled_columns_are_no_more_alike_than_chance():
