@@ -24,6 +24,7 @@ from .xmile_functions import (
     add,
     call,
     divide,
+    held_twice,
     pulse,
 )  # fmt: skip
 
@@ -395,7 +396,7 @@ class _Parser:
     def _mean(self, arguments: tuple) -> tuple:
         self._count("MEAN", arguments, Builtin(1, None, call))
         if len(arguments) == 1:
-            return divide(call("sum", *arguments), call("xmile_size", *arguments))
+            return held_twice(divide(call("sum", *arguments), call("xmile_size", *arguments)))
         if any(map(self._is_array, arguments)):
             raise ModelError("M109", "a MEAN of several arrays")
         total = arguments[0]

@@ -15,7 +15,9 @@ from .expressions import DEEPEST_DELAY, children, walk
 
 ZERO, ONE = ("number", 0.0), ("number", 1.0)
 START, STEP = ("name", "starttime"), ("name", "dt")
-_LARGEST = 20_000  # nodes of one equation: a delay without a start holds its input twice
+# Parts of an expression that holds an argument more than once: a delay without a start does, and
+# each one inside another doubles what is there.
+_LARGEST = 20_000
 
 
 class Builtin(NamedTuple):
@@ -54,8 +56,15 @@ def state(kind: str, *parts: tuple) -> tuple:
     node = ("state", kind, parts)
     if _depth(node) > DEEPEST_DELAY:
         raise ModelError("M110", f"delays one inside another, over {DEEPEST_DELAY}")
+    return held_twice(node)
+
+
+def held_twice(node: tuple) -> tuple:
+    """A node that holds an argument more than once; M110 where that makes it too large."""
     if sum(1 for _ in walk(node)) > _LARGEST:
-        raise ModelError("M110", "delays one inside another, each without a start, of a long input")
+        raise ModelError(
+            "M110", "functions one inside another, each of which reads its input twice"
+        )
     return node
 
 
@@ -94,7 +103,8 @@ def _forecast(a: tuple, number: int) -> tuple:
 
 def _random(name: str, arguments: tuple, number: int) -> tuple:
     """A draw from the stream of this call; the seed in the file is not followed."""
-    return call(name, *arguments, ZERO, ("state", "noise", (("number", float(number)),)))
+    noise = ("state", "noise", (("number", float(number)),))
+    return held_twice(call(name, *arguments, ZERO, noise))
 
 
 def _normal(a: tuple, number: int) -> tuple:

@@ -418,18 +418,31 @@ def test_deep_nesting_in_xmile(guarded, before, inner, after, fine):
         assert caught.value.code == ("M132" if len(equation) > most else "M110")
 
 
-def test_delays_that_double_their_input_in_xmile(tmp_path):
-    # A delay without a start stands for its input twice: eight make 256 of it.
+@pytest.mark.parametrize(
+    ("before", "after", "fine"),
+    [
+        ("DELAY(", ", 2)", 8),  # without a start it reads its input twice: eight make 256 of it
+        ("NORMAL(", ", 2)", 6),
+        ("NORMAL(2, ", ")", 6),
+        ("EXPRND(", ")", 10),  # those were without end at 12 and 20
+        ("MEAN(", ")", 8),  # took seconds at 20, and twice as long for each more
+    ],
+)
+def test_functions_that_double_their_input_in_xmile(tmp_path, before, after, fine):
     path = tmp_path / "wide.xmile"
-    for depth, terms in ((2, 80), (8, 2)):
-        equation = "DELAY(" * depth + " + ".join(["TIME"] * terms) + ", 2)" * depth
+
+    def read(depth, terms):
+        equation = before * depth + " + ".join(["TIME"] * terms) + after * depth
         variables = f'<aux name="y"><eqn>{equation}</eqn></aux>'
         path.write_text(XMILE.format(before="", variables=variables))
         compile_model(read_model(path))
-    path.write_text(path.read_text().replace("TIME + TIME", " + ".join(["TIME"] * 80)))
-    with pytest.raises(ModelError, match=r"wide\.xmile.*without a start") as caught:
-        compile_model(read_model(path))
-    assert caught.value.code == "M110"
+
+    read(2, 80)
+    read(fine, 1)
+    for depth, terms in ((fine, 80), (20, 1)):
+        with pytest.raises(ModelError, match=r"wide\.xmile") as caught:
+            read(depth, terms)
+        assert caught.value.code == "M110"
 
 
 def test_a_name_of_two_lines_in_a_message(project):
