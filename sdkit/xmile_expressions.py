@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import ModelError
-from .expressions import DEEPEST, key, walk
+from .expressions import DEEPEST, held_twice, key, walk
 from .files import decimal
 from .syntax import decimal_comma
 from .xmile_functions import (
@@ -24,7 +24,6 @@ from .xmile_functions import (
     add,
     call,
     divide,
-    held_twice,
     pulse,
 )  # fmt: skip
 

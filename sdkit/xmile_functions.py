@@ -11,13 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .errors import ModelError
-from .expressions import DEEPEST_DELAY, children, walk
+from .expressions import DEEPEST_DELAY, children, held_twice
 
 ZERO, ONE = ("number", 0.0), ("number", 1.0)
 START, STEP = ("name", "starttime"), ("name", "dt")
-# Parts of an expression that holds an argument more than once: a delay without a start does, and
-# each one inside another doubles what is there.
-_LARGEST = 20_000
 
 
 class Builtin(NamedTuple):
@@ -57,15 +54,6 @@ def state(kind: str, *parts: tuple) -> tuple:
     if _depth(node) > DEEPEST_DELAY:
         raise ModelError("M110", f"delays one inside another, over {DEEPEST_DELAY}")
     return held_twice(node)
-
-
-def held_twice(node: tuple) -> tuple:
-    """A node that holds an argument more than once; M110 where that makes it too large."""
-    if sum(1 for _ in walk(node)) > _LARGEST:
-        raise ModelError(
-            "M110", "functions one inside another, each of which reads its input twice"
-        )
-    return node
 
 
 def _depth(node: tuple) -> int:

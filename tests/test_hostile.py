@@ -477,3 +477,18 @@ def test_deep_nesting(guarded, before, inner, after, fine):
         with pytest.raises(ModelError, match=r"deep\.mdl") as caught:
             compile_model(read_model(path))
         assert caught.value.code == "M110"
+
+
+@pytest.mark.parametrize("name", ["SMOOTH", "SMOOTH3", "DELAY1", "DELAY3"])
+def test_delays_that_hold_their_input_twice(tmp_path, name):
+    def read(depth, terms):
+        equation = f"{name}(" * depth + " + ".join(["Time"] * terms) + ", 2)" * depth
+        compile_model(model(tmp_path, f"x = {equation}"))
+
+    read(8, 2)
+    read(2, 80)
+    # 24 inside one another were without end, and 1,000 terms took seconds.
+    for depth, terms in ((9, 1), (24, 1), (60, 1), (8, 80), (8, 1000)):
+        with pytest.raises(ModelError, match=r"small\.mdl, line 2, 'x'") as caught:
+            read(depth, terms)
+        assert caught.value.code == "M110"
