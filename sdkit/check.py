@@ -21,7 +21,7 @@ from .files import place
 from .measurement import read_measurements
 from .model import Model, read_model
 from .names import meant
-from .observations import Series, at_observations, log_errors, read_series, running_mean, same_unit
+from .observations import Series, at_observations, log_errors, running_mean, same_unit, series_of
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .probe import ROUNDING, Runs
@@ -82,8 +82,7 @@ def _read_files(model: Model, parameters: Parameters) -> dict[str, Output]:
         span = controls["initial_time"], controls["final_time"]
         read_claims(folder / "claims.toml", outputs, tuple(policies), span)
     if (folder / "measurements.toml").exists():
-        series = read_series(folder / "data", model.read)
-        read_measurements(folder / "measurements.toml", model, parameters, series)
+        read_measurements(folder / "measurements.toml", model, parameters, series_of(model))
     return outputs
 
 
@@ -94,7 +93,7 @@ def findings(checks: Sequence[Check], runs: Runs) -> Iterator[Finding]:
     default run fails (a check whose own run fails has not passed). A unit check that lacks
     pysimlin is skipped.
     """
-    runs.data = read_series(runs.model.path.parent / "data", runs.model.read)
+    runs.data = series_of(runs.model)
     judges = [JUDGES[check.kind](check, runs) for check in checks]
     for judge in judges:
         next(judge)

@@ -377,7 +377,7 @@ RUN_CODES: dict[str, Code] = {
         "Correct `tables` in run.toml (relative to the folder that holds models/) or --tables.",
     ),
     "R426": Code(
-        "A file in the model's folder data is a link to a place outside the model's folder.",
+        "A file in a folder data is a link to a place outside the folder that holds data.",
         "Copy the file into the folder in place of the link.",
     ),
     "R427": Code(

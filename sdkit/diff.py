@@ -18,6 +18,7 @@ from .errors import Error, SimulationError
 from .expressions import key, walk
 from .files import exact, fingerprint
 from .model import Model, Variable, read_model
+from .observations import data_folder
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters
 from .references import check_names
@@ -378,9 +379,13 @@ def _files(old: Path, new: Path) -> list[Change]:
     if old.resolve() == new.resolve():
         return []
     changes = []
-    data = {f"data/{p.name}" for folder in (old, new) for p in (folder / "data").glob("*.csv")}
-    for name in (*_FILES, *sorted(data)):
-        marks = [fingerprint(f / name) if (f / name).is_file() else None for f in (old, new)]
+    sides = []
+    for folder in (old, new):
+        data = {f"data/{path.name}": path for path in data_folder(folder).glob("*.csv")}
+        sides.append({name: folder / name for name in _FILES} | data)
+    for name in (*_FILES, *sorted({*sides[0], *sides[1]} - {*_FILES})):
+        found = [side.get(name) for side in sides]
+        marks = [fingerprint(path) if path and path.is_file() else None for path in found]
         if marks[0] != marks[1]:
             changes.append(Change(name, "file", *marks))
     return changes

@@ -162,7 +162,7 @@ CODES: dict[str, Code] = {
     "U604": Code(
         "A name cannot be used for a new folder.",
         "Begin with a letter and go on with letters, digits, - and _, 60 at most; names of devices "
-        "(con, nul, com1) do not work on Windows.",
+        "(con, nul, com1) do not work on Windows, and models/data is for series.",
     ),
     "U605": Code(
         "Something of this name is there already, and nothing is overwritten.",

@@ -26,8 +26,9 @@ from .functions import FUNCTIONS, LOOKUP_FUNCTIONS
 # A program writes one or two parentheses a level, and Python reads no more than 200.
 DEEPEST = 90
 # SMOOTH(x, t) stands for a smooth that starts from x, so that each one inside another
-# doubles what is inside it.
+# doubles what is inside it: so many levels, and so many parts of one that holds x twice.
 DEEPEST_DELAY = 8
+_LARGEST = 20_000
 
 CONTROLS = {
     "initial_time": "INITIAL TIME",
@@ -197,7 +198,9 @@ class Translator:
             )
         parts = tuple(self(getattr(node, name)) for name in names)
         self.delays -= 1
-        return ("state", kind, parts)
+        found = ("state", kind, parts)
+        twice = getattr(node, "initial", None) is getattr(node, "input", node)
+        return held_twice(found, f"{self.where}: ") if twice else found
 
     def _IntegStructure(self, node):
         kind = "stock" if not node.non_negative else "non-negative stock"
@@ -256,6 +259,19 @@ def walk(expression: tuple):
         node = stack.pop()
         yield node
         stack.extend(children(node))
+
+
+def held_twice(node: tuple, where: str = "") -> tuple:
+    """A node that holds an argument more than once; M110 where that makes it too large.
+
+    `where` begins the text of the error.
+    """
+    if sum(1 for _ in walk(node)) > _LARGEST:
+        raise ModelError(
+            "M110",
+            f"{where}an input too long for functions that read it twice, each inside another again",
+        )
+    return node
 
 
 def nesting(expression: tuple) -> int:

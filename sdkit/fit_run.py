@@ -21,7 +21,7 @@ from .forecast import Published
 from .measurement import Measurement, read_measurements
 from .model import Model, read_model
 from .names import meant
-from .observations import read_series
+from .observations import series_of
 from .parameters import Parameter, Parameters, read_parameters, refuse_twice
 from .references import check_names
 from .run import find_model, hashes_of, name_of_work, table_folders, task_of
@@ -215,7 +215,7 @@ def prepare_fit(run: FitRun, changed: Mapping[str, float] | None = None) -> Prep
     folder = model.path.parent
     check_names(model, run.file)
     parameters = read_parameters(model)
-    series = read_series(folder / "data", model.read)
+    series = series_of(model)
     measurements = read_measurements(folder / "measurements.toml", model, parameters, series)
     chosen = run.measurements or tuple(measurements)
     ahead = run.forecast.measurements if run.forecast else ()

@@ -31,6 +31,24 @@ def literal(text: str) -> Any:
         ) from None
 
 
+def parts_of(node) -> Iterator[Any]:
+    """Every part of PySD's expression, in the order of the text, without names of variables.
+
+    Each comes once: SMOOTH(x, t) holds the same x twice, and SMOOTH of that four times.
+    """
+    waiting, seen = [node], set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += reversed(part)
+        elif id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            if type(part).__module__.endswith("abstract_expressions"):
+                inside = [p for name, p in vars(part).items() if name != "reference"]
+                waiting += reversed(inside)
+
+
 def tables_of(node, text: str) -> Iterator[tuple[Any, str]]:
     """Of PySD's expression the tables, each with the text of its points."""
     if type(node).__name__ == "LookupsStructure":
@@ -39,14 +57,7 @@ def tables_of(node, text: str) -> Iterator[tuple[Any, str]]:
     inline = [text[found.end() :] for found in re.finditer(r"\bWITH\s+LOOKUP\s*\(", text, re.I)]
     if not inline:
         return
-    found, waiting = [], [node]
-    while waiting:  # in the order of the text: an argument stands in front of its table
-        part = waiting.pop()
-        if type(part).__name__ == "InlineLookupsStructure":
-            found.append(part)
-        inside = part if isinstance(part, list | tuple) else vars(part).values() if (
-            type(part).__module__.endswith("abstract_expressions")) else ()  # fmt: skip
-        waiting += reversed(list(inside))
+    found = [part for part in parts_of(node) if type(part).__name__ == "InlineLookupsStructure"]
     for part, begun in zip(found, inline, strict=False):
         depth, comma = 1, None
         for mark in re.finditer(r'"(?:[^"\\]|\\.)*"|[()\[\],]', begun):

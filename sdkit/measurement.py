@@ -19,7 +19,7 @@ from .files import checked, place, read_tables, typed
 from .measures import DENSITIES
 from .model import Model
 from .names import meant
-from .observations import REDUCTIONS, Series, same_unit
+from .observations import REDUCTIONS, Series, data_folder, same_unit
 from .outputs import one_of
 from .parameters import Parameter, Parameters
 from .time_units import refuse_calendar
@@ -93,9 +93,8 @@ def read_measurements(
         if row["series"] not in series:
             where = place(path, row["series"])
             near = meant(row["series"], series)
-            raise RunError(
-                "R411", f"{where}: no series {row['series']!r} in {path.parent / 'data'}{near}"
-            )
+            data = data_folder(path.parent)
+            raise RunError("R411", f"{where}: no series {row['series']!r} in {data}{near}")
         if "spread" not in row:
             raise RunError("R408", f"{place(path, name)}: the key 'spread' is missing in {name!r}")
         if "correlation_time" in row and row["density"] not in _GAUSSIAN:

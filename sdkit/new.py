@@ -39,6 +39,8 @@ def new_model(name: str) -> list[Path]:
     written. Raises UsageError U604 for a name that is none, U605 where something of that
     name is there, RunError U603 where the disk does not take it.
     """
+    if name.lower() == "data":
+        raise UsageError("U604", "models/data is for series that models share, and no model")
     root = _root() or Path.cwd()
 
     def fill(folder: Path) -> None:

@@ -1,13 +1,14 @@
 """Observed series, and how far a model is from them.
 
-Series stand in data/*.csv of a model: series, time, value, unit, status, source. A year's
-value is a mean over the year (for a flow a year that is its sum), a fiscal year's runs from
-October of the year before to September. A month's value is the mean over the month that holds
-its time (the middle of the month, as a decimal year), flows as a rate a year.
+Series stand in data/*.csv of a model, or of several (`data_folder`): series, time, value, unit,
+status, source. A year's value is a mean over the year (for a flow a year that is its sum), a
+fiscal year's runs from October of the year before to September. A month's value is the mean over
+the month that holds its time (the middle of the month, as a decimal year), flows as a rate a year.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RunError
-from .files import number, read_rows
+from .files import near, number, read_rows
+from .model import Model, holds_model
 
 COLUMNS = ("series", "time", "value", "unit", "status", "source")
 # How long before its calendar year the first period of a year begins; None for no period.
@@ -51,9 +53,25 @@ class Series:
         return replace(self, time=self.time[keep], value=self.value[keep])
 
 
+def data_folder(folder: Path) -> Path:
+    """The folder with the series of the model in `folder`: its own data/ or, where it has none,
+    the data/ beside it in models/, which the models there share. A models/data that holds a model
+    is a model like others, and nothing is read from it."""
+    own, beside = folder / "data", Path(os.path.abspath(folder)).parent
+    shared = beside / "data"
+    if own.is_dir() or beside.name != "models" or not shared.is_dir() or holds_model(shared):
+        return own
+    return near(shared)
+
+
+def series_of(model: Model) -> dict[str, Series]:
+    """The series that a model may be held against, by name, as `read_series` reads them."""
+    return read_series(data_folder(model.path.parent), model.read)
+
+
 def read_series(folder: Path, others: Collection[Path] = ()) -> dict[str, Series]:
     """Every series of a data folder by name; RunError R406 where a cell is no number, R412 where a
-    series has two values at one time, R426 for a link out of the model's folder. `status` and
+    series has two values at one time, R426 for a link out of the folder above. `status` and
     `source` are for readers only. `others` are files that hold something else, as those that a
     model's equations read do."""
     apart = {path.resolve() for path in others}
@@ -62,7 +80,8 @@ def read_series(folder: Path, others: Collection[Path] = ()) -> dict[str, Series
         if path.name == "sources.csv" or path.resolve() in apart:
             continue
         if not path.resolve().is_relative_to(folder.parent.resolve()):
-            raise RunError("R426", f"{path} is a link to a place outside the model's folder")
+            outside = f"outside the folder that holds {folder.name}"
+            raise RunError("R426", f"{path} is a link to a place {outside}")
         for line, row in read_rows(path, COLUMNS):
             time = number(path, line, "time", row["time"])
             value = number(path, line, "value", row["value"])

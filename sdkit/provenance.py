@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,11 +95,12 @@ def posterior_provenance(folder: Path, model: Model) -> PosteriorProvenance:
 
 
 def _changed(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
-    """Which of these files are gone or differ; `files` are their SHA-256, by path in `folder`."""
+    """Which of these files are gone or differ; `files` are their SHA-256, by path from `folder`."""
     return tuple(
         name
         for name, digest in files.items()
-        if not (folder / name).is_file() or fingerprint(folder / name) != digest
+        if not (path := Path(os.path.normpath(folder / name))).is_file()
+        or fingerprint(path) != digest
     )
 
 

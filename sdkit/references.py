@@ -17,7 +17,7 @@ from .expressions import key, label_key, walk
 from .files import near, place, read_rows, read_text, read_toml
 from .model import Model
 from .names import meant, some
-from .observations import read_series
+from .observations import series_of
 from .parameters import no_constant
 from .structure import sketched
 
@@ -225,7 +225,7 @@ class _References:
 
     @cached_property
     def _measured(self) -> Collection[str]:
-        return read_series(self.folder / "data", self.model.read).keys()
+        return series_of(self.model).keys()
 
     def _data(self, path: Path) -> Mapping[str, Any]:
         if path not in self._held:

@@ -131,7 +131,8 @@ def carry_out(
             for left in (flat or folder / "out").glob(f"{_WORK}*"):
                 shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
-            raise RunError("U603", f"{flat or folder}: {error.strerror or error}") from None
+            where = error.filename2 or flat or folder  # what could not be replaced, if one file
+            raise RunError("U603", f"{where}: {error.strerror or error}") from None
     return (flat or folder / "out") / "report.html"
 
 
@@ -178,14 +179,16 @@ def _edited(folder: Path) -> list[str]:
 
 def _earlier(place: Path, kind: str | None) -> Callable[[str], bool]:
     """Which names in a folder of results are of an earlier run and go, though no new file takes
-    their place: all in that of a trial, else failures, and the tables that its record names."""
+    their place: all in that of a trial, else failures, and the tables that its record names.
+    Somebody else's folder with the name of a table stays, and put() raises."""
     if kind is None:
         return lambda name: True
-    names = {"out"} if kind == "tracked" else {"failed.csv"}
+    own = "out" if kind == "tracked" else "failed.csv"
+    tables: set[str] = set()
     with contextlib.suppress(RunError, ValueError, AttributeError):  # no record, or another's
         record = json.loads(read_text(place / "record.json"))
-        names |= {name for name in record.get("tables", TABLES) if name.endswith(".csv")}
-    return names.__contains__
+        tables = {name for name in record.get("tables", TABLES) if name.endswith(".csv")}
+    return lambda name: name == own or (name in tables and not (place / name).is_dir())
 
 
 @contextlib.contextmanager

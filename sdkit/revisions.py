@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -87,25 +88,30 @@ def committed(revision: str, name: str, folder: Path) -> Version:
     blobs = {}
     for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
         kind, _, path = entry.partition("\t")
-        if kind.startswith("100"):  # a file, neither a link nor a repository inside
+        # A file, neither a link nor a repository inside, of none that wants to write elsewhere.
+        if kind.startswith("100") and "\\" not in path and ".." not in path.split("/"):
             blobs[PurePosixPath(path)] = kind.split()[2:4]
+    top = (here, *here.parents)[len(PurePosixPath(prefix).parts)]
     here_it_is = PurePosixPath(prefix) / whole.relative_to(here).as_posix()
     named = [parent / "models" / name for parent in here_it_is.parents]
     for path in (here_it_is, PurePosixPath(name), *named):
         holder = path.parent if path in blobs else path
-        files = {p: blob for p, blob in blobs.items() if _needed(p, holder)}
-        if not any(is_model_file(p) for p in files):
+        needed = [p for p in blobs if _needed(p, holder)]
+        if not any(map(is_model_file, needed)):
             continue
-        for file, (blob, size) in files.items():
+        home = folder / "models"  # where the data that models share are looked for
+        targets = {p: home / holder.name / p.relative_to(holder) for p in needed}
+        targets |= {p: home / "data" / p.name for p in _shared_data(blobs, holder, top)}
+        for file, target in targets.items():
+            blob, size = blobs[file]
             bounded("model", int(size), f"{revision}:{file}")
-            target = folder / holder.name / file.relative_to(holder)
             raw = _git(here, "G803", f"{file}", "cat-file", "blob", blob)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(raw)
             except OSError as error:
                 raise RunError("U603", f"{target}: {error.strerror or error}") from None
-        return Version(f"{revision}:{path}", folder / holder.name / path.relative_to(holder))
+        return Version(f"{revision}:{path}", home / holder.name / path.relative_to(holder))
     folders = [path.parent.name for path in blobs if is_model_file(path)]
     other = meant(PurePosixPath(name).name, folders)
     raise RunError("G803", f"{revision!r} holds no model {name!r}{other}")
@@ -113,11 +119,24 @@ def committed(revision: str, name: str, folder: Path) -> Version:
 
 def _needed(path: PurePosixPath, folder: PurePosixPath) -> bool:
     """Whether a file belongs to the model in `folder`: the model, its tables, its data."""
-    if ".." in path.parts or "\\" in str(path):  # of a repository that wants to write elsewhere
-        return False
     if path.parent == folder:
         return is_model_file(path) or path.suffix in (".toml", ".csv")
     return path.parent == folder / "data" and path.suffix == ".csv"
+
+
+def _shared_data(
+    blobs: Collection[PurePosixPath], holder: PurePosixPath, top: Path
+) -> list[PurePosixPath]:
+    """The files of the series that the model in `holder` shares with others, found as
+    `observations.data_folder` finds them on disk; `top` is where the repository stands."""
+    shared = holder.parent / "data"
+    own = any(path.is_relative_to(holder / "data") for path in blobs)
+    if own or not holder.name or (holder.parent.name or top.name) != "models":
+        return []
+    found = [path for path in blobs if path.parent == shared]
+    if any(map(is_model_file, found)):
+        return []
+    return [path for path in found if path.suffix == ".csv"]
 
 
 def _git(folder: Path, code: str, what: str, *arguments: str) -> bytes:

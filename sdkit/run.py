@@ -35,7 +35,7 @@ from .files import checked, fingerprint, place, read_toml, typed
 from .kernel import processor
 from .model import Model, holds_model, read_model
 from .names import meant, meant_path
-from .observations import Series, read_series
+from .observations import Series, data_folder, series_of
 from .outputs import Output, read_outputs
 from .parameters import Parameters, read_parameters, refuse_twice
 from .provenance import posterior_provenance
@@ -266,13 +266,13 @@ def prepare(run: Run, changed: Mapping[str, float] | None = None) -> Prepared:
         checks = read_checks(folder / "checks.toml", model, parameters)
         # A history under other values is no history of the baseline.
         histories = [c for c in checks if c.kind == "history" and not any(c.layers)]
-    observed = read_series(folder / "data", model.read) if histories else {}
+    observed = series_of(model) if histories else {}
     for check in histories:
         name = check.options["series"]
         if name not in observed:
             where = place(folder / "checks.toml", name)
             near = meant(name, observed)
-            raise RunError("R411", f"{where}: no series {name!r} in {folder / 'data'}{near}")
+            raise RunError("R411", f"{where}: no series {name!r} in {data_folder(folder)}{near}")
 
     def choose(kind: str, names, known):
         for name in names:
@@ -344,7 +344,7 @@ def hashes_of(question: Path, model: Model, names: Iterable[str]) -> dict[str, s
     and of its data, by name."""
     folder = model.path.parent
     files = [folder / name for name in names]
-    files += sorted((folder / "data").glob("*.csv"))
+    files += sorted(data_folder(folder).glob("*.csv"))
     files += sorted(set(model.read) - set(files))
     return {
         "run.toml": fingerprint(question),

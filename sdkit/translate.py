@@ -19,7 +19,7 @@ from typing import Any
 
 from .errors import CODES, Error, ModelError, SimulationError, plainly
 from .limits import bounded, table_file
-from .literals import literal
+from .literals import literal, parts_of
 from .scratch import scratch
 
 _UNREAD = "the equation cannot be read; compare it with docs/language.md"
@@ -321,20 +321,11 @@ def _refuse_strings(section) -> None:
 
 def _strings(node) -> Iterator[str]:
     """The texts of an expression, but for the names of variables that it reads."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, list | tuple):
-        for part in node:
-            yield from _strings(part)
-    elif type(node).__name__ == "ReferenceStructure":
-        yield from _strings(node.subscripts)
-    elif type(node).__name__ == "CallStructure":
-        yield node.function.reference
-        yield from _strings(node.function.subscripts)
-        yield from _strings(node.arguments)
-    elif type(node).__module__.endswith("abstract_expressions"):
-        for part in vars(node).values():
-            yield from _strings(part)
+    for part in parts_of(node):
+        if isinstance(part, str):
+            yield part
+        elif type(part).__name__ == "CallStructure":
+            yield part.function.reference
 
 
 # -- what a text asks for, before anything is made of it ----------------------------------
@@ -359,11 +350,5 @@ def look_at(path: Path, sections: Sequence[Section], folders: Sequence[Path]) ->
 
 def _named_files(node) -> Iterator[str]:
     """The files that an expression of PySD names, wherever in it."""
-    if isinstance(node, list | tuple):
-        for part in node:
-            yield from _named_files(part)
-    elif type(node).__module__.endswith("abstract_expressions"):
-        if isinstance(getattr(node, "file", None), str):
-            yield node.file
-        for part in vars(node).values():
-            yield from _named_files(part)
+    files = (getattr(part, "file", None) for part in parts_of(node))
+    return (file for file in files if isinstance(file, str))

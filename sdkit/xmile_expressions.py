@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import ModelError
-from .expressions import DEEPEST, key, walk
+from .expressions import DEEPEST, held_twice, key, walk
 from .files import decimal
 from .syntax import decimal_comma
 from .xmile_functions import (
@@ -395,7 +395,7 @@ class _Parser:
     def _mean(self, arguments: tuple) -> tuple:
         self._count("MEAN", arguments, Builtin(1, None, call))
         if len(arguments) == 1:
-            return divide(call("sum", *arguments), call("xmile_size", *arguments))
+            return held_twice(divide(call("sum", *arguments), call("xmile_size", *arguments)))
         if any(map(self._is_array, arguments)):
             raise ModelError("M109", "a MEAN of several arrays")
         total = arguments[0]

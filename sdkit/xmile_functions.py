@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .errors import ModelError
-from .expressions import DEEPEST_DELAY, children, walk
+from .expressions import DEEPEST_DELAY, children, held_twice
 
 ZERO, ONE = ("number", 0.0), ("number", 1.0)
 START, STEP = ("name", "starttime"), ("name", "dt")
-_LARGEST = 20_000  # nodes of one equation: a delay without a start holds its input twice
 
 
 class Builtin(NamedTuple):
@@ -54,9 +53,7 @@ def state(kind: str, *parts: tuple) -> tuple:
     node = ("state", kind, parts)
     if _depth(node) > DEEPEST_DELAY:
         raise ModelError("M110", f"delays one inside another, over {DEEPEST_DELAY}")
-    if sum(1 for _ in walk(node)) > _LARGEST:
-        raise ModelError("M110", "delays one inside another, each without a start, of a long input")
-    return node
+    return held_twice(node)
 
 
 def _depth(node: tuple) -> int:
@@ -94,7 +91,8 @@ def _forecast(a: tuple, number: int) -> tuple:
 
 def _random(name: str, arguments: tuple, number: int) -> tuple:
     """A draw from the stream of this call; the seed in the file is not followed."""
-    return call(name, *arguments, ZERO, ("state", "noise", (("number", float(number)),)))
+    noise = ("state", "noise", (("number", float(number)),))
+    return held_twice(call(name, *arguments, ZERO, noise))
 
 
 def _normal(a: tuple, number: int) -> tuple:

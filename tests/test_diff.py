@@ -397,6 +397,32 @@ def test_a_project_below_the_top_of_its_repository(repository, sdkit, monkeypatc
     assert sdkit("diff", "HEAD~1:small", "small")[0] == 0  # where it stood before
 
 
+def test_data_that_models_share(repository, sdkit, monkeypatch):
+    shared = repository / "models" / "data"
+    series = "series,time,value,unit,status,source\nlevel,{},1,Dmnl,final,x\n"
+
+    def commit(path, content):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        subprocess.run(["git", "add", "."], cwd=repository, check=True)
+        subprocess.run(["git", "commit", "-qm", "x"], cwd=repository, check=True)
+
+    commit(shared / "level.csv", series.format(1))
+    assert "No difference" in sdkit("diff", "small")[1]
+    (shared / "level.csv").write_text(series.format(2))
+    for place in (".", "models", "models/small", "models/data"):
+        monkeypatch.chdir(repository / place)
+        assert "data/level.csv" in sdkit("diff", "small")[1]
+    commit(shared / "level.csv", series.format(2))
+    assert "No difference" in sdkit("diff", "small")[1]
+    assert "data/level.csv" in sdkit("diff", "HEAD~1:small", "HEAD:small")[1]
+    # A revision in which the model has data of its own does not read the shared ones.
+    commit(repository / "models" / "small" / "data" / "README.md", "Its own.")
+    assert "data/level.csv" in sdkit("diff", "HEAD~1:small", "HEAD:small")[1]
+    commit(shared / "level.csv", series.format(3))
+    assert "No difference" in sdkit("diff", "HEAD~1:small", "HEAD:small")[1]
+
+
 def test_a_commit_leaves_nothing_behind(repository, sdkit, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -100,7 +100,7 @@ def test_a_tree_splits_where_the_cases_are(x, y):
     limits = {name: (sign, at) for name, sign, at in best.conditions}
     assert set(limits) == {"a", "b", "f"}
     assert limits["a"][0] == "<="
-    # A limit lies between two points, of which a thousand where the others hold are 0.001 apart.
+    # A limit lies between two points; those for which the other limits hold are 0.002 apart.
     assert limits["a"][1] == pytest.approx(0.4, abs=0.01)
     assert limits["f"] == (">", 1.5)
     assert rest[best.rows].mean() > 0.95

@@ -418,18 +418,31 @@ def test_deep_nesting_in_xmile(guarded, before, inner, after, fine):
         assert caught.value.code == ("M132" if len(equation) > most else "M110")
 
 
-def test_delays_that_double_their_input_in_xmile(tmp_path):
-    # A delay without a start stands for its input twice: eight make 256 of it.
+@pytest.mark.parametrize(
+    ("before", "after", "fine"),
+    [
+        ("DELAY(", ", 2)", 8),  # without a start it reads its input twice: eight make 256 of it
+        ("NORMAL(", ", 2)", 6),
+        ("NORMAL(2, ", ")", 6),
+        ("EXPRND(", ")", 10),  # those were without end at 12 and 20
+        ("MEAN(", ")", 8),  # took seconds at 20, and twice as long for each more
+    ],
+)
+def test_functions_that_double_their_input_in_xmile(tmp_path, before, after, fine):
     path = tmp_path / "wide.xmile"
-    for depth, terms in ((2, 80), (8, 2)):
-        equation = "DELAY(" * depth + " + ".join(["TIME"] * terms) + ", 2)" * depth
+
+    def read(depth, terms):
+        equation = before * depth + " + ".join(["TIME"] * terms) + after * depth
         variables = f'<aux name="y"><eqn>{equation}</eqn></aux>'
         path.write_text(XMILE.format(before="", variables=variables))
         compile_model(read_model(path))
-    path.write_text(path.read_text().replace("TIME + TIME", " + ".join(["TIME"] * 80)))
-    with pytest.raises(ModelError, match=r"wide\.xmile.*without a start") as caught:
-        compile_model(read_model(path))
-    assert caught.value.code == "M110"
+
+    read(2, 80)
+    read(fine, 1)
+    for depth, terms in ((fine, 80), (20, 1)):
+        with pytest.raises(ModelError, match=r"wide\.xmile") as caught:
+            read(depth, terms)
+        assert caught.value.code == "M110"
 
 
 def test_a_name_of_two_lines_in_a_message(project):
@@ -463,4 +476,19 @@ def test_deep_nesting(guarded, before, inner, after, fine):
         path.write_text(text(f"x = {before * depth}{inner}{after * depth}"))
         with pytest.raises(ModelError, match=r"deep\.mdl") as caught:
             compile_model(read_model(path))
+        assert caught.value.code == "M110"
+
+
+@pytest.mark.parametrize("name", ["SMOOTH", "SMOOTH3", "DELAY1", "DELAY3"])
+def test_delays_that_hold_their_input_twice(tmp_path, name):
+    def read(depth, terms):
+        equation = f"{name}(" * depth + " + ".join(["Time"] * terms) + ", 2)" * depth
+        compile_model(model(tmp_path, f"x = {equation}"))
+
+    read(8, 2)
+    read(2, 80)
+    # 24 inside one another were without end, and 1,000 terms took seconds.
+    for depth, terms in ((9, 1), (24, 1), (60, 1), (8, 80), (8, 1000)):
+        with pytest.raises(ModelError, match=r"small\.mdl, line 2, 'x'") as caught:
+            read(depth, terms)
         assert caught.value.code == "M110"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,21 @@ def place_fresh(place: Path) -> None:
         put(work / "fresh", place, GONE.__contains__, work)
 
 
+def at_exchanges(monkeypatch, before=lambda: None, after=lambda: None) -> list[bool]:
+    """Have something done before or after each exchange: of the folder for its twin, and back.
+    Gives a list to which each adds whether it came about."""
+    exchange, done = placing.exchange, []
+
+    def watched(one, other):
+        before()
+        done.append(exchange(one, other))
+        after()
+        return done[-1]
+
+    monkeypatch.setattr(placing, "exchange", watched)
+    return done
+
+
 def again(folder: Path, found: dict[str, str]) -> None:
     """The folder as it was, with nothing of the dead beside it."""
     for path in (folder, *folder.parent.glob(f"{STAGE}*")):
@@ -152,20 +168,16 @@ def test_the_folder_stays_the_same_one(tmp_path, monkeypatch):
 def test_what_is_saved_meanwhile_is_kept(tmp_path, monkeypatch):
     place = tmp_path / "run"
     write(place, OLD)
-    exchange, count = placing.exchange, 0
 
-    def saving(one, other):
-        nonlocal count
-        count += 1
-        files.write_text(place / "notes" / f"{count}.txt", "saved")  # before: the folder, the twin
-        files.write_text(place / "run.toml", f"saved {count}")
-        return exchange(one, other)
+    def save():  # into the folder, and into the twin while that stands in its place
+        files.write_text(place / "notes" / f"{len(done)}.txt", "saved")
+        files.write_text(place / "run.toml", f"saved {len(done)}")
 
-    monkeypatch.setattr(placing, "exchange", saving)
+    done = at_exchanges(monkeypatch, before=save)
     place_fresh(place)
     found = tree(place)
-    assert found["run.toml"] == "saved 2"
-    assert found["notes/1.txt"] == found["notes/2.txt"] == "saved"
+    assert found["run.toml"] == "saved 1"
+    assert found["notes/0.txt"] == found["notes/1.txt"] == "saved"
     assert {k: v for k, v in found.items() if k in FRESH} == FRESH
 
 
@@ -173,20 +185,15 @@ def test_what_is_deleted_meanwhile_stays_deleted(tmp_path, monkeypatch):
     """The twin has another name of each file, under which it is there still."""
     place = tmp_path / "run"
     write(place, OLD)
-    exchange, count = placing.exchange, 0
 
-    def deleting(one, other):
-        nonlocal count
-        count += 1
-        found = exchange(one, other)
-        if count == 2:  # the folder itself is in its place again
+    def delete():
+        if len(done) == 2:  # the folder itself is in its place again
             (place / "run.toml").unlink()
             (place / "notes" / "mine.txt").unlink()
-        return found
 
-    monkeypatch.setattr(placing, "exchange", deleting)
+    done = at_exchanges(monkeypatch, after=delete)
     place_fresh(place)
-    assert count == 2
+    assert done == [True, True]
     assert tree(place) == FRESH
 
 
@@ -197,17 +204,16 @@ def test_the_twin_looks_as_the_folder_does(tmp_path, monkeypatch):
     place.chmod(0o750)
     (place / "link").symlink_to(tmp_path / "elsewhere")
     write(tmp_path, {"elsewhere": "x"})
-    exchange, seen = placing.exchange, []
+    seen = []
 
-    def looking(one, other):
-        found = exchange(one, other)
-        seen.append((found, place.stat().st_mode & 0o777, (place / "link").is_symlink()))
-        return found
+    def look():
+        seen.append((place.stat().st_mode & 0o777, (place / "link").is_symlink()))
 
-    monkeypatch.setattr(placing, "exchange", looking)
+    done = at_exchanges(monkeypatch, after=look)
     monkeypatch.chdir(place)
     place_fresh(Path())
-    assert seen == [(True, 0o750, True)] * 2
+    assert done == [True, True]
+    assert seen == [(0o750, True)] * 2
 
 
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
@@ -365,6 +371,16 @@ def test_a_named_folder_keeps_what_is_no_table_of_its_record(run, tmp_path):
     assert not {"forecasts.csv", "failed.csv"} & found.keys()
     assert tree(run) == RECORDED
     assert (run.parents[1] / "models" / "m" / "posterior.csv").read_text() == "old"
+
+
+def test_a_folder_with_the_name_of_a_table_stays(run):
+    mine = {name: text for name, text in RECORDED.items() if name != "summary.csv"}
+    mine |= {"summary.csv/mine": "mine"}
+    write(run, mine)
+    with pytest.raises(RunError, match=re.escape(str(run / "summary.csv"))) as caught:
+        results.carry_out(run)
+    assert caught.value.code == "U603"
+    assert tree(run) == mine
 
 
 def test_a_file_is_whole_at_every_instant(tmp_path):

@@ -59,6 +59,15 @@ def test_many_points_at_one_x_keep_the_order_of_the_text(tmp_path):
     assert [found[n].to_numpy().ravel()[0] for n in "yzw"] == [7, 2, 7]
 
 
+@pytest.mark.parametrize("delay", ["SMOOTH", "SMOOTH3", "DELAY1", "DELAY3"])
+def test_a_table_inside_a_delay_keeps_its_points(tmp_path, delay):
+    # A delay without a start holds its input twice; its table took the points of the next one.
+    a, b = "WITH LOOKUP(Time, ((0,0),(9,9)))", "WITH LOOKUP(Time, ((0,100),(9,200)))"
+    found = simulate(model(tmp_path, f"a = {a}\nb = {b}\ny = {delay}(a, 2) + b\n"
+                           f"x = {delay}({a}, 2) + {b}"))  # fmt: skip
+    assert np.array_equal(found["x"], found["y"])
+
+
 @pytest.mark.parametrize(
     "table", ["tab((0,0),(3,1),(1,2))\ny = tab(1)", "y = WITH LOOKUP(1, ((3,1),(1,2),(0,0)))",
               "tab(0,3,1,0,1,2)\ny = tab(1)"],
