@@ -423,6 +423,19 @@ def test_data_that_models_share(repository, sdkit, monkeypatch):
     assert "No difference" in sdkit("diff", "HEAD~1:small", "HEAD:small")[1]
 
 
+def test_shared_data_of_a_repository_that_is_called_models(repository, sdkit, monkeypatch):
+    top = repository / "models"  # a repository inside another
+    (top / "data").mkdir()
+    (top / "data" / "level.csv").write_text("series,time,value,unit,status,source\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run(["git", *arguments], cwd=top, check=True)
+    for place in (top, top / "small"):
+        monkeypatch.chdir(place)
+        assert "No difference" in sdkit("diff", "small")[1]
+    (top / "data" / "level.csv").unlink()
+    assert "data/level.csv" in sdkit("diff", "small")[1]
+
+
 def test_a_commit_leaves_nothing_behind(repository, sdkit, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

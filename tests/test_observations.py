@@ -12,6 +12,7 @@ import pytest
 from sdkit import provenance, read_model
 from sdkit.diff import diff_models
 from sdkit.errors import Error
+from sdkit.files import fingerprint
 from sdkit.fit_report import files_of
 from sdkit.fit_run import prepare_fit, read_fit
 from sdkit.new import new_model, new_run
@@ -181,6 +182,17 @@ def test_runs_checks_and_fits_read_shared_data(shared, root, sdkit):
     (shared / "data" / "reported_cases.csv").unlink()
     status, _, said = sdkit("run", "runs/fit")
     assert (status, "no series 'reported cases'" in said) == (2, True)
+
+
+def test_a_linked_model_reads_what_lies_beside_its_link(shared, tmp_path):
+    elsewhere = tmp_path / "elsewhere" / "sir"
+    shutil.move(shared / "sir", elsewhere)
+    (shared / "sir").symlink_to(elsewhere)
+    found = data_folder(shared / "sir")
+    assert found.samefile(shared / "data")
+    path = found / "reported_cases.csv"
+    name = os.path.relpath(path, "models/sir")
+    assert provenance._changed(shared / "sir", {name: fingerprint(path)}) == ()
 
 
 def test_a_difference_of_data_that_one_side_shares(shared):

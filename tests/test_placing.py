@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -99,19 +100,17 @@ def place_fresh(place: Path) -> None:
         put(work / "fresh", place, GONE.__contains__, work)
 
 
-def at_exchanges(monkeypatch, before=lambda: None, after=lambda: None) -> list[bool]:
-    """Have something done before or after each exchange: of the folder for its twin, and back.
-    Gives a list to which each adds whether it came about."""
-    exchange, done = placing.exchange, []
+def at_exchanges(monkeypatch, before=id, after=id) -> None:
+    """Call these with the number of each exchange: 0 of a folder for its twin, 1 back again."""
+    exchange, numbers = placing.exchange, itertools.count()
 
     def watched(one, other):
-        before()
-        done.append(exchange(one, other))
-        after()
-        return done[-1]
+        before(number := next(numbers))
+        found = exchange(one, other)
+        after(number)
+        return found
 
     monkeypatch.setattr(placing, "exchange", watched)
-    return done
 
 
 def again(folder: Path, found: dict[str, str]) -> None:
@@ -169,11 +168,11 @@ def test_what_is_saved_meanwhile_is_kept(tmp_path, monkeypatch):
     place = tmp_path / "run"
     write(place, OLD)
 
-    def save():  # into the folder, and into the twin while that stands in its place
-        files.write_text(place / "notes" / f"{len(done)}.txt", "saved")
-        files.write_text(place / "run.toml", f"saved {len(done)}")
+    def save(number):  # into the folder, and into the twin while that stands in its place
+        files.write_text(place / "notes" / f"{number}.txt", "saved")
+        files.write_text(place / "run.toml", f"saved {number}")
 
-    done = at_exchanges(monkeypatch, before=save)
+    at_exchanges(monkeypatch, before=save)
     place_fresh(place)
     found = tree(place)
     assert found["run.toml"] == "saved 1"
@@ -186,14 +185,13 @@ def test_what_is_deleted_meanwhile_stays_deleted(tmp_path, monkeypatch):
     place = tmp_path / "run"
     write(place, OLD)
 
-    def delete():
-        if len(done) == 2:  # the folder itself is in its place again
+    def delete(number):
+        if number == 1:  # the folder itself is in its place again
             (place / "run.toml").unlink()
             (place / "notes" / "mine.txt").unlink()
 
-    done = at_exchanges(monkeypatch, after=delete)
+    at_exchanges(monkeypatch, after=delete)
     place_fresh(place)
-    assert done == [True, True]
     assert tree(place) == FRESH
 
 
@@ -206,14 +204,13 @@ def test_the_twin_looks_as_the_folder_does(tmp_path, monkeypatch):
     write(tmp_path, {"elsewhere": "x"})
     seen = []
 
-    def look():
-        seen.append((place.stat().st_mode & 0o777, (place / "link").is_symlink()))
+    def look(number):
+        seen.append((number, place.stat().st_mode & 0o777, (place / "link").is_symlink()))
 
-    done = at_exchanges(monkeypatch, after=look)
+    at_exchanges(monkeypatch, after=look)
     monkeypatch.chdir(place)
     place_fresh(Path())
-    assert done == [True, True]
-    assert seen == [(0o750, True)] * 2
+    assert seen == [(0, 0o750, True), (1, 0o750, True)]
 
 
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
