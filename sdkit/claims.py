@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .compare import Claim, Comparison
+from .compare import STRONGER, Claim, Comparison
 from .switches import ENOUGH
 
 # Shares of draws from which on an answer is sure, or likely.
@@ -29,6 +29,7 @@ class ClaimResult:
     switches: dict[str, dict[str, float]]
     ratio: float
     chance: Mapping[str, float] = field(default_factory=dict)  # what draws explain, a switch
+    stronger: float = 0.0  # share of draws in which it holds under its stronger policy
 
     def _gap(self, name: str) -> float:
         """Between the shares of a switch's settings; none where the draws explain as much."""
@@ -44,7 +45,9 @@ class ClaimResult:
             return "mostly holds"
         if self.share > 1 - LIKELY:
             return "open"
-        return "mostly fails" if self.share > 1 - SURE else "fails"
+        if self.share > 1 - SURE:
+            return "mostly fails"
+        return "out of reach" if self.stronger > 1 - SURE else "fails"
 
     @property
     def telling(self) -> dict[str, dict[str, float]]:
@@ -76,9 +79,13 @@ def claim_results(comparison: Comparison) -> list[ClaimResult]:
         # 99 % of the differences between two shares that chance alone makes.
         noise = 2.58 * np.sqrt(max(whole.share * (1 - whole.share), 0.0))
         chance = {n: noise * np.sqrt(1 / min(c) + 1 / max(c)) for n, c in counts.items()}
+        stronger = rows[rows.group == STRONGER].share
         results.append(
-            ClaimResult(by_id[name], whole.share, scenarios, switches, whole.ratio_median, chance)
-        )
+            ClaimResult(
+                by_id[name], whole.share, scenarios, switches, whole.ratio_median, chance,
+                float(stronger.iloc[0]) if len(stronger) else 0.0,
+            )
+        )  # fmt: skip
     return results
 
 
@@ -87,7 +94,7 @@ def by_setting(table: pd.DataFrame) -> pd.DataFrame:
     # `draws` counts a draw once a scenario.
     scenarios = table[table.group == "scenario"].setting.nunique()
     enough = table.draws >= ENOUGH * scenarios
-    return table[~table.group.isin(["all", "scenario"]) & enough]
+    return table[~table.group.isin(["all", "scenario", STRONGER]) & enough]
 
 
 def untested(comparison: Comparison) -> list[tuple[Claim, str]]:
@@ -138,12 +145,17 @@ def claims_in_short(comparison: Comparison) -> list[str]:
         words = {
             "holds": "at least 95 %", "mostly holds": "80 to 95 %", "open": "20 to 80 %",
             "mostly fails": "5 to 20 %", "fails": "at most 5 %",
+            "out of reach": "at most 5 % at the dose tested but in more at a larger one",
         }  # fmt: skip
         found = [r.verdict for r in results]
         first = found.count("holds")
+        if "out of reach" not in found:
+            del words["out of reach"]
         told = [f"{found.count(word)} in {text}" for word, text in words.items()]
         told[0] = f"{first} hold{'s' * (first == 1)} in at least 95 % of draws"
         one = f"holds in {words[found[0]]} of draws"
+        if found[0] == "out of reach":
+            one = "holds in at most 5 % of draws at the dose tested, and in more at a larger one"
     pooled = ", over all scenarios" if len(comparison.scenarios) > 1 and not comparison.once else ""
     if len(results) == 1:
         which = "claim that was tested" if left else "one claim of the model"

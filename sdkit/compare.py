@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .provenance import PosteriorProvenance
 
 DIRECTIONS = ("lower", "higher", "unchanged")
+STRONGER = "stronger"  # the group of a claim under its stronger policy
 QUANTILES = (0.05, 0.5, 0.95)
 # The last time, in the model's own unit, that a period may name.
 LATEST = 999_999
@@ -37,7 +38,11 @@ LATEST = 999_999
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim as a comparison that a draw can bear out or not."""
+    """One claim as a comparison that a draw can bear out or not.
+
+    `stronger` names a policy with a larger dose of the same lever, if there is one: a claim that
+    holds there and not at the dose of `policy` is out of reach of that dose, and has not failed.
+    """
 
     id: str
     claim: str
@@ -48,6 +53,7 @@ class Claim:
     direction: str
     margin: float
     number: int
+    stronger: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,11 @@ def read_claims(
         "from": int,
     }
     claims = []
-    for row in read_tables(path, "claim", required, {}, blank=True):
+    for row in read_tables(path, "claim", required, {"stronger": str}, blank=True):
         where = f"{place(path, row['id'])}, claim {row['id']!r}"
         one_of(path, "direction", row["direction"], DIRECTIONS)
-        for key in ("policy", "comparator"):
-            if row[key] not in policies:
+        for key in ("policy", "comparator", "stronger"):
+            if key in row and row[key] not in policies:
                 near = meant(row[key], policies)
                 raise RunError("R411", f"{where}: unknown policy {row[key]!r}{near}")
         if row["output"] not in outputs:
@@ -342,8 +348,8 @@ def judge(
 ) -> pd.DataFrame:
     """The table claims.csv: the share of draws in which each claim holds.
 
-    Groups: all lanes, each scenario, and each setting of each structural switch (all
-    scenarios together). Claims about a policy, an output or a year that the run leaves out
+    Groups: all lanes, each scenario, each setting of each structural switch (all scenarios
+    together), and all lanes under the stronger policy of a claim that names one. Claims about a policy, an output or a year that the run leaves out
     are left out here.
     """
     policies = [str(name) for name in result["policy"].values]
@@ -369,6 +375,10 @@ def judge(
         for switch in switches:
             column = draws[switch].to_numpy()
             groups += [(switch, f"{s:g}", slice(None), column == s) for s in np.unique(column)]
+        stronger = claim.stronger in policies
+        if stronger:
+            most = level[:, policies.index(claim.stronger)]
+            more = holds(claim, most, other, floor_of(values))
         head = (
             claim.id, claim.number, claim.policy, claim.comparator, claim.output, claim.period,
             claim.direction, claim.margin,
@@ -378,6 +388,10 @@ def judge(
             ratios = ratio[i][..., mask]
             middle = np.nan if np.isnan(ratios).all() else float(np.nanmedian(ratios))
             rows.append((*head, group, setting, part.size, float(part.mean()), middle))
+        if stronger:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                middle = float(np.nanmedian(np.where(other == 0, np.nan, most / other)))
+            rows.append((*head, STRONGER, claim.stronger, more.size, float(more.mean()), middle))
     return pd.DataFrame(rows, columns=CLAIMS)
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from sdkit import findings, plot, read_model
 from sdkit.check import _read_files
-from sdkit.claims import claims_in_short, untested
+from sdkit.claims import claim_results, claims_in_short, untested
 from sdkit.compare import (
     Claim,
     holds,
@@ -246,10 +246,10 @@ def test_claims_are_counted_with_those_that_were_not_tested(comparison):
     def one(**changes):
         nonlocal n
         n += 1
-        values = {"direction": "lower", "margin": 0.0, "period": "2030"} | changes
+        values = {"direction": "lower", "margin": 0.0, "period": "2030", "policy": names[1]}
         return Claim(
-            id=f"c{n}", claim="It helps.", policy=names[1], comparator=names[0], output=main,
-            number=n, **values,
+            id=f"c{n}", claim="It helps.", comparator=names[0], output=main, number=n,
+            **(values | changes),
         )  # fmt: skip
 
     holds, never, later = one(), one(direction="higher", margin=0.5), one(period="2050")
@@ -264,6 +264,13 @@ def test_claims_are_counted_with_those_that_were_not_tested(comparison):
         "Of 2 claims tested, over all scenarios, 1 holds in at least 95 % of draws, 0 in 80 to "
         "95 %, 0 in 20 to 80 %, 0 in 5 to 20 % and 1 in at most 5 %."
     )
+    # Nothing at the dose and something at a larger one: the dose is too small, the claim stands.
+    weak = one(policy=names[0], stronger=names[1])
+    (line,) = claims_in_short(judged(comparison, weak))
+    assert "in at most 5 % of draws at the dose tested, and in more at a larger one" in line
+    assert [r.verdict for r in claim_results(judged(comparison, weak))] == ["out of reach"]
+    hopeless = one(policy=names[0], stronger=names[0])
+    assert [r.verdict for r in claim_results(judged(comparison, hopeless))] == ["fails"]
     only = judged(comparison, later)
     assert claims_in_short(only) == [
         "0 of 1 claim of the model were tested; 1 was not, since its period 2050 lies outside "
