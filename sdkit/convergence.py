@@ -29,13 +29,13 @@ def diagnose(chains: Chains) -> tuple[np.ndarray, np.ndarray]:
     """R-hat between ensembles and effective sample size, both of shape (coordinates,).
 
     For R-hat (rank-normalised, split) an ensemble is one chain, its walkers one behind another
-    within each state. For the effective size (bulk) each walker is a chain: walkers of an ensemble
+    within each of at most 100 states, since it sorts what it gets. For the effective size (bulk) each walker is a chain: walkers of an ensemble
     are coupled by a fifth of their steps only.
     """
     arviz = _arviz()
     draws = chains.draws
     ensembles, states, walkers, size = draws.shape
-    together = draws.reshape(ensembles, states * walkers, size)
+    together = chains.thinned(100).draws.reshape(ensembles, -1, size)
     apart = draws.transpose(0, 2, 1, 3).reshape(ensembles * walkers, states, size)
     r_hat = np.array([arviz.rhat(together[..., j]) for j in range(size)])
     effective = np.array([arviz.ess(apart[..., j]) for j in range(size)])

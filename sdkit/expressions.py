@@ -19,6 +19,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from .errors import ModelError
 from .functions import FUNCTIONS, LOOKUP_FUNCTIONS
@@ -38,6 +39,7 @@ CONTROLS = {
 }
 
 
+@lru_cache(maxsize=65536)
 def key(name: str) -> str:
     """The form under which a name is compared: case, blanks, underscores and quotes fold."""
     text = name.strip().replace("\\n", " ")
@@ -46,6 +48,7 @@ def key(name: str) -> str:
     return re.sub(r"[\s_]+", "_", text.strip()).lower()
 
 
+@lru_cache(maxsize=65536)
 def label_key(label: str) -> str:
     """The same for the label of an element, `name[subscript,...]`."""
     label = label.rstrip()

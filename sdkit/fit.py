@@ -37,7 +37,7 @@ class Effort:
 
     starts: int = 8
     walkers: int = 256
-    warm_up: int = 50
+    warm_up: int = 100
     most: int = 800
     r_hat: float = R_HAT
     effective: float = EFFECTIVE
@@ -86,7 +86,7 @@ def find_posterior(
     # In lanes: 60 gradients a climb are a guess, the rest is known.
     climbing, curving = 60 * lanes, 2 * size * lanes
     walking = THIN * ENSEMBLES * effort.walkers
-    fixed = effort.starts * climbing + curving + walking * 2 * effort.warm_up
+    fixed = effort.starts * climbing + curving + walking * effort.warm_up
     total = fixed + walking * min(_USUAL, effort.most)
 
     climbs = []
@@ -128,7 +128,7 @@ def find_posterior(
         report(done, max(total, done + BLOCK * walking))
 
     chains = sample_density(sampler, effort.warm_up, effort.most, enough, walked)
-    r_hat, effective = diagnose(chains)
+    r_hat, effective = found[0]
     _believe(posterior, r_hat, effective, effort)
     rng = np.random.default_rng(seed)
     every = np.linspace(0, len(chains.flat), n, endpoint=False).astype(int)
