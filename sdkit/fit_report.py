@@ -18,8 +18,9 @@ from .fit_plot import write_fit_figures
 from .fit_pool import fits_table, pooled_draws, ranks_table, write_pool_figure
 from .fit_pool import in_short as pool_in_short
 from .fit_run import Prepared
-from .fit_words import facts_of, in_short, pooled, warnings_of
+from .fit_words import RIVALS, facts_of, in_short, pooled, warnings_of
 from .fitting import Findings, seen_by
+from .forecast import DAMPING
 from .identifiability import AT
 from .measurement import observe
 from .origins import outside_of, series_said
@@ -109,8 +110,10 @@ def _write_one(findings: Findings, out: Path) -> None:
         pictures=pictures,
         measurements=list(findings.measurements.itertuples(index=False)),
         correlated=sum(m.correlation_time is not None for m in findings.fit.posterior.measurements),
-        scores=list(pooled(findings.forecasts).itertuples(index=False)),
-        forecasts=list(findings.forecasts.itertuples(index=False)),
+        scores=pooled(findings.forecasts).to_dict("records"),
+        rivals=RIVALS,
+        damping=DAMPING,
+        forecasts=list(_plain(findings.forecasts).itertuples(index=False)),
         parameters=[r._asdict() for r in _plain(findings.parameters).itertuples(index=False)],
         ridges=list(_plain(ridges(findings, 0.7)).itertuples(index=False)),
         without=list(findings.without.itertuples(index=False)),

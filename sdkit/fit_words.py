@@ -12,24 +12,35 @@ from .findings import percent
 from .findings import share as shown
 from .fit import Fit
 from .fitting import Findings, seen_by
-from .forecast import NAIVE
+from .forecast import NAIVE, WALK
 from .noise import draws_numbers
 from .origins import NOISE
 from .time_units import time_unit
 
+# The forecasts that stand beside the model's, and the columns of `pooled` with their scores.
+RIVALS = {**{name: f"crps_{i}" for i, name in enumerate(NAIVE)}, "pool": "crps_pool"}
 _COARSE = 0.5  # change of the log likelihood by half the time step
 _STRONG = 0.3  # influence of a value outside the fit, in standard deviations of residuals
 
 
 def pooled(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Mean scores and coverage of each measurement's forecasts, in the unit of its series."""
+    """Mean scores and coverage of each measurement's forecasts, in the unit of its series.
+
+    Scores of other forecasts are in the columns of RIVALS; `held_walk` and `held_pool` are the
+    coverage of the walk without drift and of the pool; NaN where the table has none.
+    """
     if not len(forecasts):
         return forecasts
-    columns = {"crps": "crps"} | {f"crps of {n}": f"crps_{i}" for i, n in enumerate(NAIVE)}
-    grouped = forecasts.groupby("measurement", sort=False)
+    columns = {column: f"crps of {name}" for name, column in RIVALS.items()}
+    columns |= {"held_walk": "inside of walk without drift", "held_pool": "inside of pool"}
+    added = {
+        new: forecasts[old].astype(float) if old in forecasts else np.nan
+        for new, old in columns.items()
+    }
+    grouped = forecasts.assign(**added).groupby("measurement", sort=False)
     found = grouped.agg(
         observations=("observed", "size"), coverage=("inside", "mean"),
-        error=("error", "median"), **{new: (old, "mean") for old, new in columns.items()},
+        error=("error", "median"), **{name: (name, "mean") for name in ("crps", *columns)},
     )  # fmt: skip
     return found.reset_index()
 
@@ -114,17 +125,24 @@ def _agree(fit: Fit) -> bool:
 
 def _forecast_said(row) -> str:
     """What the forecasts of a measurement were worth."""
-    scores = {name: getattr(row, f"crps_{i}") for i, name in enumerate(NAIVE)}
+    scores = {name: getattr(row, RIVALS[name]) for name in NAIVE}
     beaten = [n for n, score in scores.items() if row.crps < score]
     lost = [n for n, score in scores.items() if row.crps >= score]
     words = [f"better than {', '.join(beaten)}"] if beaten else []
     words += [f"no better than {', '.join(lost)}"] if lost else []
     error = f", median error (signed) {percent(row.error)}" if np.isfinite(row.error) else ""
     compared = f"; {'; '.join(words)}" if words else ""
-    return (
+    text = (
         f"Forecasts of {row.measurement}: {shown(row.coverage)} of "
         f"{counted(row.observations, 'observation')} in the 90 % band{error}{compared}."
     )
+    if np.isfinite(row.crps_pool):
+        better = "better" if row.crps_pool < row.crps else "no better"
+        text += (
+            f" The equal pool of model and {WALK}, a forecast of its own, has "
+            f"{shown(row.held_pool)} in its band and scores {better} than the model."
+        )
+    return text
 
 
 def _doubts(findings: Findings) -> list[str]:

@@ -19,7 +19,11 @@ from .streams import generator
 from .switches import settings
 from .time_units import YEAR, TimeUnit
 
-NAIVE = ("last value", "last trend", "random walk with drift")
+NAIVE = ("last value", "last trend", "random walk with drift", "damped trend", "random walk")
+WALK = "random walk"  # the driftless one, and the name of its random numbers
+DAMPING = 0.8  # of a trend, from one observation to the next
+# The bands of walks: the older column's walk is the one with drift.
+_HELD = {"inside of random walk": "random walk with drift", "inside of walk without drift": WALK}
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,33 @@ def predict(
     return observe(m, simulated, spread, memory, rng, known)[:, past:]
 
 
-def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Three forecasts of the observations after the first `past` (draws or 1, observations).
+def naive(
+    m: Measurement,
+    past: int,
+    draws: int,
+    rng: np.random.Generator,
+    driftless: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Forecasts of the observations after the first `past` (draws or 1, observations), by name.
 
-    The last value; the last relative change, repeated; and a random walk of logarithms with the
-    drift and the steps of the past (Gaussian).
+    The last value; the last relative change, repeated; a random walk of logarithms with the drift
+    and the steps of the past (Gaussian); the last relative change, damped; and the walk without a
+    drift, whose median stays at the last value. Where logarithms or changes are wanting there is
+    the last value alone. Each walk has random numbers of its own, the second those of `driftless`.
+
+    The damped trend is that of Gardner and McKenzie (1985, Management Science 31(10):1237-1246) in
+    logarithms (multiplicative: Taylor 2003, International Journal of Forecasting 19(4):715-725),
+    with level and trend those of the last observation, nothing smoothed: h steps ahead the last
+    change has come `DAMPING` + ... + `DAMPING`^h times more. A step is the last gap, so that the
+    unit of time does not matter; of a yearly series, a year. Nothing is estimated: 0.8 is the
+    strongest damping that is usual (Hyndman and Athanasopoulos, "Forecasting: Principles and
+    Practice", section 8.2).
     """
     time, y = m.series.time, m.series.value
     ahead = time[past:] - time[past - 1]
     last = y[past - 1]
     found = {"last value": np.full((1, len(ahead)), last)}
-    if past < 3 or (y[:past] <= 0).any():  # both are of logarithms
+    if past < 3 or (y[:past] <= 0).any():  # all others are of logarithms
         return found
     gaps, changes = np.diff(time[:past]), np.diff(np.log(y[:past]))
     found["last trend"] = last * np.exp(changes[-1] / gaps[-1] * ahead)[None]
@@ -82,6 +102,41 @@ def naive(m: Measurement, past: int, draws: int, rng: np.random.Generator) -> di
     coming = np.diff(time[past - 1 :])
     steps = spread * np.sqrt(coming) * rng.standard_normal((draws, len(coming)))
     found["random walk with drift"] = last * np.exp(slope * ahead + np.cumsum(steps, axis=1))
+    more = DAMPING * (1 - DAMPING ** (ahead / gaps[-1])) / (1 - DAMPING)
+    found["damped trend"] = last * np.exp(changes[-1] * more)[None]
+    spread = np.sqrt((changes**2 / gaps).mean())
+    steps = spread * np.sqrt(coming) * driftless.standard_normal((draws, len(coming)))
+    found[WALK] = last * np.exp(np.cumsum(steps, axis=1))
+    return found
+
+
+def linear_pool(*ensembles: np.ndarray) -> np.ndarray:
+    """Draws of the equal mixture of some forecasts, each (draws, times): all draws together.
+
+    A linear opinion pool (Stone 1961, Annals of Mathematical Statistics 32(4):1339-1342; Geweke and
+    Amisano 2011, Journal of Econometrics 164(1):130-141). Weights are equal and not estimated, and
+    so the ensembles have to be of one size (ValueError). Its score is never above their mean score.
+    """
+    return np.concatenate(np.stack(ensembles))
+
+
+def compared(rivals: Mapping[str, np.ndarray], observed: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a table for what `naive` made, a value for each observation.
+
+    The score of each forecast, NaN where there is none, and whether the 5 to 95 % of each walk hold
+    the observation, None where there is no walk.
+    """
+    none = np.full(len(observed), np.nan)
+    found = {
+        f"crps of {name}": crps(rivals[name], observed) if name in rivals else none
+        for name in NAIVE
+    }
+    for column, name in _HELD.items():
+        if name in rivals:
+            low, high = np.quantile(rivals[name], (0.05, 0.95), axis=0)
+            found[column] = _held(low, observed, high)
+        else:
+            found[column] = np.full(len(observed), None)
     return found
 
 
@@ -98,8 +153,9 @@ def scores(
     `values` (draws, parameters) are simulated as they are; measurements without an observation
     before the origin, or none after it, are left out, and so are draws that fail (`draws` counts
     the others). `error` is that of the median, relative to the observation; one of zero has none.
-    `clock` is the unit of time ("years_ahead"). What others published for the same observation
-    stands in a column "published by".
+    `clock` is the unit of time ("years_ahead"). Columns "... of pool" are of the equal pool of the
+    model's draws and those of the random walk without drift, a forecast of its own. What others
+    published for the same observation stands in a column "published by".
     """
     ahead = clock.many.replace(" ", "_")
     every = posterior.simulate_values(values)
@@ -115,7 +171,8 @@ def scores(
         low, middle, high = np.quantile(seen, (0.05, 0.5, 0.95), axis=0)
         y = m.series.value[past:]
         score = crps(seen, y)
-        rivals = naive(m, past, len(values), rng)
+        rivals = naive(m, past, len(values), rng, generator(seed, m.name, WALK))
+        beside = compared(rivals, y) | _pool_columns(seen, rivals.get(WALK), y)
         for i, time in enumerate(m.series.time[past:]):
             row = {
                 "measurement": m.name, "time": time,
@@ -126,19 +183,34 @@ def scores(
                 "inside": bool(low[i] <= y[i] <= high[i]),
                 "rank": float(np.mean(seen[:, i] <= y[i])), "crps": score[i],
             }  # fmt: skip
-            for name in NAIVE:
-                own_score = crps(rivals[name], y)[i] if name in rivals else np.nan
-                row[f"crps of {name}"] = own_score
-            walk = rivals.get("random walk with drift")
-            row["inside of random walk"] = (
-                bool(np.quantile(walk[:, i], 0.05) <= y[i] <= np.quantile(walk[:, i], 0.95))
-                if walk is not None else None
-            )  # fmt: skip
+            row |= {column: cells[i] for column, cells in beside.items()}
             for other in published:
                 if other.measurement == m.name:
                     row[f"published by {other.name}"] = other.values.get(time, np.nan)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _held(low: np.ndarray, observed: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether each band holds its observation: objects, so that None may stand beside them."""
+    return ((low <= observed) & (observed <= high)).astype(object)
+
+
+def _pool_columns(
+    model: np.ndarray, walk: np.ndarray | None, observed: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Band and score of the pool of two forecasts (draws, times); empty cells without a walk."""
+    if walk is None:
+        columns = ("crps of pool", "low of pool", "median of pool", "high of pool")
+        none = dict.fromkeys(columns, np.full(len(observed), np.nan))
+        return none | {"inside of pool": np.full(len(observed), None)}
+    both = linear_pool(model, walk)
+    low, middle, high = np.quantile(both, (0.05, 0.5, 0.95), axis=0)
+    return {
+        "crps of pool": crps(both, observed),
+        "low of pool": low, "median of pool": middle, "high of pool": high,
+        "inside of pool": _held(low, observed, high),
+    }  # fmt: skip
 
 
 def densities(

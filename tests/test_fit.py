@@ -108,6 +108,9 @@ def test_forecasts_are_of_years_after_the_fit(fitted):
     assert (found["median"] < found.high).all()
     inside = (found.low <= found.observed) & (found.observed <= found.high)
     assert (found.inside == inside).all()
+    assert (found["low of pool"] < found["high of pool"]).all()
+    half = (found.crps + found["crps of random walk"]) / 2
+    assert (found["crps of pool"] < half).all()
     last = found["crps of last value"]
     m = table(fitted / "models" / "sir" / "data" / "reported_cases.csv").set_index("time").value
     # Tables have six digits: half of the last is at most 5e-6 of a number.
@@ -118,6 +121,8 @@ def test_the_page_says_what_matters(fitted):
     page = (fitted / "runs" / "fit" / "out" / "report.html").read_text(encoding="utf-8")
     assert "The numbers are invented." in page
     assert "R-hat between them" in page
+    assert "<th>damped trend</th><th>random walk</th><th>pool</th>" in page
+    assert "The equal pool of model and random walk, a forecast of its own, has" in page
     # What is not fitted, and moves what was measured by more than its scatter.
     assert "imported infections (" in page
 
@@ -370,7 +375,7 @@ def test_a_fit_in_short_counts_observations_and_names_the_worst_series(monkeypat
     """A band that holds half of ten observations and nine in ten of thirty holds 80 %; a forecast
     that is as good as another is no better."""
     names = pd.DataFrame({"of": ["model", "measurements"], "parameter": ["x", "spread"]})
-    scores = {"last value": 2.0, "last trend": 3.0, "random walk with drift": 1.0}
+    scores = {"last value": 2.0, "last trend": 3.0, "random walk with drift": 1.0, "pool": 1.9}
     found = SimpleNamespace(
         parameters=names.assign(remark="", rank=[0.04, 0.05]),
         measurements=pd.DataFrame(
@@ -379,7 +384,8 @@ def test_a_fit_in_short_counts_observations_and_names_the_worst_series(monkeypat
         ),
         forecasts=pd.DataFrame(
             {"measurement": ["few"], "observed": [1.0], "inside": [True], "error": [0.1],
-             "crps": [2.0], **{f"crps of {name}": [score] for name, score in scores.items()}}
+             "inside of pool": [True], "crps": [2.0],
+             **{f"crps of {name}": [score] for name, score in scores.items()}}
         ),
         fit=SimpleNamespace(
             r_hat=np.array([1.0, 1.005]), effective=np.array([2000.0, 3000.0]),
@@ -398,7 +404,9 @@ def test_a_fit_in_short_counts_observations_and_names_the_worst_series(monkeypat
         "1 of 2 lies in the middle 90 % of the posterior.",
         "hold 80 % of the observations used; the largest median absolute error of a series is "
         "20 % (few).",
-        "better than last trend; no better than last value, random walk with drift.",
+        "better than last trend; no better than last value, random walk with drift. The equal pool "
+        "of model and random walk, a forecast of its own, has 100 % in its band and scores better "
+        "than the model.",
         "2 of 3 searches ended at the most probable point.",
         "R-hat between them is 1.0050 at most (spread), and every parameter has at least 2,000 "
         "effective draws (x).",

@@ -465,4 +465,5 @@ def test_a_series_with_zeros_has_no_logarithm_to_forecast():
 
     time, value = np.arange(6.0), np.array([5.0, 0, 3, 4, 5, 6])
     m = Measurement("m", Series("s", time, value, "x", ()), "v", "point", "normal", 0.1)
-    assert list(naive(m, 4, 10, np.random.default_rng(0))) == ["last value"]
+    rng = np.random.default_rng(0)
+    assert list(naive(m, 4, 10, rng, rng)) == ["last value"]
