@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     mean, root, start = sampler.mean, sampler.root, np.array(sampler.points)
     moves = {
         "sdkit: Gaussian step 0.8, differential evolution 0.2": [
-            (emcee.moves.MHMove(gaussian_step(mean, root)), 0.8),
+            (emcee.moves.MHMove(gaussian_step(mean, root, 0.3)), 0.8),
             (emcee.moves.DEMove(live_dangerously=True), 0.2),
         ],
         "stretch": emcee.moves.StretchMove(live_dangerously=True),
