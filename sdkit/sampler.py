@@ -26,7 +26,7 @@ from .optimum import Density
 ENSEMBLES = 4
 # Shares of a walker's deviation that Gaussian steps renew, long and short. With 99 parameters the
 # long ones alone had 1 % accepted after a warm-up that had not yet found the Gaussian.
-_MOVED = (0.3, 0.15)
+MOVED = (0.3, 0.15)
 _DISPERSED = 1.5  # standard deviations of the approximation, at the start
 THIN = 10  # steps between two states that are kept
 BLOCK = 25  # kept states between two looks at convergence
@@ -127,7 +127,7 @@ class Sampler:
                 # asks for two a coordinate. The Gaussian steps leave it.
                 moves = [
                     (emcee.moves.MHMove(gaussian_step(self.mean, self.root, moved)), 0.4)
-                    for moved in _MOVED
+                    for moved in MOVED
                 ]
                 moves.append((emcee.moves.DEMove(live_dangerously=True), 0.2))
                 sampler = emcee.EnsembleSampler(

@@ -19,7 +19,7 @@ from sdkit.convergence import diagnose
 from sdkit.fit_run import prepare_fit, read_fit
 from sdkit.optimum import climb, covariance, curvature
 from sdkit.posterior import Posterior
-from sdkit.sampler import Chains, Sampler, gaussian_step, sample_density
+from sdkit.sampler import MOVED, Chains, Sampler, gaussian_step, sample_density
 
 WALKERS, STEPS, THIN = 256, 1000, 10
 
@@ -33,11 +33,11 @@ def main(folder: Path) -> None:
     top = climb(posterior.log_density, posterior.coordinates(own)).end
     rough = covariance(curvature(posterior.log_density, top, lambda: None))
     sampler = Sampler(posterior.log_density, [top], rough, WALKERS, 1)
-    sample_density(sampler, 75, 25, lambda chains: True)
+    sample_density(sampler, 150, 25, lambda chains: True)
     mean, root, start = sampler.mean, sampler.root, np.array(sampler.points)
     moves = {
-        "sdkit: Gaussian step 0.8, differential evolution 0.2": [
-            (emcee.moves.MHMove(gaussian_step(mean, root, 0.3)), 0.8),
+        "sdkit: Gaussian steps 0.8, differential evolution 0.2": [
+            *((emcee.moves.MHMove(gaussian_step(mean, root, moved)), 0.4) for moved in MOVED),
             (emcee.moves.DEMove(live_dangerously=True), 0.2),
         ],
         "stretch": emcee.moves.StretchMove(live_dangerously=True),
