@@ -38,7 +38,7 @@ LEVERS = {
 SWITCHES = {
     "leaders matter for supply": (0, 1),
     "view of strikes and violence": (-1, 0, 1),
-    "view of revenue and violence": (-1, 0, 1),
+    "revenue and violence": (-1, 0, 1),
     "future of supply": (1, 2, 3),
 }
 
@@ -111,7 +111,8 @@ def test_every_engine_gives_the_same_numbers():
 
 def test_levers_and_switches_move_nothing_before_they_may(model, program):
     parameters = read_parameters(model)
-    assert {p.name for p in parameters.of_role("lever")} == set(LEVERS)
+    dates = {"start of programmes", "time to build programmes"}
+    assert {p.name for p in parameters.of_role("lever")} == set(LEVERS) | dates
     assert {p.name for p in parameters.of_role("structural")} == set(SWITCHES)
     base = simulate(program)
     reach = {"reach of health": 1, "reach of enforcement": 1}
