@@ -106,7 +106,7 @@ def test_every_engine_gives_the_same_numbers():
     for agreement in found.agreements:
         # By RK4 pysimlin samples (SAMPLE IF TRUE) inside the step after the last data.
         inside = agreement.method == "rk4" and SIMLIN in agreement.engines
-        assert agreement.largest < (1e-3 if inside else 1e-12), agreement
+        assert agreement.largest < (5e-3 if inside else 1e-12), agreement
 
 
 def test_levers_and_switches_move_nothing_before_they_may(model, program):
