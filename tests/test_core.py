@@ -134,6 +134,8 @@ def test_the_defaults_are_the_most_probable_point(model):
     parameters = read_parameters(model)
     of_model = table[table["of"] == "model"]
     assert len(of_model) > 60
+    # A climb ends where a step gains nothing: the top is flat, within a fifth of a standard deviation.
     for row in of_model.itertuples():
-        # The text keeps four digits; a climb ends where a step gains nothing, which is flat.
-        assert parameters.find(row.parameter).default == pytest.approx(row.mode, rel=0.02, abs=0.02)
+        sd = (row.posterior_95 - row.posterior_5) / 3.29
+        default = parameters.find(row.parameter).default
+        assert abs(default - row.mode) < 0.2 * sd, row.parameter
