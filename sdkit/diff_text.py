@@ -16,7 +16,11 @@ _COLUMNS = 4
 _NAMES = 27
 _PARAMETER = ("default", "role", "low", "high", "distribution", "weights")
 _DESCRIPTION = ("unit", "bounds", "documentation")
-_PLURAL = {"unit": "units", "bounds": "bounds", "documentation": "sentences"}
+_COUNTED = {
+    "unit": ("unit", "units"),
+    "bounds": ("bounds", "bounds"),
+    "documentation": ("sentence", "sentences"),
+}
 
 
 def difference_lines(found: Difference, old: str, new: str, everything: bool = False) -> list[str]:
@@ -34,7 +38,7 @@ def difference_lines(found: Difference, old: str, new: str, everything: bool = F
     if described and everything:
         lines += _section("Descriptions", [line for c in described for line in _texts(c, c.what)])
     elif described:
-        counts = [f"{n} {_PLURAL[w]}" for w in _DESCRIPTION if (n := len(found.of(w)))]
+        counts = [f"{n} {_COUNTED[w][n > 1]}" for w in _DESCRIPTION if (n := len(found.of(w)))]
         lines += ["", f"Descriptions changed: {', '.join(counts)} (--all lists them)"]
     if files := [change.name for change in found.of("file")]:
         lines += ["", *_wrap("Other files that differ: ", ", ".join(files))]

@@ -167,6 +167,11 @@ def _horizon(model: Model, parameters: Parameters, policies: Iterable[Setting]) 
         )
     levers = {p.name: p.default for p in parameters.of_role("lever")}
     values = [levers, *(policy.values for policy in policies)]
-    starts = [v for mapping in values for n, v in mapping.items() if key(n).endswith("_start")]
+    starts = [v for mapping in values for n, v in mapping.items() if _is_start(key(n))]
     inside = [math.floor(v) for v in starts if first <= v < last + 1]
     return min(inside, default=first), last
+
+
+def _is_start(name: str) -> bool:
+    """Whether a lever says when something begins: "outreach start", "start of programmes"."""
+    return name.endswith("_start") or name.startswith("start_of_")

@@ -380,7 +380,7 @@ def test_the_working_copy_against_the_last_commit(repository, sdkit):
     _, out, _ = sdkit("diff", "small")
     assert "rate: default 1 → 4 (+300 %)" in out
     path.write_text(path.read_text().replace("rate = 4 ~ Dmnl ~ |", "rate = 1 ~ Dmnl ~ Pace. |"))
-    assert "1 sentences (--all lists them)" in sdkit("diff", "small")[1]
+    assert "1 sentence (--all lists them)" in sdkit("diff", "small")[1]
     assert "rate, documentation" in sdkit("diff", "small", "--all")[1]
 
 

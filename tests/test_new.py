@@ -137,6 +137,16 @@ def test_a_horizon_inside_the_models_time(project, monkeypatch):
     assert not (project / "runs" / "d").exists()
 
 
+def test_a_horizon_that_begins_with_a_start_for_all_levers(tmp_path, monkeypatch, root):
+    """The core has one, "start of programmes"."""
+    for name in ("core", "data"):
+        shutil.copytree(root / "models" / name, tmp_path / "models" / name)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = new_run("own", "core")[0]
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["horizon"] == [2026, 2040]
+
+
 def test_a_model_without_priors_is_run_with_its_defaults(project, monkeypatch):
     monkeypatch.chdir(project)
     path = project / "models" / "sir" / "parameters.csv"
