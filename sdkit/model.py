@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 from .cache import cached, code_of, name_of
 from .errors import ModelError, RunError, SimulationError
 from .expressions import has_missing, key, label_key
+from .files import near
 from .limits import allowed_folders, read_bounded, table_file
 from .names import meant, meant_path
 from .progress import tell
@@ -146,7 +147,7 @@ def model_path(name: str) -> Path:
     if not os.path.exists(path):  # False too where a name is too long to be asked for
         for folder in (Path.cwd(), *Path.cwd().parents):
             if os.path.isdir(folder / "models" / name):
-                return folder / "models" / name
+                return near(folder / "models" / name)
     return path
 
 

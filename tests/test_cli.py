@@ -111,6 +111,15 @@ def test_check_prints_a_line_a_check_and_counts(project, sdkit, monkeypatch):
     assert f"{count} of {count} checks passed" in out
 
 
+def test_check_by_name_tells_paths_from_here(project, sdkit, monkeypatch):
+    monkeypatch.chdir(project)
+    (project / "models" / "sir" / "checks.toml").write_text("[[check]]\n", encoding="utf-8")
+    code, _, error = sdkit("check", "sir")
+    assert code == 2
+    assert os.path.join("models", "sir", "checks.toml") in error
+    assert str(project) not in error
+
+
 def test_check_ends_with_status_1_where_one_fails(project, sdkit):
     (project / "models" / "sir" / "checks.toml").write_text(
         '[[check]]\nname = "never"\nkind = "bound"\nvariable = "prevalence"\nmax = 0\n'
