@@ -96,11 +96,18 @@ def test_the_how_to_takes_a_modeler_by_the_hand(tmp_path, monkeypatch, sdkit):
         monkeypatch.setenv(f"GIT_{name}_NAME", "a modeler")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "modeler@example.org")
     subprocess.run(["git", "init", "-q"], check=True)
+    for name in ("models/core", "models/data"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "runs" / "core").mkdir(parents=True)
+    shutil.copy(ROOT / "runs" / "core" / "run.toml", tmp_path / "runs" / "core")
+    subprocess.run(["git", "add", "."], check=True)
     walk = HOW_TO[HOW_TO.index("## Start a model") : HOW_TO.index("## Add a policy")]
     said, count = "", 0
+    on_core = walk[walk.index("## Change an equation") : walk.index("## Add a stock")]
     for kind, body in blocks(walk):
         if kind:
-            edit(tmp_path / "models" / "mine", kind, body)
+            model = "core" if (kind, body) in blocks(on_core) else "mine"
+            edit(tmp_path / "models" / model, kind, body)
             continue
         for line in body.splitlines():
             if line.startswith("git "):
@@ -133,13 +140,15 @@ def test_the_fit_shown_is_one_that_can_be_carried_out(project):
 
     section = HOW_TO[HOW_TO.index("## Fit a model") : HOW_TO.index("## Find what moves")]
     measured, run = [body for kind, body in blocks(section) if kind == "toml"]
-    assert measured in (ROOT / "models/sir/measurements.toml").read_text(encoding="utf-8")
+    assert measured in (ROOT / "models/core/measurements.toml").read_text(encoding="utf-8")
+    for name in ("models/core", "models/data"):
+        shutil.copytree(ROOT / name, project / name)
     folder = project / "runs" / "shown"
     folder.mkdir()
     (folder / "run.toml").write_text(run, encoding="utf-8")
     prepared = prepare_fit(read_fit(folder))
-    assert prepared.chosen == ("reported cases",)
-    keys = re.findall(r"`(\w+)`", section[section.index("Further keys") : section.index("3. `sd")])
+    assert prepared.chosen == ("synthetic-opioid deaths", "powder purity")
+    keys = re.findall(r"`(\w+)`", section[section.index("   | key | says |\n   | --- | --- |\n   | `measurements`") : section.index("3. `sd")])
     known = {*fit_run._REQUIRED, *fit_run._OPTIONAL, *fit_run._EFFORT, *fit_run._PUBLISHED}
     for key in set(keys) - {"known", "published"}:  # each key is one that the reader knows
         assert key in known, key
