@@ -127,8 +127,8 @@ WHY = {
         "can raise the risk nearby."
     ),
     ("combination-calms", "more"): (
-        "Less revenue from fentanyl can mean less strife in the core; in the large model it is a "
-        "small part of what groups earn."
+        "Where removals calm, or less revenue means less strife, homicides can fall in the core; "
+        "in the large model fear of removals fades, and fentanyl is a small part of what groups earn."
     ),
 }
 RANKS = ("fails", "out of reach", "open", "holds")
@@ -167,12 +167,11 @@ def claims(*names: str, scenario: str = "") -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=columns)
     whole = pd.concat(found)
-    group, more = (
-        ("scenario", scenario) if scenario else ("all", ""),
-        whole[whole.group == STRONGER],
-    )
-    own = whole[(whole.group == group[0]) & (whole.setting.fillna("") == group[1])]
-    own, more = (part.drop_duplicates("id").set_index("id") for part in (own, more))
+    here = whole.group == "all"
+    if scenario:
+        here = (whole.group == "scenario") & (whole.setting == scenario)
+    larger = whole.group == STRONGER
+    own, more = (whole[at].drop_duplicates("id").set_index("id") for at in (here, larger))
     own = own.assign(most=more.share, dose=more.setting)
     own["verdict"] = [verdict(*pair) for pair in zip(own.share, own.most, strict=True)]
     return own[columns]
@@ -188,9 +187,8 @@ def core() -> pd.DataFrame:
 
 def both_models() -> dict[str, pd.DataFrame]:
     """Effects of policies by the run of each model: the large one, and the core if it was run."""
-    found = {
-        run: effects(run, name) for run, name in (("policies", "reference"), ("core", MIXTURE))
-    }
+    named = {"policies": "reference", CORE_RUN: MIXTURE}
+    found = {run: effects(run, scenario) for run, scenario in named.items()}
     return {run: table for run, table in found.items() if table is not None}
 
 
@@ -304,9 +302,8 @@ def disagreements(first: pd.DataFrame, second: pd.DataFrame) -> list[str]:
             why, shown = WHY[name, way], _cell(second, name)
         text = f"{CLAIMS[name]} (large model {_cell(first, name)}; core {shown})"
         lines.setdefault(why, []).append(text)
-    return [f"- {'; '.join(own)}. {why}" for why, own in lines.items()] or [
-        "- On none of these claims."
-    ]
+    told = [f"- {'; '.join(own)}. {why}" for why, own in lines.items()]
+    return told or ["- On none of these claims."]
 
 
 def thesis_section() -> list[str]:
