@@ -346,7 +346,7 @@ def scores() -> str:
     models = {"core": origins(of(CORE)), "large model": origins(of(LARGE))}
     lines = [
         "Forecasts of synthetic-opioid deaths in the years after the last data (CRPS: mean score in deaths, lower",
-        "is better):",
+        "is better; the pool is half the model's draws and half the random walk's):",
         "",
         *compact({model: folders for model, folders in models.items() if folders}),
     ]

@@ -92,7 +92,6 @@ def forecast_section(folders: list[Path]) -> list[str]:
             + " | in the pool's band",
         ),
         "",
-        *([POOL, ""] if whole[score("pool")].notna().any() else []),
         f"Of all {len(whole)} observations forecast, {share(whole.inside.mean())} lie in the 90 % band. "
         f"The model's score is better than {better(whole)}.",
     ]
@@ -119,7 +118,8 @@ def deaths_section(folders: list[Path]) -> list[str]:
     return [
         "## Deaths by origin",
         "",
-        "Mean scores over both series of deaths.",
+        "Mean scores (CRPS, in deaths, lower is better) over both series of deaths."
+        + (f" {POOL}" if parts["all"][score("pool")].notna().any() else ""),
         "",
         *table(
             *rows,
