@@ -100,9 +100,9 @@ WHY = {
         "rise in the large model with membership."
     ),
     ("demand-finds-supply", "more"): (
-        "The core's price cannot rise above that of the usual dose, and nears it where the decline "
-        "goes on, so that pressure adds little; in the large model supply returns, and pressure "
-        "then makes it dearer."
+        "The core's price cannot rise above that of the usual dose, and is not far from it where "
+        "supply does not return, so that pressure adds little; in the large model supply returns, "
+        "and pressure then makes it dearer."
     ),
     ("precursors-early", "less"): _CONTROLS,
     ("precursors-last", "less"): _CONTROLS,
