@@ -15,7 +15,7 @@ from sdkit.engines import SIMLIN, compare_engines
 from sdkit.expressions import key
 from tests.answer import ROOT
 from tests.sabotage import Trial
-from tests.test_sabotage import SEED, missed
+from tests.test_sabotage import missed
 
 FOLDER = ROOT / "models" / "core"
 STOCKS = {
@@ -134,7 +134,7 @@ def test_the_defaults_are_the_most_probable_point(model):
     parameters = read_parameters(model)
     of_model = table[table["of"] == "model"]
     assert len(of_model) > 60
-    # A climb ends where a step gains nothing: the top is flat, within a fifth of a standard deviation.
+    # A climb ends where a step gains nothing, and the top is flat: a fifth of a standard deviation.
     for row in of_model.itertuples():
         sd = (row.posterior_95 - row.posterior_5) / 3.29
         default = parameters.find(row.parameter).default

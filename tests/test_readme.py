@@ -148,7 +148,14 @@ def test_the_fit_shown_is_one_that_can_be_carried_out(project):
     (folder / "run.toml").write_text(run, encoding="utf-8")
     prepared = prepare_fit(read_fit(folder))
     assert prepared.chosen == ("synthetic-opioid deaths", "powder purity")
-    keys = re.findall(r"`(\w+)`", section[section.index("   | key | says |\n   | --- | --- |\n   | `measurements`") : section.index("3. `sd")])
+    keys = re.findall(
+        r"`(\w+)`",
+        section[
+            section.index(
+                "   | key | says |\n   | --- | --- |\n   | `measurements`"
+            ) : section.index("3. `sd")
+        ],
+    )
     known = {*fit_run._REQUIRED, *fit_run._OPTIONAL, *fit_run._EFFORT, *fit_run._PUBLISHED}
     for key in set(keys) - {"known", "published"}:  # each key is one that the reader knows
         assert key in known, key
