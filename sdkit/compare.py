@@ -349,8 +349,8 @@ def judge(
     """The table claims.csv: the share of draws in which each claim holds.
 
     Groups: all lanes, each scenario, each setting of each structural switch (all scenarios
-    together), and all lanes under the stronger policy of a claim that names one. Claims about a policy, an output or a year that the run leaves out
-    are left out here.
+    together), and all lanes under the stronger policy of a claim that names one. Claims about a
+    policy, an output or a year that the run leaves out are left out here.
     """
     policies = [str(name) for name in result["policy"].values]
     scenarios = [str(name) for name in result["scenario"].values]

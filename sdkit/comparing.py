@@ -157,7 +157,8 @@ def _histories(
             series = calendar_years(series)
             span = {"from": np.ceil(row["from"] - 1 / 12), "to": np.floor(row["to"])}
             row = dict(row) | {"reduction": "year", "window": 1} | span
-        if len(series.time):
+        # Months that fill no year of the check are its own affair: a panel shows years.
+        if len(series.between(row["from"], row["to"]).time):
             own = seen_of.get(series.name)
             # Nothing is known of what a posterior that no fit wrote has seen.
             fitted = provenance is not None and provenance.run != ""

@@ -29,8 +29,8 @@ def diagnose(chains: Chains) -> tuple[np.ndarray, np.ndarray]:
     """R-hat between ensembles and effective sample size, both of shape (coordinates,).
 
     For R-hat (rank-normalised, split) an ensemble is one chain, its walkers one behind another
-    within each of at most 100 states, since it sorts what it gets. For the effective size (bulk) each walker is a chain: walkers of an ensemble
-    are coupled by a fifth of their steps only.
+    within each of at most 100 states, since it sorts what it gets. For the effective size (bulk)
+    each walker is a chain: walkers of an ensemble are coupled by a fifth of their steps only.
     """
     arviz = _arviz()
     draws = chains.draws

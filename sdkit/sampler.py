@@ -2,11 +2,12 @@
 
 Several ensembles start from dispersed points and never meet. At first a walker moves about the
 Gaussian approximation of the density; during the warm-up the last states of all ensembles together
-give a better Gaussian again and again, about which they move from there on. A Gaussian proposal that
-keeps part of a walker's deviation (Neal 1999, "Regression and classification using Gaussian process
-priors", in this form preconditioned Crank-Nicolson) suits a density that is nearly Gaussian in many
-dimensions. Half of these steps are short, which are accepted where the Gaussian is still poor; a
-fifth of all steps are differential evolution (ter Braak 2006), which needs no Gaussian.
+give a better Gaussian again and again, about which they move from then on. A Gaussian proposal
+that keeps part of a walker's deviation (Neal 1999, "Regression and classification using Gaussian
+process priors", in this form preconditioned Crank-Nicolson) suits a density that is nearly
+Gaussian in many dimensions. Half of these steps are short, which are accepted where the Gaussian
+is still poor; a fifth of all steps are differential evolution (ter Braak 2006), which needs no
+Gaussian.
 """
 
 from __future__ import annotations

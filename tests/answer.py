@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
-from pathlib import Path
+from tests.findings import (
+    DEATHS,
+    WIDTH,
+    apart,
+    core,
+    counted,
+    futures_sentence,
+    large,
+    policies_table,
+    wrapped,
+)
+from tests.words import ROOT, effects, percent
 
-import pandas as pd
-
-ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- from runs/policies/summary.csv -->\n", "<!-- end -->\n"
 SHOWN = (
     "strikes only",
@@ -27,66 +34,38 @@ CHANGED = ("strikes only", "strikes and supply", "treatment only", "harm reducti
            "demand only", "full combination")  # fmt: skip
 
 
-def _percent(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
-def _cell(row: pd.Series) -> str:
-    low, high = _percent(row["change_p5"]), _percent(row["change_p95"])
-    return f"{_percent(row['change_median'])} ({low} to {high})"
-
-
-def _against_priors(table: pd.DataFrame) -> str:
+def _against_priors() -> str:
     """Of some policies the median change from the priors, and from the posterior."""
-    prior = pd.read_csv(ROOT / "runs/policies-from-priors/summary.csv")
-    prior = prior[(prior["scenario"] == "reference") & (prior["period"] == "2026-2040")]
-    prior = prior.set_index(["output", "policy"])["change_median"]
-    parts = []
-    for policy in CHANGED:
-        key = ("overdose deaths per year", policy)
-        after = table.loc[key, "change_median"]
-        parts.append(f"{policy} {_percent(prior[key])} → {_percent(after)} %")
-    return "; ".join(parts)
+    prior, after = (
+        effects(run, "reference").change_median[DEATHS]
+        for run in ("policies-from-priors", "policies")
+    )
+    return "; ".join(f"{p} {percent(prior[p])} → {percent(after[p])} %" for p in CHANGED)
 
 
 def answer() -> str:
-    """A table of the policies' effects and two sentences on the claims."""
-    table = pd.read_csv(ROOT / "runs/policies/summary.csv")
-    table = table[(table["scenario"] == "reference") & (table["period"] == "2026-2040")]
-    table = table.set_index(["output", "policy"])
-    claims = pd.read_csv(ROOT / "runs/policies/claims.csv")
-    draws = int(claims[claims["group"] == "scenario"]["draws"].max())
-    # A claim that both runs judge counts as the main run has it.
-    both = pd.concat([claims, pd.read_csv(ROOT / "runs/levers/claims.csv")])
-    shares = both[both["group"] == "all"].drop_duplicates("id")["share"]
-    columns = ("overdose deaths per year", "homicides per year", "cartel capacity")
-    lines = [
-        'Change from "history continues" over 2026 to 2040 in per cent, scenario "reference":',
-        f"median of {draws:,} draws, in brackets the 5 % and 95 % points.",
-        "",
-        "| policy | overdose deaths | homicides in Mexico | cartel capacity |",
-        "| --- | --- | --- | --- |",
-    ]
-    for policy in SHOWN:
-        cells = [_cell(table.loc[(column, policy)]) for column in columns]
-        lines.append(f"| {policy} | {' | '.join(cells)} |")
+    """A table of the policies' effects and some sentences on them and on the claims."""
+    first, second = large(), core()
+    lines = policies_table({policy: policy for policy in SHOWN})
+    if len(second):
+        lines += ["", f"{WIDTH} {futures_sentence()}"]
+    text = (
+        f"Of the {len(first)} claims of the debate, each written down before its levers were first "
+        f"run, in the large model {counted(first)}"
+    )
+    if len(second):
+        text += (
+            f"; of the {len(second)} that the core has, {counted(second)}. The two disagree on "
+            f"{len(apart(first, second))}, and [docs/findings.md](docs/findings.md) says why"
+        )
     lines += [
         "",
-        f"Of the {len(shares)} claims of the debate, each written down before its levers were "
-        "first run,",
-        f"{(shares >= 0.95).sum()} hold in at least 95 % of draws, {(shares <= 0.05).sum()} in at "
-        "most 5 %, and the rest lie between. The reports of",
-        "`runs/policies` and `runs/levers` say which, overall and under each rival explanation.",
+        f"{text}.",
         "",
-        *textwrap.wrap(
-            "What the fit changed, median change of overdose deaths drawn from the priors "
-            f"(`runs/policies-from-priors`) and from the posterior: {_against_priors(table)}.",
-            110,
-            break_on_hyphens=False,
-        ),
+        "Fitting changed the large model's medians for overdose deaths, from the priors "
+        f"(`runs/policies-from-priors`) to the posterior: {_against_priors()}.",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(wrapped(line) for line in lines) + "\n"
 
 
 def main() -> None:

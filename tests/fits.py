@@ -4,27 +4,33 @@ both."""
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sdkit.fit_pool import ENOUGH, ranks_table
-from sdkit.fit_report import pooled
-from sdkit.forecast import NAIVE
+from tests.forecasts import (
+    better,
+    compact,
+    core_marks_section,
+    deaths_section,
+    every,
+    forecast_section,
+    of_2024,
+    origins,
+    published_section,
+)
+from tests.words import CORE, LARGE, ROOT, decimals, share, signed, table, task
 
-ROOT = Path(__file__).parent.parent
 PAGE, README = ROOT / "docs" / "fits.md", ROOT / "README.md"
 BEGIN, END = "<!-- from the forecasts of runs/fit-to-... -->\n", "<!-- end of forecasts -->\n"
-MAIN, ALL, KNOWN = "fit-to-2022", "fit", "fit-with-supply-known"
-# Lim et al., PNAS 2022: what the scenarios of the published model said.
-SPAN = "what was published: its scenarios spanned 543 to 842 thousand deaths over 2020 to 2032."
+MAIN, ALL, KNOWN, CORE_ALL = "fit-to-2022", "fit", "fit-with-supply-known", "core-fit"
 HEAD = """# Fits
 
-What `sdkit run` found in the recorded fits of `models/fentanyl`; made from their tables by
-`python -m tests.fits`. The reports (`runs/fit-to-2022/out/report.html` and so on, made by the run)
-say more.
+What `sdkit run` found in the recorded fits of two models, the core of ten stocks (`models/core`) and
+the large one (`models/fentanyl`); made from their tables by `python -m tests.fits`. The reports
+(`runs/fit-to-2022/out/report.html` and so on, made by the run) say more.
 """
 
 
@@ -38,32 +44,8 @@ def runs() -> list[Path]:
     return found
 
 
-def task(folder: Path) -> dict:
-    return tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
-
-
-def of_fentanyl() -> list[Path]:
-    return [folder for folder in runs() if task(folder)["model"] == "models/fentanyl"]
-
-
-def share(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
-def signed(value: float) -> str:
-    return f"{100 * value:+.0f} %".replace("-", "−")
-
-
-def decimals(value: float, n: int) -> str:
-    return f"{value:.{n}f}".replace("-", "−")
-
-
-def short(value: float) -> str:
-    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def table(*rows: str, columns: str) -> list[str]:
-    return [f"| {columns} |", "| --- " * (columns.count("|") + 1) + "|", *rows]
+def of(model: str) -> list[Path]:
+    return [folder for folder in runs() if task(folder)["model"] == model]
 
 
 def found_section(folders: list[Path]) -> list[str]:
@@ -111,79 +93,6 @@ def series_section(folder: Path) -> list[str]:
             *rows,
             columns="series | years | observations | median error | largest | in the 90 % band | "
             "left-over autocorrelation",
-        ),
-    ]
-
-
-def score_rows(folders: list[Path]) -> tuple[list[str], pd.DataFrame]:
-    rows, every = [], []
-    for folder in folders:
-        own = pd.read_csv(folder / "forecasts.csv")
-        every.append(own)
-        for row in pooled(own).itertuples():
-            naive = (short(getattr(row, f"crps_{i}")) for i in range(len(NAIVE)))
-            rows.append(
-                f"| `{folder.name}` | {row.measurement} | {row.observations} | {share(row.coverage)} | "
-                f"{signed(row.error)} | **{short(row.crps)}** | {' | '.join(naive)} |"
-            )
-    return rows, pd.concat(every)
-
-
-SCORES = "run | series | observations | in the 90 % band | median error | model | " + " | ".join(
-    NAIVE
-)
-
-
-def forecast_section(folders: list[Path]) -> list[str]:
-    rows, every = score_rows(folders)
-    better = [(every.crps < every[f"crps of {name}"]).mean() for name in NAIVE]
-    beats = ", ".join(f"{name} in {share(b)}" for name, b in zip(NAIVE, better, strict=True))
-    return [
-        "## Forecasts of years that a fit never saw",
-        "",
-        "Mean scores (CRPS, lower is better, in the unit of the series; for a single number it is the",
-        "absolute error) of the years after each origin, all uncertain values and switches drawn",
-        "from their priors.",
-        "",
-        *table(*rows, columns=SCORES),
-        "",
-        f"Of all {len(every)} observations forecast, {share(every.inside.mean())} lie in the 90 % band. "
-        f"The model's score is better than {beats}.",
-    ]
-
-
-def published_rows(folder: Path) -> list[str]:
-    own = pd.read_csv(folder / "forecasts.csv")
-    rows = []
-    for entry in task(folder)["forecast"].get("published", []):
-        column = f"published by {entry['name']}"
-        for row in own[own[column].notna()].to_dict("records"):
-            value = row[column]
-            rows.append(
-                f"| {row['measurement']}, {row['time']:g} | {row['observed']:,.0f} | "
-                f"{row['median']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f}) | "
-                f"{signed(row['error'])} | {value:,.0f} | {signed(value / row['observed'] - 1)} | "
-                f"{signed(row['last'] / row['observed'] - 1)} |"
-            )
-    return rows
-
-
-def published_section(folder: Path) -> list[str]:
-    names = [
-        f"{entry['name']}: {entry['source'].split(', http')[0]}"
-        for entry in task(folder)["forecast"]["published"]
-    ]
-    return [
-        f"## Beside a published forecast, `runs/{folder.name}`",
-        "",
-        f"The published one is {'; '.join(names)}",
-        "(`run.toml` has the address). It is a single run, so that its error is its score, and not the middle of",
-        SPAN,
-        "",
-        *table(
-            *published_rows(folder),
-            columns="observation | observed | model: median, 5 to 95 % | error | published | error | "
-            "error of the last value",
         ),
     ]
 
@@ -277,8 +186,8 @@ def _levels(left: pd.DataFrame, last: str, fits: list[str]) -> list[str]:
 
 def densities_section(folders: list[Path]) -> list[str]:
     """What one year ahead says of each switch, over origins whose next year is 2022 at most."""
-    origins = [f for f in folders if task(f)["until"] < 2022]
-    whole = pd.concat([pd.read_csv(f / "densities.csv") for f in origins])
+    early = [f for f in folders if task(f)["until"] < 2022]
+    whole = pd.concat([pd.read_csv(f / "densities.csv") for f in early])
     whole = whole[whole.measurement.isin(["synthetic-opioid deaths", "homicides"])]
     whole["variance"] = whole.error**2
     total = whole.groupby(["switch", "setting"], sort=False)[["log_density", "variance"]].sum()
@@ -293,7 +202,7 @@ def densities_section(folders: list[Path]) -> list[str]:
         error = np.sqrt(own.variance[best] + own.variance[worst])
         gap = f"{decimals(log[best] - log[worst], 1)} ± {error:.1f}"
         rows.append(f"| {switch} | {'; '.join(cells)} | {gap} |")
-    years = ", ".join(f"{task(f)['until'] + 1:g}" for f in origins)
+    years = ", ".join(f"{task(f)['until'] + 1:g}" for f in early)
     return [
         "## What one year ahead says of the switches",
         "",
@@ -308,7 +217,7 @@ def densities_section(folders: list[Path]) -> list[str]:
 
 
 def _weights() -> dict[str, pd.Series]:
-    rows = pd.read_csv(ROOT / "models/fentanyl/parameters.csv")
+    rows = pd.read_csv(ROOT / LARGE / "parameters.csv")
     rows = rows[rows.role == "structural"]
     found = {}
     for row in rows.itertuples():
@@ -346,30 +255,25 @@ def recover_section(folders: list[Path]) -> list[str]:
     return lines[:-1]
 
 
-def marks_section(main: Path, known: Path, origins: list[Path]) -> list[str]:
-    """What the fits were to reach, and what they reach."""
+def marks_section(main: Path, known: Path, folders: list[Path]) -> list[str]:
+    """What the fits of the large model were to reach, and what they reach."""
     seen = pd.read_csv(main / "measurements.csv").set_index("measurement").median_error
     carried = ["synthetic-opioid deaths", "any-opioid deaths", "homicides"]
     heroin = "heroin deaths without synthetic opioids"
     rest = seen.drop([*carried, heroin])
-    _, every = score_rows(origins)
-    ahead = pd.read_csv(main / "forecasts.csv")
-    of_2024 = ahead[(ahead.measurement == carried[0]) & (ahead.time == 2024)].error.iloc[0]
+    whole = every(folders)
     told = pd.read_csv(known / "forecasts.csv")
     inside = pd.read_csv(main / "measurements.csv")
     held = (inside.coverage * inside.observations).sum() / inside.observations.sum()
     over = ", ".join(f"{name} {share(e)}" for name, e in rest.items() if e >= 0.2) or "none"
-    better = ", ".join(
-        f"{name} in {share((every.crps < every[f'crps of {name}']).mean())}" for name in NAIVE
-    )
     rows = [
         f"| median error of deaths and homicides under 10 % | {share(seen[carried].max())} at most |",
         f"| of heroin deaths under 30 % | {share(seen[heroin])} |",
         f"| of all other series under 20 % | above it: {over} |",
         f"| 90 % bands hold 80 to 97 % of what was fitted | {share(held)} |",
-        f"| and of what was forecast | {share(every.inside.mean())} of {len(every)} |",
-        f"| scores better than each simple forecast | better than {better} |",
-        f"| synthetic-opioid deaths of 2024 from 2022 within 35 % | {signed(of_2024)} |",
+        f"| and of what was forecast | {share(whole.inside.mean())} of {len(whole)} |",
+        f"| scores better than each simple forecast | better than {better(whole)} |",
+        f"| synthetic-opioid deaths of 2024 from 2022 within 35 % | {signed(of_2024(main))} |",
         "| deaths within 20 %, and in the bands, had supply been known | "
         f"{share(told.error.abs().max())} off at most, {told.inside.sum()} of {len(told)} in the bands |",
     ]
@@ -402,40 +306,49 @@ def _scatter() -> float:
     return float(np.median(np.abs(smooth / value[6:-6] - 1)))
 
 
+def core_chapter() -> list[list[str]]:
+    """The sections on the core, of those runs that have been carried out."""
+    folders = of(CORE)
+    ahead = origins(folders)
+    parts = [core_marks_section(ahead)] if ahead else []
+    parts += [found_section(folders)] if folders else []
+    parts += [series_section(folder) for folder in folders if folder.name == CORE_ALL]
+    parts += [deaths_section(ahead), forecast_section(ahead)] if ahead else []
+    return parts + _published(ahead)
+
+
+def large_chapter() -> list[list[str]]:
+    folders = of(LARGE)
+    by_name = {folder.name: folder for folder in folders}
+    ahead = origins(folders)
+    parts = [marks_section(by_name[MAIN], by_name[KNOWN], ahead), found_section(folders)]
+    parts += [series_section(by_name[MAIN]), deaths_section(ahead), forecast_section(ahead)]
+    parts += [*_published(ahead), known_section(by_name[KNOWN]), settings_section(by_name[ALL])]
+    return [*parts, densities_section(ahead)]
+
+
+def _published(folders: list[Path]) -> list[list[str]]:
+    return [published_section(f) for f in folders if task(f)["forecast"].get("published")]
+
+
 def page() -> str:
     """The text of docs/fits.md."""
-    folders = of_fentanyl()
-    by_name = {folder.name: folder for folder in folders}
-    origins = [f for f in folders if f.name.startswith("fit-to-")]
-    recovered = [f for f in runs() if task(f).get("recover")]
-    published = [f for f in origins if task(f)["forecast"].get("published")]
-    parts = [marks_section(by_name[MAIN], by_name[KNOWN], origins), found_section(folders)]
-    parts += [series_section(by_name[MAIN]), forecast_section(origins)]
-    parts += [published_section(folder) for folder in published]
-    parts += [known_section(by_name[KNOWN]), settings_section(by_name[ALL])]
-    parts += [densities_section(origins), recover_section(recovered)]
-    return HEAD + "\n" + "\n\n".join("\n".join(part) for part in parts) + "\n"
+    text = [HEAD.rstrip("\n")]
+    for title, parts in (("The core", core_chapter()), ("The large model", large_chapter())):
+        if parts:
+            text += [f"## {title}", *("#" + "\n".join(part) for part in parts)]
+    recovered = [folder for folder in runs() if task(folder).get("recover")]
+    return "\n\n".join([*text, "\n".join(recover_section(recovered))]) + "\n"
 
 
 def scores() -> str:
     """The README's table of forecasts."""
-    origins = [f for f in of_fentanyl() if f.name.startswith("fit-to-")]
-    rows, every = score_rows(origins)
-    published = [f for f in origins if task(f)["forecast"].get("published")]
+    models = {"core": origins(of(CORE)), "large model": origins(of(LARGE))}
     lines = [
-        "Mean scores of forecasts from the end of each origin's year (CRPS in the unit of the series, lower",
-        f"is better); {share(every.inside.mean())} of {len(every)} observations lie in the 90 % bands:",
+        "Forecasts of synthetic-opioid deaths in the years after the last data (CRPS: mean score in deaths, lower",
+        "is better; the pool is half the model's draws and half the random walk's):",
         "",
-        *table(*rows, columns=SCORES),
-        "",
-        "Beside the pessimistic run of the FDA's opioid model (SOURCE), calibrated to 2020. It is not the middle of",
-        SPAN,
-        "",
-        *table(
-            *(row for folder in published for row in published_rows(folder)),
-            columns="observation | observed | model: median, 5 to 95 % | error | published | error | "
-            "error of the last value",
-        ),
+        *compact({model: folders for model, folders in models.items() if folders}),
     ]
     return "\n".join(lines) + "\n"
 

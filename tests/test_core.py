@@ -11,11 +11,14 @@ import pytest
 
 from sdkit import compile_model, read_model, read_parameters, simulate
 from sdkit.check import check_model
+from sdkit.comparing import execute
 from sdkit.engines import SIMLIN, compare_engines
 from sdkit.expressions import key
+from sdkit.history_plot import history_errors
+from sdkit.run import prepare, read_run
 from tests.answer import ROOT
 from tests.sabotage import Trial
-from tests.test_sabotage import SEED, missed
+from tests.test_sabotage import missed
 
 FOLDER = ROOT / "models" / "core"
 STOCKS = {
@@ -134,8 +137,16 @@ def test_the_defaults_are_the_most_probable_point(model):
     parameters = read_parameters(model)
     of_model = table[table["of"] == "model"]
     assert len(of_model) > 60
-    # A climb ends where a step gains nothing: the top is flat, within a fifth of a standard deviation.
+    # A climb ends where a step gains nothing, and the top is flat: a fifth of a standard deviation.
     for row in of_model.itertuples():
         sd = (row.posterior_95 - row.posterior_5) / 3.29
         default = parameters.find(row.parameter).default
         assert abs(default - row.mode) < 0.2 * sd, row.parameter
+
+
+def test_each_panel_of_history_has_a_year_to_compare():
+    """A check by month may span less than a year: then the report has no panel of it."""
+    found = execute(prepare(read_run(ROOT / "runs" / "core", n=8))).histories
+    assert len(found) > 5
+    for history in found:
+        assert np.isfinite(history_errors(history)).all(), history.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from tests import fits, forecasts
 from tests.fits import PAGE, README, ROOT, page, readme, runs, stale
 
 FITS = [folder.name for folder in runs()]
@@ -42,6 +43,21 @@ def test_the_fit_meets_the_series_it_was_made_of():
         assert table.median_error[name] < limit, name
     share = (table.coverage * table.observations).sum() / table.observations.sum()
     assert 0.8 <= share <= 0.97
+
+
+def test_what_an_older_run_did_not_score_is_a_dash(tmp_path):
+    columns = ["crps of last value", "crps of last trend", "crps of random walk with drift"]
+    row = {"measurement": "deaths", "time": 2024, "observed": 9, "error": 0.1, "inside": True}
+    table = pd.DataFrame([row | {"crps": 1.0} | dict.fromkeys(columns, 2.0)])
+    table.to_csv(tmp_path / "forecasts.csv", index=False)
+    (line,) = forecasts.series_rows([tmp_path])
+    assert line.endswith("| 1 | 100 % | +10 % | **1** | 2 | 2 | 2 | – | – | – | – |")
+    assert forecasts.better(forecasts.read(tmp_path)).count("100 %") == 3
+
+
+def test_a_model_without_a_run_has_no_chapter(monkeypatch):
+    monkeypatch.setattr(fits, "of", lambda model: [])
+    assert fits.core_chapter() == []
 
 
 def test_the_posterior_is_that_of_its_run():
