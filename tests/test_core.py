@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 
 from sdkit import compile_model, read_model, read_parameters, simulate
-from sdkit.check import check_model
 from sdkit.comparing import execute
 from sdkit.engines import SIMLIN, compare_engines
 from sdkit.expressions import key
@@ -56,19 +54,6 @@ def program(model):
     return compile_model(model)
 
 
-@pytest.fixture(scope="module")
-def found():
-    return {finding.check.name: finding for finding in check_model(FOLDER)}
-
-
-@pytest.mark.parametrize("name", [check["name"] for check in CHECKS])
-def test_a_check_passes(found, name):
-    if found[name].skipped:
-        pytest.importorskip("simlin")  # skipped for its want only
-    assert found[name].passed, found[name].detail
-    assert not found[name].skipped
-
-
 def test_there_are_checks_enough():
     assert len(CHECKS) >= 60
     assert sum(check["kind"] == "direction" for check in CHECKS) >= 30
@@ -84,21 +69,6 @@ def test_it_has_ten_stocks(model):
     stocks = {v.name for v in model.variables.values() if v.kind == "stock"}
     assert {name for name in stocks if key(name) in map(key, STOCKS)} == STOCKS
     assert model.method == "rk4"
-
-
-def test_every_variable_has_unit_bounds_sentence_and_source(model):
-    for variable in model.variables.values():
-        assert variable.unit, variable.name
-        assert None not in variable.limits, variable.name
-        sentence, _, source = variable.documentation.partition("Source:")
-        assert len(sentence) > 8, variable.name
-        assert source.strip(), variable.name
-
-
-def test_every_variable_stands_in_a_view(model):
-    sketch = model.text.split("\\\\\\---///", 1)[1]
-    drawn = {key(m[1]) for m in re.finditer(r'^10,\d+,("(?:[^"]|\\")*"|[^,]+),', sketch, re.M)}
-    assert {key(name) for name in model.variables} <= drawn
 
 
 def test_every_engine_gives_the_same_numbers():
