@@ -51,6 +51,7 @@ known = ["The numbers are invented."]
 PUBLISHED = (
     'years = 2\npublished = [{ name = "elsewhere", measurement = "reported cases", '
     'time = [2021], value = [2e4], source = "x" }]\n'
+    'set = { "imported infections" = 12 }\n'
 )
 TRUE = {"infectivity": 0.105, "infectious duration": 0.14, "reporting fraction": 0.4}
 
@@ -664,7 +665,9 @@ def test_what_others_forecast_stands_beside(fitted, tmp_path):
     other = found["published by elsewhere"].tolist()
     assert other[0] == 2e4
     assert np.isnan(other[1])
-    assert "elsewhere" in (folder / "out" / "report.html").read_text(encoding="utf-8")
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "elsewhere" in page
+    assert "Held as they were known then: imported infections = 12. The score is" in page
 
 
 def test_what_a_cause_adds_to_a_change(fitted, tmp_path):
